@@ -1,0 +1,387 @@
+"""Configuration of one generated device: frozen data, named presets, derived sizes in one place.
+
+Every width, depth and count that RTL, driver or side file needs is a property here, so that no two
+places can disagree. A bad combination is rejected when the configuration is built, never later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+__all__ = ["PRESETS", "Config", "ConfigError", "Features", "preset"]
+
+
+class ConfigError(ValueError):
+    """A configuration field has a value the generator cannot build; names field, value and limit."""
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+def _bits(count: int) -> int:
+    """Width of an unsigned signal that counts ``0 .. count - 1`` (at least 1)."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Optional parts of the device. A baseline is the same generator with features off."""
+
+    fission: bool = True
+    """The grid can be cut into engines at run time; off: one engine, the whole grid."""
+    on_chip_filter: bool = True
+    """Top-k is selected in the device; off: all scores of the one stage are returned."""
+    look_ahead: bool = True
+    """Rows of survivors are prefetched into the look-ahead cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of one device. Bytes are bytes, counts are counts; see ARCHITECTURE of the docs.
+
+    Raises
+    ------
+    ConfigError
+        A field is out of range or does not fit the others.
+    """
+
+    name: str
+    """Preset name, reported back by the device's side file."""
+    grid: int
+    """B: sub-arrays along one edge of the grid, a power of two, at most 8."""
+    sub_array: int
+    """S: PEs along one edge of a sub-array, a power of two from 4 to 32."""
+    rows: int
+    """Largest number of items an engine takes as one row block."""
+    dot_multipliers: int
+    """Interaction multipliers of a grid of single engines, all sub-arrays together."""
+    weight_bytes: int
+    """Weight bank of one sub-array, bytes."""
+    activation_bytes: int
+    """Activation bank of one lane (one array row of one sub-array), bytes, both slots together."""
+    parameter_tiles: int = 512
+    """Depth of the parameter memory of an array column: output tiles whose bias and scale are held."""
+    dense_bytes: int = 256
+    """Dense-vector memory of one lane, bytes, both slots together."""
+    vector_bytes: int = 4096
+    """Vector buffer of one engine, bytes: embedding rows of items waiting for the interaction."""
+    gather_lanes: int
+    """G: embedding gather lanes, a power of two."""
+    lane_bytes: int = 16
+    """Bytes a gather lane hands over in a cycle."""
+    static_cache_bytes: int
+    """Static embedding cache, row data, all lanes together."""
+    cache_ways: int = 4
+    """Associativity of the static cache."""
+    hash_lanes: int
+    """DHE hash lanes."""
+    axi_data_bits: int
+    """Width of an AXI4 master."""
+    axi_channels: int = 1
+    """AXI4 masters; addresses are interleaved over them in 4 KB pages."""
+    reads_in_flight: int
+    """Outstanding gather reads of one AXI channel, all lanes together."""
+    max_items: int
+    """Largest n of the top-k filter."""
+    max_inputs: int = 4096
+    """Largest number of inputs K of a layer: fixes the accumulator width."""
+    clock_mhz: float = 250.0
+    """Clock that times are reported at."""
+    features: Features = Features()
+
+    def __post_init__(self) -> None:
+        powers = (
+            "grid", "sub_array", "rows", "weight_bytes", "activation_bytes", "parameter_tiles",
+            "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "static_cache_bytes",
+            "cache_ways", "axi_data_bits", "axi_channels", "reads_in_flight", "max_items",
+            "max_inputs", "dot_multipliers",
+        )  # fmt: skip
+        for field in powers:
+            value = getattr(self, field)
+            if not isinstance(value, int) or not _is_power_of_two(value):
+                raise ConfigError(f"{field} must be a power of two, not {value!r}")
+        limits = {
+            "grid": (1, 8), "sub_array": (4, 32), "rows": (4, 256), "gather_lanes": (1, 32),
+            "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
+            "cache_ways": (1, 8), "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
+        }  # fmt: skip
+        for field, (low, high) in limits.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                raise ConfigError(f"{field} must be in {low}..{high}, not {value}")
+        if self.axi_bytes < self.sub_array:
+            raise ConfigError(
+                f"axi_data_bits must be at least 8 * sub_array = {8 * self.sub_array}, "
+                f"not {self.axi_data_bits}: a weight word holds whole rows"
+            )
+        if self.sub_array**2 < self.axi_bytes:
+            raise ConfigError(
+                f"sub_array must be at least {self.axi_bytes**0.5:.0f} for axi_data_bits = "
+                f"{self.axi_data_bits}, not {self.sub_array}: a tile slice holds whole words"
+            )
+        if self.dot_multipliers < 4 * self.grid**2:
+            raise ConfigError(
+                f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
+                f"not {self.dot_multipliers}"
+            )
+        if self.reads_in_flight < self.gather_lanes:
+            raise ConfigError(
+                f"reads_in_flight must be at least gather_lanes = {self.gather_lanes}, "
+                f"not {self.reads_in_flight}"
+            )
+
+    # -- array ---------------------------------------------------------------------------------
+    @property
+    def sub_arrays(self) -> int:
+        """Number of sub-arrays, and of places where an engine can be anchored."""
+        return self.grid**2
+
+    @property
+    def edge(self) -> int:
+        """PEs along one edge of the whole grid: the largest engine edge E."""
+        return self.grid * self.sub_array
+
+    @property
+    def pes(self) -> int:
+        """Processing elements (MACs per cycle)."""
+        return self.edge**2
+
+    @property
+    def levels(self) -> int:
+        """Engine sizes: 1, 2, .. B sub-arrays along an edge."""
+        return self.grid.bit_length()
+
+    @property
+    def level_bits(self) -> int:
+        """Bits of a partition level as the register map stores it."""
+        return 2
+
+    @property
+    def partial_sum_width(self) -> int:
+        """Signed width of partial sums inside an engine: 16 + log2(largest engine rows)."""
+        return 16 + self.edge.bit_length() - 1
+
+    @property
+    def accumulator_width(self) -> int:
+        """Signed width below the engine: ``max_inputs`` products of int8 x int8."""
+        return (self.max_inputs * 128 * 127).bit_length() + 1
+
+    @property
+    def tile_interval(self) -> int:
+        """Least cycles between two weight loads of an engine: swap wave, then S rows, then slack."""
+        return 2 * self.sub_array + 4
+
+    # -- memories ------------------------------------------------------------------------------
+    @property
+    def axi_bytes(self) -> int:
+        """D: bytes of an AXI beat, of a weight word and of a configuration beat."""
+        return self.axi_data_bits // 8
+
+    @property
+    def slice_words(self) -> int:
+        """Words of a sub-array's slice of a weight tile (S*S bytes)."""
+        return self.sub_array**2 // self.axi_bytes
+
+    @property
+    def weight_words(self) -> int:
+        """Depth of a weight bank in words of D bytes."""
+        return self.weight_bytes // self.axi_bytes
+
+    @property
+    def weight_address_bits(self) -> int:
+        return _bits(self.weight_words)
+
+    @property
+    def activation_address_bits(self) -> int:
+        """Byte address in a lane; the top bit is the slot."""
+        return _bits(self.activation_bytes)
+
+    @property
+    def dense_address_bits(self) -> int:
+        """Byte address in a lane of the dense-vector memory; the top bit is the slot."""
+        return _bits(self.dense_bytes)
+
+    @property
+    def parameter_address_bits(self) -> int:
+        return _bits(self.parameter_tiles)
+
+    @property
+    def row_bits(self) -> int:
+        """Index of a row inside a row block."""
+        return _bits(self.rows)
+
+    @property
+    def item_bits(self) -> int:
+        """Index of an item or position inside a query."""
+        return _bits(self.max_items)
+
+    @property
+    def address_bits(self) -> int:
+        """Bytes of device memory are addressed with this many bits."""
+        return 40
+
+    @property
+    def requantise_lanes(self) -> int:
+        """Requantisers: one below each column of each sub-array, so that none ever stalls."""
+        return self.sub_arrays * self.sub_array
+
+    # -- interaction ---------------------------------------------------------------------------
+    def largest_level_at(self, row: int, column: int) -> int:
+        """Largest partition level of an engine anchored at sub-array (row, column)."""
+        level = 0
+        while (
+            level + 1 < self.levels
+            and row % (2 << level) == 0
+            and column % (2 << level) == 0
+        ):
+            level += 1
+        return level
+
+    def interaction_multipliers_at(self, row: int, column: int) -> int:
+        """Multipliers of the interaction unit at an anchor: grows with the largest engine there."""
+        share = self.dot_multipliers // self.sub_arrays
+        return min(256, share << (2 * self.largest_level_at(row, column)))
+
+    @property
+    def interaction_outputs(self) -> int:
+        """Most outputs an interaction unit hands over in a cycle."""
+        return 16
+
+    # -- embedding -----------------------------------------------------------------------------
+    @property
+    def lane_cache_bytes(self) -> int:
+        """Static cache row data of one lane."""
+        return self.static_cache_bytes // self.gather_lanes
+
+    @property
+    def reads_per_lane(self) -> int:
+        """Outstanding reads of one gather lane (its AXI ids)."""
+        return max(1, self.reads_in_flight * self.axi_channels // self.gather_lanes)
+
+    @property
+    def vector_slots(self) -> int:
+        """Most items the vector buffer of an engine holds at once."""
+        return 16
+
+    # -- bus -----------------------------------------------------------------------------------
+    @property
+    def read_requesters(self) -> int:
+        """Front end, record loader, weight streamer, then one per gather lane."""
+        return 3 + self.gather_lanes
+
+    @property
+    def tag_bits(self) -> int:
+        """Low bits of an AXI read id: the requester's own tag."""
+        return _bits(self.reads_per_lane)
+
+    @property
+    def id_bits(self) -> int:
+        """AXI id: requester number above the tag."""
+        return _bits(self.read_requesters) + self.tag_bits
+
+    @property
+    def max_stages(self) -> int:
+        return 4
+
+    @property
+    def max_programs(self) -> int:
+        """Stage programs resident at once (an engine's stage table)."""
+        return 8
+
+    @property
+    def max_layers(self) -> int:
+        """Depth of an engine's layer table, all programs together."""
+        return 64
+
+    @property
+    def max_features(self) -> int:
+        """Feature descriptors of one stage program."""
+        return 64
+
+    @property
+    def max_pipelines(self) -> int:
+        return 8
+
+    @property
+    def activation_tables(self) -> int:
+        """256-entry activation tables held at once."""
+        return 4
+
+    # -- identity ------------------------------------------------------------------------------
+    def as_dict(self) -> dict[str, object]:
+        """All fields as plain data, for the JSON side file."""
+        return asdict(self)
+
+    @property
+    def hash(self) -> int:
+        """32-bit identity of this configuration; the device reads it back (``CONFIG_HASH``)."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+
+_TINY = Config(
+    name="tiny", grid=2, sub_array=4, rows=16, dot_multipliers=16, weight_bytes=4096,
+    activation_bytes=4096, gather_lanes=2, static_cache_bytes=8192, hash_lanes=1,
+    axi_data_bits=64, reads_in_flight=16, max_items=1024,
+)  # fmt: skip
+_SMALL = Config(
+    name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
+    activation_bytes=8192, gather_lanes=4, static_cache_bytes=65536, hash_lanes=2,
+    axi_data_bits=128, reads_in_flight=32, max_items=16384,
+)  # fmt: skip
+_ECP5 = replace(
+    _TINY, name="ecp5", weight_bytes=16384, static_cache_bytes=16384, max_items=4096, clock_mhz=120.0
+)
+_MEDIUM = Config(
+    name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
+    activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
+    static_cache_bytes=1 << 20, hash_lanes=8, axi_data_bits=512, reads_in_flight=128,
+    max_items=16384,
+)  # fmt: skip
+_PAPER = Config(
+    name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
+    activation_bytes=4096, vector_bytes=8192, gather_lanes=32, lane_bytes=32,
+    static_cache_bytes=16 << 20, hash_lanes=32, axi_data_bits=512, axi_channels=4,
+    reads_in_flight=128, max_items=16384,
+)  # fmt: skip
+
+
+def _baseline(config: Config, name: str) -> Config:
+    """The same device without fission, on-chip filter and look-ahead cache."""
+    return replace(
+        config, name=name, features=Features(fission=False, on_chip_filter=False, look_ahead=False)
+    )
+
+
+PRESETS: dict[str, Config] = {
+    c.name: c
+    for c in (
+        _TINY,
+        _SMALL,
+        _ECP5,
+        _MEDIUM,
+        _PAPER,
+        _baseline(_PAPER, "baseline"),
+        _baseline(_TINY, "tiny-baseline"),
+        _baseline(_SMALL, "small-baseline"),
+    )
+}
+"""Presets by name; names are part of the contract with users."""
+
+
+def preset(name: str) -> Config:
+    """Look up a preset.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name; the message lists the known ones.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        known = ", ".join(PRESETS)
+        raise ConfigError(f"unknown preset {name!r}; known presets: {known}") from None

@@ -1,0 +1,240 @@
+"""Shapes and signatures shared between units: the contract at unit edges, in one place.
+
+``u`` numbers sub-arrays row-major: ``u = row * grid + column``. An engine of level l covers
+``2**l x 2**l`` sub-arrays and is named by its anchor, the upper left one.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out, Signature
+
+from .config import Config
+
+__all__ = [
+    "bank_write_layout",
+    "bank_write_signature",
+    "chunk_layout",
+    "config_write_layout",
+    "control_word_layout",
+    "job_layout",
+    "lane_request_layout",
+    "phase_layout",
+    "read_port_signature",
+    "read_request_layout",
+    "read_response_layout",
+    "result_layout",
+    "row_write_layout",
+    "score_layout",
+    "stream_state_layout",
+    "weight_write_layout",
+]
+
+
+def config_write_layout(config: Config) -> data.StructLayout:
+    """Broadcast of LOAD: never refused, one word a cycle at most.
+
+    ``data`` holds D bytes for ``Target.WEIGHTS``; other targets use its low 64 bits.
+    """
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),
+            "target": unsigned(8),
+            "unit": unsigned(8),
+            "address": unsigned(24),
+            "data": unsigned(config.axi_data_bits),
+        }
+    )
+
+
+def control_word_layout(config: Config) -> data.StructLayout:
+    """What a sequencer sends down its engine every cycle; skewed by the grid, see Grid."""
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),  # a row enters the array
+            "row": unsigned(config.row_bits),
+            "input_address": unsigned(config.activation_address_bits),
+            "swap": unsigned(1),  # after this cycle's row the loaded weights become the active ones
+            "load": unsigned(1),  # start loading a tile into the shadow weights
+            "load_address": unsigned(config.weight_address_bits),
+            "first": unsigned(1),  # first K tile: the accumulator starts at this sum
+            "last": unsigned(1),  # last K tile: the sum goes to the requantiser
+            "tile_end": unsigned(1),  # last row of the last K tile
+            "parameter": unsigned(config.parameter_address_bits),
+            "output_address": unsigned(config.activation_address_bits),
+            "function": unsigned(2),
+            "table": unsigned(2),
+            "destination": unsigned(2),
+            "slot": unsigned(1),
+        }
+    )
+
+
+def weight_write_layout(config: Config) -> data.StructLayout:
+    """Write of one weight word into the banks of the sub-arrays in ``mask``."""
+    return data.StructLayout(
+        {
+            "mask": unsigned(config.sub_arrays),
+            "address": unsigned(config.weight_address_bits),
+            "data": unsigned(config.axi_data_bits),
+        }
+    )
+
+
+def bank_write_layout(config: Config) -> data.StructLayout:
+    """Write of up to E lanes of an engine's activation banks (its left column) in one cycle.
+
+    Lane ``j * S + i`` is lane i of bank ``(row0 + j, column0)``. A lane is written at ``address``,
+    or at ``wrapped_address`` where ``wrapped`` is set (the chunk ran over the page's end).
+    """
+    return data.StructLayout(
+        {
+            "enable": unsigned(config.edge),
+            "wrapped": unsigned(config.edge),
+            "address": unsigned(config.activation_address_bits),
+            "wrapped_address": unsigned(config.activation_address_bits),
+            "data": data.ArrayLayout(signed(8), config.edge),
+        }
+    )
+
+
+def bank_write_signature(config: Config) -> Signature:
+    """Stream of bank writes; refused in cycles in which write-back uses one of the lanes."""
+    return stream.Signature(bank_write_layout(config))
+
+
+def score_layout(config: Config) -> data.StructLayout:
+    return data.StructLayout(
+        {"valid": unsigned(1), "row": unsigned(config.row_bits), "value": signed(16)}
+    )
+
+
+def phase_layout(config: Config) -> data.StructLayout:
+    """One pass of a row block through one MLP."""
+    return data.StructLayout(
+        {
+            "layer": unsigned(6),
+            "layers": unsigned(5),
+            "tiles": unsigned(24),
+            "weights": unsigned(16),
+            "streamed": unsigned(1),
+            "stream": unsigned(40),
+            "slot": unsigned(1),
+            "rows": unsigned(config.row_bits + 1),
+            "row_pitch": unsigned(9),
+            "top": unsigned(1),
+        }
+    )
+
+
+def stream_state_layout(config: Config) -> data.StructLayout:
+    """Request of a weight stream: sent once per streamed phase, in the order of execution."""
+    return data.StructLayout(
+        {
+            "address": unsigned(config.address_bits),
+            "tiles": unsigned(24),
+            "ring_base": unsigned(16),
+            "ring_log2_words": unsigned(5),
+        }
+    )
+
+
+def chunk_layout(config: Config) -> data.StructLayout:
+    """Up to 16 consecutive values k .. k + count - 1 of one row of a tensor."""
+    return data.StructLayout(
+        {
+            "slot": unsigned(1),
+            "row": unsigned(config.row_bits),
+            "k": unsigned(13),
+            "count": unsigned(5),  # 1..16
+            "last": unsigned(1),  # last chunk of the row
+            "data": data.ArrayLayout(signed(8), 16),
+        }
+    )
+
+
+def row_write_layout(config: Config) -> data.StructLayout:
+    """Embedding bytes on their way to a vector buffer; never refused (space was allocated)."""
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),
+            "unit": unsigned(8),  # anchor of the engine
+            "address": unsigned(13),  # byte address in the vector buffer, aligned to lane_bytes
+            "enable": unsigned(config.lane_bytes // 4),  # 4-byte granules
+            "data": unsigned(config.lane_bytes * 8),
+            "last": unsigned(1),  # the row is complete with this word
+            "index": unsigned(4),  # vector slot the row belongs to
+        }
+    )
+
+
+def job_layout(config: Config) -> data.StructLayout:
+    """A row block for one engine."""
+    return data.StructLayout(
+        {
+            "unit": unsigned(8),  # anchor of the engine
+            "slot": unsigned(1),
+            "program": unsigned(4),
+            "features": unsigned(7),
+            "rows": unsigned(config.row_bits + 1),
+            "position": unsigned(config.item_bits),  # of row 0 in the stage's list of items
+        }
+    )
+
+
+def lane_request_layout(config: Config) -> data.StructLayout:
+    """A checked lookup for a gather lane."""
+    return data.StructLayout(
+        {
+            "unit": unsigned(8),
+            "index": unsigned(4),  # vector slot
+            "offset": unsigned(13),  # byte address in the vector buffer
+            "address": unsigned(config.address_bits),  # of the row in device memory
+            "log2_row_bytes": unsigned(4),
+            "cached": unsigned(1),
+            "bad": unsigned(1),  # id out of range: hand over zeros
+            "table": unsigned(9),
+            "id": unsigned(32),
+            "seed": unsigned(16),
+            "region": unsigned(2),
+        }
+    )
+
+
+def result_layout(config: Config) -> data.StructLayout:
+    """A survivor of the last stage, best first."""
+    return data.StructLayout({"item": unsigned(32), "score": signed(32), "last": unsigned(1)})
+
+
+def read_request_layout(config: Config) -> data.StructLayout:
+    """An INCR burst. It must not cross a 4 KB boundary; address is aligned to D."""
+    return data.StructLayout(
+        {
+            "address": unsigned(config.address_bits),
+            "beats": unsigned(8),  # AXI ARLEN: beats - 1
+            "tag": unsigned(config.tag_bits),
+        }
+    )
+
+
+def read_response_layout(config: Config) -> data.StructLayout:
+    """One beat. Beats of one tag come in order; different tags in any order."""
+    return data.StructLayout(
+        {
+            "data": unsigned(config.axi_data_bits),
+            "tag": unsigned(config.tag_bits),
+            "last": unsigned(1),
+            "error": unsigned(1),  # SLVERR or DECERR
+        }
+    )
+
+
+def read_port_signature(config: Config) -> Signature:
+    """A requester's view of device memory: requests out, beats in."""
+    return Signature(
+        {
+            "request": Out(stream.Signature(read_request_layout(config))),
+            "response": In(stream.Signature(read_response_layout(config))),
+        }
+    )

@@ -1,0 +1,291 @@
+"""The program format: every word that the driver writes and the device reads, defined once.
+
+RTL takes the layouts as shapes, the driver packs them with ``layout.const({...}).as_bits()``.
+All words are little endian in device memory. Bases and addresses inside an engine leave the slot
+out: hardware puts the slot in as the top address bit.
+"""
+
+from __future__ import annotations
+
+import enum as py_enum
+
+from amaranth.hdl import unsigned, signed
+from amaranth.lib import data
+
+__all__ = [
+    "COMPLETION",
+    "COMPLETION_BYTES",
+    "CACHE_REGION",
+    "CACHE_TAG",
+    "Destination",
+    "FEATURE",
+    "FEATURE_WORDS",
+    "Function",
+    "InteractionMode",
+    "LAYER",
+    "LAYER_WORDS",
+    "Opcode",
+    "PARAMETER",
+    "PIPELINE",
+    "PIPELINE_STAGE",
+    "PIPELINE_WORDS",
+    "STAGE",
+    "STAGE_WORDS",
+    "STREAM_CHUNK_BYTES",
+    "SUBMISSION",
+    "SUBMISSION_BYTES",
+    "Status",
+    "Target",
+    "ALL_UNITS",
+]
+
+
+class Opcode(py_enum.IntEnum):
+    """Submission ring entry kinds."""
+
+    NOP = 0
+    QUERY = 1
+    LOAD = 2
+
+
+class Status(py_enum.IntEnum):
+    """Completion status. Anything but OK leaves the next entry unharmed."""
+
+    OK = 0
+    BAD_OPCODE = 1
+    BAD_PIPELINE = 2
+    """Pipeline id without stages, or a stage without an engine in the partition."""
+    BAD_SIZE = 3
+    """n = 0, n above max_items, k = 0, k above the stage's n, or a LOAD of no or too many words."""
+    BAD_ADDRESS = 4
+    """Outside the windows the host opened, or not aligned."""
+    BAD_ID = 5
+    """An embedding id at or above its table's row count; the row was taken as zeros."""
+    BUS_ERROR = 6
+    """SLVERR or DECERR on any beat."""
+    BAD_TARGET = 7
+    """LOAD of an unknown target or unit."""
+
+
+class Target(py_enum.IntEnum):
+    """On-chip memories that LOAD writes. ``unit`` picks one of several, ``ALL_UNITS`` all."""
+
+    WEIGHTS = 0
+    """Wide: one beat of D bytes a word. unit: sub-array; address: word of the weight bank."""
+    PARAMETERS = 1
+    """unit: sub-array; address: output tile * S + column; word: PARAMETER."""
+    ACTIVATION_TABLE = 2
+    """unit: sub-array; address: table * 32 + entry // 8; word: 8 int8 entries, index q + 128."""
+    LAYERS = 3
+    """unit: sub-array of the engine's anchor; address: layer * LAYER_WORDS + word."""
+    STAGES = 4
+    """unit: anchor; address: program * STAGE_WORDS + word."""
+    DOT_SHIFTS = 5
+    """unit: anchor; address: interaction step; word: 16 shifts of 4 bits."""
+    FEATURES = 6
+    """unit 0; address: (program * 64 + feature) * FEATURE_WORDS + word."""
+    CACHE_TAGS = 7
+    """unit: gather lane; address: set * ways + way; word: CACHE_TAG."""
+    CACHE_DATA = 8
+    """unit: gather lane; address: 8-byte word of the lane's row data."""
+    CACHE_REGIONS = 9
+    """unit: gather lane; address: region 0..3; word: CACHE_REGION."""
+    PIPELINES = 10
+    """unit 0; address: pipeline * PIPELINE_WORDS + word."""
+
+
+ALL_UNITS = 255
+STREAM_CHUNK_BYTES = 256
+"""Weights streamed from device memory come in chunks of this many bytes, aligned to it."""
+
+
+class Function(py_enum.IntEnum):
+    """Activation after requantise and clamp."""
+
+    NONE = 0
+    RELU = 1
+    TABLE = 2
+
+
+class Destination(py_enum.IntEnum):
+    """Where an output tile goes."""
+
+    BANK = 0
+    """Activation banks: the next layer's inputs."""
+    DENSE = 1
+    """Dense-vector memory: vector 0 of the interaction."""
+    SCORE = 2
+    """Column 0 only, clamped to int16 instead of int8, to the filter."""
+
+
+class InteractionMode(py_enum.IntEnum):
+    DOT = 0
+    CAT = 1
+
+
+PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": unsigned(16), "shift": unsigned(6)})
+"""Requantise of one output channel; upper bits of the 64-bit word are zero."""
+
+LAYER = data.StructLayout(
+    {
+        # word 0
+        "input_tiles": unsigned(11),  # K tiles: ceil(K / E)
+        "output_tiles": unsigned(11),  # N tiles: ceil(N / E)
+        "input_base": unsigned(16),  # bank address of page 0
+        "output_base": unsigned(16),
+        "function": unsigned(2),
+        "table": unsigned(2),
+        "destination": unsigned(2),
+        "_pad0": unsigned(4),
+        # word 1
+        "parameter_base": unsigned(12),  # first output tile in the parameter memory
+        "_pad1": unsigned(52),
+    }
+)
+LAYER_WORDS = 2
+
+STAGE = data.StructLayout(
+    {
+        # word 0
+        "bottom_layer": unsigned(6),  # first entry in the layer table
+        "bottom_layers": unsigned(5),  # number of layers of the bottom MLP
+        "top_layer": unsigned(6),
+        "top_layers": unsigned(5),
+        "row_pitch": unsigned(9),  # bytes between pages in a lane; >= rows of any row block
+        "mode": unsigned(1),  # InteractionMode
+        "log2_width": unsigned(4),  # log2 of the vector width d
+        "vectors": unsigned(7),  # sparse vectors + 1 (the dense vector, vector 0)
+        "log2_outputs": unsigned(3),  # interaction outputs per step, P
+        "shift_base": unsigned(10),  # first word in DOT_SHIFTS
+        "_pad0": unsigned(8),
+        # word 1
+        "input_base": unsigned(16),  # bank address of the dense input, page 0
+        "output_base": unsigned(16),  # bank address of the interaction's output, page 0
+        "slot_bytes": unsigned(14),  # vector buffer bytes of one item, a multiple of its word
+        "slots": unsigned(5),  # items the vector buffer holds, 1..16
+        "_pad1": unsigned(13),
+        # word 2, 3
+        "bottom_tiles": unsigned(24),  # weight tiles of the phase
+        "bottom_weights": unsigned(16),  # first word in the weight bank (resident)
+        "bottom_streamed": unsigned(1),
+        "_pad2": unsigned(23),
+        "top_tiles": unsigned(24),
+        "top_weights": unsigned(16),
+        "top_streamed": unsigned(1),
+        "_pad3": unsigned(23),
+        # word 4, 5
+        "bottom_stream": unsigned(40),  # device memory address of the weight stream
+        "_pad4": unsigned(24),
+        "top_stream": unsigned(40),
+        "_pad5": unsigned(24),
+        # word 6
+        "ring_base": unsigned(16),  # streamed weights: ring in the weight bank, first word
+        "ring_log2_words": unsigned(5),
+        "_pad6": unsigned(43),
+        # word 7
+        "_pad7": unsigned(64),
+    }
+)
+STAGE_WORDS = 8
+
+FEATURE = data.StructLayout(
+    {
+        # word 0
+        "base": unsigned(40),  # device memory address of row 0
+        "lane": unsigned(5),  # gather lane that serves the table
+        "log2_row_bytes": unsigned(4),  # 2..7; rows are aligned to their size
+        "offset": unsigned(13),  # byte offset of the vector in the item's vector slot
+        "cached": unsigned(1),  # the table has rows in the static cache
+        "_pad0": unsigned(1),
+        # word 1
+        "rows": unsigned(32),  # row count; ids at or above it are BAD_ID
+        "seed": unsigned(16),  # set = (id ^ seed) mod sets
+        "region": unsigned(2),  # CACHE_REGION
+        "_pad1": unsigned(14),
+    }
+)
+FEATURE_WORDS = 2
+
+CACHE_TAG = data.StructLayout(
+    {"valid": unsigned(1), "table": unsigned(9), "id": unsigned(32)}
+)
+"""table: program * 64 + feature."""
+
+CACHE_REGION = data.StructLayout(
+    {
+        "set_base": unsigned(16),  # first set of the region in the tag memory
+        "log2_sets": unsigned(5),
+        "data_base": unsigned(20),  # first byte of the region in the row data
+    }
+)
+"""One share of the static cache. Row of (set, way): data_base + (set * ways + way) * row bytes."""
+
+PIPELINE_STAGE = data.StructLayout(
+    {
+        "program": unsigned(4),  # entry of the stage and feature tables
+        "features": unsigned(7),
+        "rows": unsigned(9),  # items of a full row block
+        "_pad": unsigned(12),
+    }
+)
+PIPELINE = data.StructLayout(
+    {
+        # word 0
+        "stages": unsigned(3),  # 0: not loaded
+        "pitch": unsigned(16),  # bytes between item records, a multiple of 64
+        "dense_bytes": unsigned(8),  # dense values at offset 0 of a record
+        "ids_offset": unsigned(12),  # first id, a multiple of 4
+        "_pad": unsigned(25),
+        # word 1, 2
+        "stage": data.ArrayLayout(PIPELINE_STAGE, 4),
+    }
+)
+PIPELINE_WORDS = 3
+
+SUBMISSION_BYTES = 64
+SUBMISSION = data.StructLayout(
+    {
+        "opcode": unsigned(8),
+        "pipeline": unsigned(8),  # QUERY
+        "flags": unsigned(16),  # reserved, 0
+        "tag": unsigned(32),  # returned in the completion
+        "address": unsigned(64),  # QUERY: item records (64-byte aligned); LOAD: source (64-byte aligned)
+        "result": unsigned(64),  # QUERY: ids and scores (64-byte aligned)
+        "items": unsigned(32),  # QUERY: n of stage 0; LOAD: words of the target
+        "target": unsigned(8),  # LOAD
+        "unit": unsigned(8),  # LOAD
+        "_pad0": unsigned(16),
+        "start": unsigned(32),  # LOAD: first address in the target
+        "_pad1": unsigned(32),
+        "keep": data.ArrayLayout(unsigned(32), 4),  # QUERY: k of each stage
+        "_pad2": unsigned(64),
+    }
+)
+"""Words of LOAD lie packed in device memory: D bytes each for WEIGHTS, 8 bytes for the others."""
+
+COMPLETION_BYTES = 64
+COMPLETION = data.StructLayout(
+    {
+        "tag": unsigned(32),
+        "status": unsigned(8),
+        "opcode": unsigned(8),
+        "phase": unsigned(1),  # flips each time the completion ring wraps; first pass 1
+        "_pad0": unsigned(15),
+        "count": unsigned(32),  # results written (QUERY)
+        "cycles": unsigned(32),  # from the fetch of the submission entry to this completion
+        "stage_cycles": data.ArrayLayout(unsigned(32), 4),
+        "lookups": unsigned(32),
+        "hits": unsigned(32),
+        "misses": unsigned(32),
+        "_pad1": unsigned(32),
+        "_pad2": unsigned(128),
+    }
+)
+"""Each result is 8 bytes: uint32 item index in the query, int32 score, best first."""
+
+for _layout, _words in ((LAYER, LAYER_WORDS), (STAGE, STAGE_WORDS), (FEATURE, FEATURE_WORDS), (PIPELINE, PIPELINE_WORDS)):
+    if _layout.size != 64 * _words:
+        raise AssertionError(f"{_layout!r} has {_layout.size} bits, not {64 * _words}")
+for _layout in (SUBMISSION, COMPLETION):
+    if _layout.size != 512:
+        raise AssertionError(f"{_layout!r} has {_layout.size} bits, not 512")
