@@ -56,15 +56,23 @@ def simulate(dut: Any, *benches: Callable[..., Any], cycles: int = 100_000, vcd:
     for index, bench in enumerate(benches):
         sim.add_testbench(wrap(index, bench))
 
+    ticks = 0
+
     async def watchdog(ctx: Any) -> None:
-        await ctx.tick().repeat(cycles)
-        if not all(done):
-            raise TimeoutError(f"benches not done after {cycles} cycles: {done}")
+        nonlocal ticks
+        async for _ in ctx.tick():
+            ticks += 1
 
     sim.add_testbench(watchdog, background=True)
+
+    def run() -> None:
+        while sim.advance():
+            if ticks > cycles:
+                raise TimeoutError(f"benches not done after {cycles} cycles: {done}")
+
     if vcd is None:
-        sim.run()
+        run()
     else:
         with sim.write_vcd(vcd):
-            sim.run()
+            run()
     assert all(done)
