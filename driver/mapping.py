@@ -1,0 +1,332 @@
+"""Mapping: a quantised model onto an engine of a given edge - addresses, rows, residency.
+
+Nothing here touches values; it decides where everything lives and how many items make a row block,
+and refuses what does not fit, naming layer, size and limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hdl.config import Config
+from hdl.program import STREAM_CHUNK_BYTES
+
+from .errors import UserError
+from .tiles import tile_count
+
+__all__ = [
+    "EngineMap",
+    "LayerMap",
+    "LayerShape",
+    "PhaseMap",
+    "StageMap",
+    "StageShape",
+    "map_engine",
+    "rows_of",
+]
+
+_CELL_ROW_LIMIT = 4
+"""Fewest items of a row block worth mapping; below it the tile interval wastes most cycles."""
+
+
+class LayerShape(Protocol):
+    """What mapping needs of a layer."""
+
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageShape:
+    """What mapping needs of one stage's model."""
+
+    name: str
+    bottom: tuple[tuple[int, int], ...]
+    """(inputs, outputs) of each bottom layer."""
+    top: tuple[tuple[int, int], ...]
+    width: int
+    """Embedding vector width d."""
+    vectors: int
+    """Sparse vectors + 1."""
+    dot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMap:
+    """Addresses of one layer in the engine's banks."""
+
+    input_tiles: int
+    output_tiles: int
+    input_base: int
+    output_base: int
+    parameter_base: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseMap:
+    """One MLP on one engine."""
+
+    layers: tuple[LayerMap, ...]
+    tiles: int
+    streamed: bool
+    weights: int
+    """First word in the weight banks, when resident."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMap:
+    """One program on one engine."""
+
+    shape: StageShape
+    rows: int
+    bottom: PhaseMap
+    top: PhaseMap
+    input_base: int
+    output_base: int
+    slot_bytes: int
+    slots: int
+    log2_outputs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineMap:
+    """All programs of one engine shape."""
+
+    edge: int
+    stages: dict[int, StageMap]
+    """By program number."""
+    ring_base: int
+    ring_log2_words: int
+    resident_words: int
+    """Weight words of a bank that hold resident phases."""
+    parameter_tiles: int
+
+
+def _pages(values: int, edge: int) -> int:
+    return -(-values // edge)
+
+
+def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int], int]:
+    """Pages of the input tensor, of both hidden buffers of the bottom and top MLP; the total.
+
+    Hidden tensors alternate between two buffers; the top MLP's tensors lie over the bottom's,
+    which are dead by then.
+    """
+    start = _pages(shape.bottom[0][0], edge)
+    bottom = [0, 0]
+    for index, (_, outputs) in enumerate(shape.bottom[:-1]):
+        bottom[index % 2] = max(bottom[index % 2], _pages(outputs, edge))
+    top = [_pages(shape.top[0][0], edge), 0]
+    for index, (_, outputs) in enumerate(shape.top[:-1]):
+        top[(index + 1) % 2] = max(top[(index + 1) % 2], _pages(outputs, edge))
+    return start, bottom, top, max(start + sum(bottom), sum(top))
+
+
+def rows_of(config: Config, shape: StageShape, edge: int) -> int:
+    """Largest row block of a stage on an engine of ``edge`` PEs.
+
+    Raises
+    ------
+    UserError
+        Activations or the dense vector do not fit even for a few rows.
+    """
+    *_, pages = _bank_pages(shape, edge)
+    slot = config.activation_bytes // 2
+    rows = min(config.rows, slot // pages)
+    if rows < _CELL_ROW_LIMIT:
+        raise UserError(
+            f"{shape.name}: activations need {pages} pages of an engine of edge {edge}, "
+            f"a lane holds {slot} bytes a slot: at most {slot // _CELL_ROW_LIMIT} pages"
+        )
+    dense = _pages(shape.width, edge)
+    dense_slot = config.dense_bytes // 2
+    rows = min(rows, dense_slot // dense)
+    if rows < _CELL_ROW_LIMIT:
+        raise UserError(
+            f"{shape.name}: dense vector of {shape.width} needs {dense} pages of an engine of edge "
+            f"{edge}, a lane holds {dense_slot} bytes a slot"
+        )
+    return rows
+
+
+def _layer_maps(
+    layers: Sequence[tuple[int, int]],
+    edge: int,
+    rows: int,
+    first: int,
+    buffers: tuple[int, int],
+    parameter: int,
+) -> tuple[tuple[LayerMap, ...], int, int]:
+    """Addresses of one MLP: layer i writes ``buffers[i % 2]``; returns tiles and parameters used."""
+    maps = []
+    tiles = 0
+    base = first
+    for index, (inputs, outputs) in enumerate(layers):
+        k_tiles, n_tiles = tile_count(inputs, outputs, edge)
+        last = index == len(layers) - 1
+        out = 0 if last else buffers[index % 2] * rows
+        maps.append(
+            LayerMap(
+                input_tiles=k_tiles,
+                output_tiles=n_tiles,
+                input_base=base,
+                output_base=out,
+                parameter_base=parameter,
+            )
+        )
+        base = out
+        tiles += k_tiles * n_tiles
+        parameter += n_tiles
+    return tuple(maps), tiles, parameter
+
+
+def _check_layers(config: Config, shape: StageShape) -> None:
+    for part, layers in (("bottom", shape.bottom), ("top", shape.top)):
+        for index, (inputs, outputs) in enumerate(layers):
+            for what, size in (("inputs", inputs), ("outputs", outputs)):
+                if size > config.max_inputs:
+                    raise UserError(
+                        f"{shape.name}: {part} layer {index} has {size} {what}, "
+                        f"{config.name} takes at most {config.max_inputs}"
+                    )
+    if shape.top[-1][1] != 1:
+        raise UserError(f"{shape.name}: the last top layer has {shape.top[-1][1]} outputs, not 1")
+    if shape.bottom[-1][1] != shape.width:
+        raise UserError(
+            f"{shape.name}: the bottom MLP ends in {shape.bottom[-1][1]} outputs, "
+            f"the vectors are {shape.width} wide"
+        )
+    if shape.width not in (4, 8, 16, 32, 64, 128):
+        raise UserError(f"{shape.name}: vector width must be 4, 8, .. 128, not {shape.width}")
+
+
+def _vector_slots(config: Config, shape: StageShape, multipliers: int) -> tuple[int, int]:
+    """Bytes of an item in the vector buffer and items held."""
+    word = max(multipliers, config.lane_bytes)
+    size = -(-shape.vectors * shape.width // word) * word
+    slots = min(config.vector_slots, config.vector_bytes // size)
+    if slots < 1:
+        raise UserError(
+            f"{shape.name}: {shape.vectors} vectors of {shape.width} bytes need {size} bytes of "
+            f"vector buffer, {config.name} has {config.vector_bytes}"
+        )
+    return size, slots
+
+
+def map_engine(
+    config: Config,
+    *,
+    row: int,
+    column: int,
+    level: int,
+    programs: dict[int, StageShape],
+    rows: dict[int, int],
+) -> EngineMap:
+    """Place every program of an engine.
+
+    Parameters
+    ----------
+    config
+        Device.
+    row, column, level
+        Anchor and size of the engine.
+    programs
+        Stage shapes by program number.
+    rows
+        Items of a row block by program number (one value for all engines of a stage).
+
+    Raises
+    ------
+    UserError
+        Something does not fit; the message names layer, size and limit.
+    """
+    edge = config.sub_array << level
+    multipliers = config.interaction_multipliers_at(row, column)
+    parameter = 0
+    drafts: dict[int, dict[str, object]] = {}
+    sizes: list[tuple[int, int, str]] = []
+    for number, shape in programs.items():
+        _check_layers(config, shape)
+        r = rows[number]
+        start, bottom, top, _ = _bank_pages(shape, edge)
+        bottom_maps, bottom_tiles, parameter = _layer_maps(
+            shape.bottom, edge, r, 0, (start, start + bottom[0]), parameter
+        )
+        top_maps, top_tiles, parameter = _layer_maps(
+            shape.top, edge, r, 0, (top[0], 0), parameter
+        )
+        slot_bytes, slots = _vector_slots(config, shape, multipliers)
+        outputs = max(1, min(16, multipliers // shape.width, edge))
+        drafts[number] = {
+            "bottom": (bottom_maps, bottom_tiles),
+            "top": (top_maps, top_tiles),
+            "slot_bytes": slot_bytes,
+            "slots": slots,
+            "log2_outputs": outputs.bit_length() - 1,
+        }
+        sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
+    if parameter > config.parameter_tiles:
+        raise UserError(
+            f"{', '.join(s.name for s in programs.values())}: {parameter} output tiles on an engine "
+            f"of edge {edge}, {config.name} holds the parameters of {config.parameter_tiles}"
+        )
+    resident, ring_base, ring_log2 = _residency(config, level, sizes)
+    stages = {}
+    for number, shape in programs.items():
+        draft = drafts[number]
+        phases = {}
+        for part in ("bottom", "top"):
+            maps, tiles = draft[part]  # type: ignore[misc]
+            base = resident.get((number, part))
+            phases[part] = PhaseMap(
+                layers=maps, tiles=tiles, streamed=base is None, weights=base or 0
+            )
+        stages[number] = StageMap(
+            shape=shape,
+            rows=rows[number],
+            bottom=phases["bottom"],
+            top=phases["top"],
+            input_base=0,
+            output_base=0,
+            slot_bytes=int(draft["slot_bytes"]),  # type: ignore[call-overload]
+            slots=int(draft["slots"]),  # type: ignore[call-overload]
+            log2_outputs=int(draft["log2_outputs"]),  # type: ignore[call-overload]
+        )
+    return EngineMap(
+        edge=edge,
+        stages=stages,
+        ring_base=ring_base,
+        ring_log2_words=ring_log2,
+        resident_words=ring_base,
+        parameter_tiles=parameter,
+    )
+
+
+def _residency(
+    config: Config, level: int, sizes: list[tuple[int, int, str]]
+) -> tuple[dict[tuple[int, str], int], int, int]:
+    """Which phases stay in the weight banks, and where the ring of the others lies.
+
+    Everything when it fits; else small phases first, keeping half of the bank as the ring.
+    """
+    words = config.slice_words
+    total = sum(tiles for tiles, _, _ in sizes) * words
+    ring = 0 if total <= config.weight_words else config.weight_words // 2
+    chunk = max(1, STREAM_CHUNK_BYTES // config.axi_bytes >> (2 * level))
+    least = 2 * chunk + 2 * (2 << level) * words
+    if ring and ring < least:
+        raise UserError(
+            f"{config.name}: a weight bank of {config.weight_words} words has no room for a ring "
+            f"of {least} words on an engine of level {level}"
+        )
+    resident = {}
+    base = 0
+    for tiles, number, part in sorted(sizes):
+        if base + tiles * words <= config.weight_words - ring:
+            resident[number, part] = base
+            base += tiles * words
+    return resident, base, max(0, ring.bit_length() - 1)
