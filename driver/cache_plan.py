@@ -1,0 +1,138 @@
+"""Static cache plan: which hot rows lie where in every gather lane's share of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quantised_model import QuantisedModel
+from hdl.config import Config
+from hdl.program import CACHE_TAG
+
+__all__ = ["CachePlan", "plan_cache"]
+
+
+@dataclass(kw_only=True)
+class CachePlan:
+    """Contents of the static cache.
+
+    ``contents[program]`` is None when the program has no region, else maps
+    (feature, id) to (lane, set, way); sets count from the start of the lane's tag memory.
+    """
+
+    config: Config
+    regions: list[dict[str, int]]
+    """CACHE_REGION values of regions 0..3 (region = program mod 4)."""
+    contents: list[dict[tuple[int, int], tuple[int, int, int]] | None]
+
+    def seed(self, program: int, feature: int) -> int:
+        """FEATURE.seed: spreads the tables of a lane over the sets."""
+        return (program * 64 + feature) * 0x9E35 & 0xFFFF
+
+    def hits(self, program: int, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which lookups of ``ids`` [items, features] hit."""
+        held = self.contents[program]
+        out = np.zeros(ids.shape, bool)
+        if held is None:
+            return out
+        for feature in range(ids.shape[1]):
+            rows = np.array([i for f, i in held if f == feature], np.uint32)
+            out[:, feature] = np.isin(ids[:, feature], rows)
+        return out
+
+    def lane_image(self, lane: int, models: Sequence[QuantisedModel]) -> tuple[bytes, bytes]:
+        """Tag words and row data of a lane."""
+        config = self.config
+        tags = np.zeros(config.lane_cache_bytes // 8, "<u8")
+        rows = np.zeros(config.lane_cache_bytes, np.uint8)
+        for program, held in enumerate(self.contents):
+            if held is None:
+                continue
+            region = self.regions[program % 4]
+            width = models[program].shape.width
+            for (feature, id_), (l, set_, way) in held.items():
+                if l != lane:
+                    continue
+                values = {"valid": 1, "table": program * 64 + feature, "id": id_}
+                tags[set_ * config.cache_ways + way] = CACHE_TAG.const(values).as_bits()
+                entry = (set_ - region["set_base"]) * config.cache_ways + way
+                start = region["data_base"] + entry * width
+                rows[start : start + width] = models[program].tables[feature][id_].view(np.uint8)
+        return tags.tobytes(), rows.tobytes()
+
+
+def _power_below(value: int) -> int:
+    return 1 << (value.bit_length() - 1) if value > 0 else 0
+
+
+def plan_cache(
+    config: Config,
+    models: Sequence[QuantisedModel],
+    counts: Sequence[Sequence[NDArray[np.int64]]],
+) -> CachePlan:
+    """Choose hot rows from id histograms.
+
+    Each program gets an equal share of row data and tags; within a lane and region the rows with
+    the highest counts are taken while their set has a free way.
+
+    Parameters
+    ----------
+    counts
+        ``counts[program][feature][id]``: how often the id was seen in the training split.
+    """
+    share = config.lane_cache_bytes // len(models)
+    ways = config.cache_ways
+    all_sets = config.lane_cache_bytes // 8 // ways
+    plan = CachePlan(config=config, regions=[], contents=[])
+    set_base = data_base = 0
+    for program, model in enumerate(models):
+        width = model.shape.width
+        sets = _power_below(min(share // (width * ways), all_sets // len(models)))
+        plan.regions.append(
+            {"set_base": set_base, "log2_sets": max(0, sets.bit_length() - 1), "data_base": data_base}
+        )
+        if sets == 0:
+            plan.contents.append(None)
+            continue
+        plan.contents.append(_fill(plan, program, counts[program], sets, set_base))
+        set_base += sets
+        data_base += sets * ways * width
+    while len(plan.regions) < 4:
+        plan.regions.append({"set_base": 0, "log2_sets": 0, "data_base": 0})
+    return plan
+
+
+def _fill(
+    plan: CachePlan,
+    program: int,
+    counts: Sequence[NDArray[np.int64]],
+    sets: int,
+    set_base: int,
+) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """Place the hottest rows of each lane until its sets are full."""
+    config = plan.config
+    held: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for lane in range(config.gather_lanes):
+        features = range(lane, len(counts), config.gather_lanes)
+        feature_of = [np.full(np.count_nonzero(counts[f]), f) for f in features]
+        ids_of = [np.flatnonzero(counts[f]) for f in features]
+        if not feature_of:
+            continue
+        feature = np.concatenate(feature_of)
+        ids = np.concatenate(ids_of)
+        weight = np.concatenate([counts[f][i] for f, i in zip(features, ids_of, strict=True)])
+        used = np.zeros(sets, int)
+        left = sets * config.cache_ways
+        for k in np.lexsort((ids, feature, -weight)):
+            f, id_ = int(feature[k]), int(ids[k])
+            set_ = (id_ ^ plan.seed(program, f)) & (sets - 1)
+            if used[set_] < config.cache_ways:
+                held[f, id_] = (lane, set_base + set_, int(used[set_]))
+                used[set_] += 1
+                left -= 1
+                if left == 0:
+                    break
+    return held

@@ -1,0 +1,373 @@
+"""From quantised models and a partition to a device memory image and the LOAD entries for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from golden.quantised_model import QuantisedLayer, QuantisedModel
+from hdl import program as fmt
+from hdl.config import Config
+from hdl.engine.interaction_steps import interaction_steps
+
+from .cache_plan import CachePlan
+from .image import MemoryImage
+from .mapping import EngineMap, PhaseMap, StageMap, StageShape, map_engine, rows_of
+from .partition import Engine, Partition
+from .tiles import layer_tiles, resident_words, stream_bytes
+
+__all__ = ["Deployment", "Load", "deploy", "stage_shape"]
+
+_FUNCTIONS = {"none": fmt.Function.NONE, "relu": fmt.Function.RELU, "table": fmt.Function.TABLE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """One LOAD entry."""
+
+    target: fmt.Target
+    unit: int
+    start: int
+    words: int
+    address: int
+
+
+@dataclass(kw_only=True)
+class Deployment:
+    """Everything placed: what to load, where the tables are, how rows are cut."""
+
+    config: Config
+    partition: Partition
+    models: tuple[QuantisedModel, ...]
+    maps: dict[int, EngineMap]
+    """By engine anchor."""
+    rows: tuple[int, ...]
+    """Items of a row block, by stage."""
+    loads: list[Load] = field(default_factory=list)
+    cache: CachePlan | None = None
+    pitch: int = 0
+    ids_offset: int = 0
+    dense_bytes: int = 0
+
+
+def stage_shape(model: QuantisedModel) -> StageShape:
+    """Sizes of a model as the mapper wants them."""
+    shape = model.shape
+    bottom = tuple(zip(shape.bottom, shape.bottom[1:], strict=False))
+    top = tuple(zip(shape.top_sizes, shape.top_sizes[1:], strict=False))
+    return StageShape(
+        name=shape.name,
+        bottom=bottom,
+        top=top,
+        width=shape.width,
+        vectors=shape.vectors,
+        dot=shape.interaction == "dot",
+    )
+
+
+def _word(layout: object, values: dict[str, object], words: int = 1) -> bytes:
+    bits = layout.const(values).as_bits()  # type: ignore[attr-defined]
+    return int(bits).to_bytes(8 * words, "little")
+
+
+class _Builder:
+    def __init__(self, deployment: Deployment, image: MemoryImage) -> None:
+        self.d = deployment
+        self.image = image
+
+    def load(self, target: fmt.Target, unit: int, start: int, blob: bytes) -> None:
+        """Add a LOAD of ``blob`` (nothing for an empty one)."""
+        if not blob:
+            return
+        size = self.d.config.axi_bytes if target is fmt.Target.WEIGHTS else 8
+        self.d.loads.append(
+            Load(
+                target=target,
+                unit=unit,
+                start=start,
+                words=len(blob) // size,
+                address=self.image.put(blob, what=target.name.lower()),
+            )
+        )
+
+    # -- engines -------------------------------------------------------------------------------
+    def engine(self, engine: Engine, mapped: EngineMap) -> None:
+        """Weights, parameters, layer and stage tables of one engine."""
+        config = self.d.config
+        e = 1 << engine.level
+        banks = [bytearray(mapped.resident_words * config.axi_bytes) for _ in range(e * e)]
+        layer_words: list[bytes] = []
+        stage_words = bytearray(8 * fmt.STAGE_WORDS * config.max_programs)
+        parameters = np.zeros((mapped.parameter_tiles * mapped.edge, 8), np.uint8)
+        shifts: list[bytes] = []
+        tables: dict[bytes, int] = {}
+        for number, stage in mapped.stages.items():
+            model = self.d.models[number]
+            first = {}
+            streams = {}
+            for part, layers, phase in (
+                ("bottom", model.bottom, stage.bottom),
+                ("top", model.top, stage.top),
+            ):
+                first[part] = len(layer_words)
+                streams[part] = self.phase(layers, phase, mapped.edge, banks)
+                for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
+                    last = index == len(layers) - 1
+                    destination = fmt.Destination.BANK
+                    if last:
+                        destination = (
+                            fmt.Destination.SCORE if part == "top" else fmt.Destination.DENSE
+                        )
+                    table = 0
+                    if layer.table is not None:
+                        table = tables.setdefault(layer.table.tobytes(), len(tables))
+                    layer_words.append(
+                        _word(
+                            fmt.LAYER,
+                            {
+                                "input_tiles": place.input_tiles,
+                                "output_tiles": place.output_tiles,
+                                "input_base": place.input_base,
+                                "output_base": place.output_base,
+                                "function": _FUNCTIONS[layer.function],
+                                "table": table,
+                                "destination": destination,
+                                "parameter_base": place.parameter_base,
+                            },
+                            fmt.LAYER_WORDS,
+                        )
+                    )
+                    start = place.parameter_base * mapped.edge
+                    parameters[start : start + len(layer.bias)] = _parameters(layer)
+            shift_base = len(shifts)
+            shifts += self.shifts(model, stage)
+            word = self.stage(number, stage, mapped, first, streams, shift_base)
+            size = 8 * fmt.STAGE_WORDS
+            stage_words[number * size : (number + 1) * size] = word
+        for s, bank in enumerate(banks):
+            self.load(fmt.Target.WEIGHTS, self.unit(engine, s // e, s % e), 0, bytes(bank))
+        size = config.sub_array
+        strips = parameters.reshape(mapped.parameter_tiles, e, size, 8)
+        for j in range(e):
+            blob = np.ascontiguousarray(strips[:, j]).tobytes()
+            self.load(fmt.Target.PARAMETERS, self.unit(engine, e - 1, j), 0, blob)
+            for values, table in tables.items():
+                self.load(
+                    fmt.Target.ACTIVATION_TABLE, self.unit(engine, e - 1, j), table * 32, values
+                )
+        self.load(fmt.Target.LAYERS, engine.unit, 0, b"".join(layer_words))
+        self.load(fmt.Target.STAGES, engine.unit, 0, bytes(stage_words))
+        self.load(fmt.Target.DOT_SHIFTS, engine.unit, 0, b"".join(shifts))
+
+    def unit(self, engine: Engine, row: int, column: int) -> int:
+        """Sub-array (row, column) of an engine."""
+        return (engine.row + row) * self.d.config.grid + engine.column + column
+
+    def phase(
+        self,
+        layers: Sequence[QuantisedLayer],
+        phase: PhaseMap,
+        edge: int,
+        banks: list[bytearray],
+    ) -> int:
+        """Put a phase's weights into the resident banks or a stream; returns the stream's address."""
+        config = self.d.config
+        tiles = np.concatenate([layer_tiles(layer.weight, edge) for layer in layers])
+        if phase.streamed:
+            return self.image.put(
+                stream_bytes(config, tiles), align=fmt.STREAM_CHUNK_BYTES, what="weights"
+            )
+        start = phase.weights * config.axi_bytes
+        for bank, words in zip(banks, resident_words(config, tiles), strict=True):
+            bank[start : start + len(words)] = words
+        return 0
+
+    def shifts(self, model: QuantisedModel, stage: StageMap) -> list[bytes]:
+        """Shift words of a stage's interaction steps."""
+        if not stage.shape.dot:
+            return []
+        words = []
+        for step in interaction_steps(
+            vectors=stage.shape.vectors, width=stage.shape.width, outputs=1 << stage.log2_outputs
+        ):
+            first = step.k - stage.shape.width
+            value = 0
+            for lane in range(step.count):
+                value |= int(model.dot_shift[first + lane]) << (4 * lane)
+            words.append(value.to_bytes(8, "little"))
+        return words
+
+    def stage(
+        self,
+        number: int,
+        stage: StageMap,
+        mapped: EngineMap,
+        first: dict[str, int],
+        streams: dict[str, int],
+        shift_base: int,
+    ) -> bytes:
+        """The STAGE words of one program."""
+        return _word(
+            fmt.STAGE,
+            {
+                "bottom_layer": first["bottom"],
+                "bottom_layers": len(stage.bottom.layers),
+                "top_layer": first["top"],
+                "top_layers": len(stage.top.layers),
+                "row_pitch": stage.rows,
+                "mode": fmt.InteractionMode.DOT if stage.shape.dot else fmt.InteractionMode.CAT,
+                "log2_width": stage.shape.width.bit_length() - 1,
+                "vectors": stage.shape.vectors,
+                "log2_outputs": stage.log2_outputs,
+                "shift_base": shift_base,
+                "input_base": stage.input_base,
+                "output_base": stage.output_base,
+                "slot_bytes": stage.slot_bytes,
+                "slots": stage.slots,
+                "bottom_tiles": stage.bottom.tiles,
+                "bottom_weights": stage.bottom.weights,
+                "bottom_streamed": stage.bottom.streamed,
+                "top_tiles": stage.top.tiles,
+                "top_weights": stage.top.weights,
+                "top_streamed": stage.top.streamed,
+                "bottom_stream": streams["bottom"],
+                "top_stream": streams["top"],
+                "ring_base": mapped.ring_base,
+                "ring_log2_words": mapped.ring_log2_words,
+            },
+            fmt.STAGE_WORDS,
+        )
+
+    # -- embedding and ranking -----------------------------------------------------------------
+    def features(self, cache: CachePlan) -> None:
+        """Embedding tables, feature descriptors, static cache contents."""
+        config = self.d.config
+        for number, model in enumerate(self.d.models):
+            words = []
+            width = model.shape.width
+            for feature, table in enumerate(model.tables):
+                base = self.image.put(
+                    np.ascontiguousarray(table).tobytes(), align=4096, what=f"table {feature}"
+                )
+                words.append(
+                    _word(
+                        fmt.FEATURE,
+                        {
+                            "base": base,
+                            "lane": feature % config.gather_lanes,
+                            "log2_row_bytes": width.bit_length() - 1,
+                            "offset": (1 + feature) * width,
+                            "cached": cache.contents[number] is not None,
+                            "rows": len(table),
+                            "seed": cache.seed(number, feature),
+                            "region": number % 4,
+                        },
+                        fmt.FEATURE_WORDS,
+                    )
+                )
+            self.load(
+                fmt.Target.FEATURES,
+                0,
+                number * config.max_features * fmt.FEATURE_WORDS,
+                b"".join(words),
+            )
+        for lane in range(config.gather_lanes):
+            regions = b"".join(_word(fmt.CACHE_REGION, r) for r in cache.regions)
+            self.load(fmt.Target.CACHE_REGIONS, lane, 0, regions)
+            tags, rows = cache.lane_image(lane, self.d.models)
+            self.load(fmt.Target.CACHE_TAGS, lane, 0, tags)
+            self.load(fmt.Target.CACHE_DATA, lane, 0, rows)
+
+    def pipeline(self) -> None:
+        """Pipeline 0."""
+        d = self.d
+        model = d.models[0]
+        d.dense_bytes = model.shape.dense_features
+        d.ids_offset = -(-d.dense_bytes // 4) * 4
+        record = d.ids_offset + 4 * model.shape.sparse_features
+        d.pitch = -(-record // 64) * 64
+        stages = [{"program": 0, "features": 0, "rows": 0}] * 4
+        for number, m in enumerate(d.models):
+            stages[number] = {
+                "program": number,
+                "features": m.shape.sparse_features,
+                "rows": d.rows[number],
+            }
+        word = _word(
+            fmt.PIPELINE,
+            {
+                "stages": len(d.models),
+                "pitch": d.pitch,
+                "dense_bytes": d.dense_bytes,
+                "ids_offset": d.ids_offset,
+                "stage": stages,
+            },
+            fmt.PIPELINE_WORDS,
+        )
+        self.load(fmt.Target.PIPELINES, 0, 0, word)
+
+
+def _parameters(layer: QuantisedLayer) -> np.ndarray:
+    """PARAMETER words of a layer's channels, ``[outputs, 8]`` bytes."""
+    bias = layer.bias.astype(np.int64).astype(np.uint64) & np.uint64(0xFFFF_FFFF)
+    word = (
+        bias
+        | layer.multiplier.astype(np.uint64) << np.uint64(32)
+        | layer.shift.astype(np.uint64) << np.uint64(48)
+    )
+    return word.astype("<u8").view(np.uint8).reshape(-1, 8)
+
+
+def deploy(
+    config: Config,
+    *,
+    partition: Partition,
+    models: Sequence[QuantisedModel],
+    cache: CachePlan,
+    image: MemoryImage,
+) -> Deployment:
+    """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
+
+    Raises
+    ------
+    UserError
+        A model, table or image does not fit.
+    """
+    shapes = {number: stage_shape(model) for number, model in enumerate(models)}
+    rows = {
+        number: min(
+            rows_of(config, shape, config.sub_array << e.level)
+            for e in partition.engines
+            if e.serves(number)
+        )
+        for number, shape in shapes.items()
+    }
+    maps = {
+        e.unit: map_engine(
+            config,
+            row=e.row,
+            column=e.column,
+            level=e.level,
+            programs={n: s for n, s in shapes.items() if e.serves(n)},
+            rows=rows,
+        )
+        for e in partition.engines
+        if any(e.serves(n) for n in shapes)
+    }
+    deployment = Deployment(
+        config=config,
+        partition=partition,
+        models=tuple(models),
+        maps=maps,
+        rows=tuple(rows.values()),
+        cache=cache,
+    )
+    builder = _Builder(deployment, image)
+    for engine in partition.engines:
+        if engine.unit in maps:
+            builder.engine(engine, maps[engine.unit])
+    builder.features(cache)
+    builder.pipeline()
+    return deployment
