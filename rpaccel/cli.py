@@ -1,0 +1,160 @@
+"""The ``rpaccel`` command: words and options to calls, results to text or JSON, errors to a status.
+
+Status 0: everything equal; 1: a mismatch or failed check; 2: bad input, one line on stderr.
+A command is a function of the parsed words that returns what ``--json`` writes. Heavy modules are
+imported by the command that needs them, so that the light ones start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from driver.errors import UserError
+from hdl.config import ConfigError
+from sim.errors import SimulationError, SimulatorError
+
+from . import listing
+
+__all__ = ["main"]
+
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+BAD_INPUT = (UserError, ConfigError, SimulatorError)
+
+
+def _generate(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.generate import generate
+
+    return generate(args)
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.run import run
+
+    return run(args)
+
+
+def _demo(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.demo import demo
+
+    return demo(args)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors in one line, like every other bad input."""
+
+    def error(self, message: str) -> Any:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _add_preset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", metavar="P", required=True, help="see `rpaccel presets`")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``run``; keys of the result are listed in the documentation."""
+    add = parser.add_argument
+    add("--pipeline", metavar="NAME", required=True, help="see `rpaccel pipelines`")
+    add("--queries", metavar="N", type=_positive, default=1, help="queries to run (1)")
+    add("--items", metavar="N", type=_positive, help="items of the first stage; scales all stages")
+    add("--max-rows", metavar="N", type=_positive, default=10_000,
+        help="cap on the rows of an embedding table (10000)")  # fmt: skip
+    add("--in-flight", metavar="N", type=_positive, default=1, help="queries submitted at once (1)")
+    add("--seed", metavar="N", type=int, default=1, help="seed of queries and simulation (1)")
+    add("--cold", action="store_true", help="count the loading of weights and cache as well")
+    add("--backend", choices=["rtl", "timing", "golden", "board"], default="rtl")
+    add("--simulator", choices=["verilator", "icarus"], default="verilator")
+    add("--port", metavar="DEV", help="serial port of the board back end")
+    add("--partition", metavar="TEXT", help='engines, such as "64x64:2@1,32x32:8@0"')
+    add("--policy", choices=["exact", "quota", "binned"], default="exact")
+    add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query")
+    add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
+    add("--waves-depth", metavar="N", type=_positive, help="levels of hierarchy in the waves")
+    add("--waves-window", metavar="FROM:TO", help="cycles to record")
+    add("--report", metavar="FILE", type=Path, help="write a report as HTML")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rpaccel", description="Hardware generator for recommendation inference.")
+    words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(word: str, command: Command, text: str) -> argparse.ArgumentParser:
+        sub = words.add_parser(word, help=text, description=text)
+        sub.set_defaults(command=command)
+        # An absent FILE means standard output: "-", and text for people goes to stderr then.
+        sub.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write the result")
+        return sub
+
+    add("presets", listing.presets, "list the device configurations")
+    add("pipelines", listing.pipelines, "list the ranking pipelines")
+    generate = add("generate", _generate, "write Verilog and side files of a device")
+    _add_preset(generate)
+    generate.add_argument("--out", metavar="DIR", type=Path, required=True, help="output folder")
+    run = add("run", _run, "run queries of a pipeline and compare with the golden model")
+    _add_preset(run)
+    _add_run_options(run)
+    demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
+    demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
+    return parser
+
+
+def _write(result: dict[str, Any], text: str | None, target: str | None) -> None:
+    """Text for people on stdout, or on stderr when stdout carries the JSON."""
+    if text:
+        print(text, file=sys.stderr if target == "-" else sys.stdout)
+    if target == "-":
+        json.dump(result, sys.stdout, indent=2)
+        print()
+    elif target is not None:
+        path = Path(target)
+        # Through a second name: a reader never finds half a file.
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_text(json.dumps(result, indent=2) + "\n")
+            part.replace(path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    A command's result may carry ``text`` (for people) and ``status`` (0 or 1); both are taken out
+    before the rest is written as JSON.
+
+    Returns
+    -------
+    int
+        Exit status, see the module.
+    """
+    # The emitter of a pinned package, never whatever yosys the machine happens to have.
+    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
+    try:
+        args = _parser().parse_args(words)
+        result = args.command(args)
+        text, status = result.pop("text", None), result.pop("status", 0)
+        _write(result, text, args.json)
+    except BAD_INPUT as error:
+        print(f"rpaccel: {error}", file=sys.stderr)
+        return 2
+    except SimulationError as error:
+        print(f"rpaccel: {error}", file=sys.stderr)
+        return 1
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
