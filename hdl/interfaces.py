@@ -21,6 +21,9 @@ __all__ = [
     "job_layout",
     "lane_request_layout",
     "phase_layout",
+    "position_score_layout",
+    "query_done_layout",
+    "query_layout",
     "read_port_signature",
     "read_request_layout",
     "read_response_layout",
@@ -205,6 +208,39 @@ def lane_request_layout(config: Config) -> data.StructLayout:
 def result_layout(config: Config) -> data.StructLayout:
     """A survivor of the last stage, best first."""
     return data.StructLayout({"item": unsigned(32), "score": signed(32), "last": unsigned(1)})
+
+
+def position_score_layout(config: Config) -> data.StructLayout:
+    """A finished score on its way from an engine's score queue to the filter."""
+    return data.StructLayout(
+        {
+            "position": unsigned(config.item_bits),  # in the stage's list of items
+            "score": signed(16),
+        }
+    )
+
+
+def query_layout(config: Config) -> data.StructLayout:
+    """A query for the dispatcher, straight from ``SUBMISSION``: the dispatcher checks it."""
+    return data.StructLayout(
+        {
+            "pipeline": unsigned(8),
+            "items": unsigned(32),  # n of stage 0
+            "keep": data.ArrayLayout(unsigned(32), 4),  # k of each stage
+            "records": unsigned(config.address_bits),  # item records in device memory
+        }
+    )
+
+
+def query_done_layout(config: Config) -> data.StructLayout:
+    """End of a query: sent after its last result was taken."""
+    return data.StructLayout(
+        {
+            "status": unsigned(8),  # Status
+            "count": unsigned(32),  # results sent
+            "stage_cycles": data.ArrayLayout(unsigned(32), 4),
+        }
+    )
 
 
 def read_request_layout(config: Config) -> data.StructLayout:
