@@ -1,0 +1,201 @@
+"""Workloads: the models of a pipeline and queries to rank, with what they are said plainly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.dataset import dense_values, load_dataset
+from golden.model import (
+    CRITEO_KAGGLE_ROWS,
+    DENSE_FEATURES,
+    Interaction,
+    Model,
+    named_shape,
+    random_model,
+    with_rows,
+)
+from golden.model_files import load_model
+from golden.quantise import choose_dense_scale, quantise, quantise_dense
+from golden.quantised_model import QuantisedModel
+
+from .errors import UserError
+from .pipelines import Pipeline
+
+__all__ = ["Query", "Workload", "load_workload"]
+
+ZIPF = 1.05
+"""Exponent of the synthetic id distribution."""
+_CALIBRATION_ITEMS = 1024
+_DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Query:
+    """One query as the device takes it."""
+
+    dense: NDArray[np.int8]
+    """[items, dense features], quantised with the pipeline's one dense scale."""
+    dense_float: NDArray[np.float32]
+    ids: NDArray[np.uint32]
+    """[items, tables]"""
+    labels: NDArray[np.uint8] | None
+    """[items], or None when the items are synthetic."""
+
+
+@dataclass(kw_only=True)
+class Workload:
+    """Models and queries of one run."""
+
+    pipeline: Pipeline
+    models: list[Model]
+    quantised: list[QuantisedModel]
+    queries: list[Query]
+    counts: list[list[NDArray[np.int64]]]
+    """Id histograms by stage and feature, of data apart from the queries."""
+    notes: list[str] = field(default_factory=list)
+    """What the models and data are, in words for the output."""
+
+    @property
+    def labelled(self) -> bool:
+        return all(q.labels is not None for q in self.queries)
+
+
+def _zipf_ids(
+    random: np.random.Generator, rows: tuple[int, ...], items: int, order: list[NDArray[np.int64]]
+) -> NDArray[np.uint32]:
+    """Ids whose rank follows a Zipf law of exponent ``ZIPF``, by the inverse of its distribution."""
+    columns = []
+    for count, permutation in zip(rows, order, strict=True):
+        weight = np.arange(1, count + 1, dtype=np.float64) ** -ZIPF
+        total = np.cumsum(weight)
+        ranks = np.searchsorted(total, random.random(items) * total[-1], side="right")
+        columns.append(permutation[np.minimum(ranks, count - 1)])
+    return np.stack(columns, axis=1).astype(np.uint32)
+
+
+def _synthetic_dense(random: np.random.Generator, items: int) -> NDArray[np.float32]:
+    """Criteo-like dense inputs: log(1 + count) of geometric counts."""
+    counts = random.geometric(0.02, (items, DENSE_FEATURES)) - 1
+    return dense_values(counts.astype(np.uint16))
+
+
+def _histograms(ids: NDArray[np.uint32], rows: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    return [np.bincount(ids[:, f], minlength=n).astype(np.int64) for f, n in enumerate(rows)]
+
+
+def _trained(name: str) -> Model | None:
+    path = _DEMO / f"{name.lower()}.npz"
+    return load_model(path) if path.exists() else None
+
+
+def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[Model], list[str]]:
+    """Shipped weights retargeted to Kaggle's tables where they exist, else random ones."""
+    models = []
+    notes = []
+    interaction: Interaction = "cat" if pipeline.interaction == "cat" else "dot"
+    for index, stage in enumerate(pipeline.stages):
+        shape = named_shape(stage.model, interaction=interaction, max_rows=max_rows)
+        trained = _trained(stage.model) if interaction == "dot" else None
+        if trained is not None:
+            models.append(with_rows(trained, shape.rows))
+            notes.append(f"{stage.model}: shipped demo weights, tables retargeted")
+        else:
+            models.append(random_model(shape, seed=seed * 100 + index))
+            notes.append(f"{stage.model}: random weights")
+    return models, notes
+
+
+def _kaggle(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workload:
+    models, notes = _kaggle_models(pipeline, max_rows, seed)
+    rows = models[0].shape.rows
+    capped = sum(a > b for a, b in zip(CRITEO_KAGGLE_ROWS, rows, strict=True))
+    notes.append(
+        f"synthetic items, ids Zipf {ZIPF}; tables capped at {max_rows} rows ({capped} of 26 affected)"
+    )
+    random = np.random.default_rng(seed)
+    order = [np.random.default_rng(f + 7).permutation(count) for f, count in enumerate(rows)]
+    train = _zipf_ids(random, rows, 16384, order)
+    dense = _synthetic_dense(random, _CALIBRATION_ITEMS)
+    scale = choose_dense_scale(dense)
+    items = pipeline.stages[0].items
+    made = []
+    for _ in range(queries):
+        values = _synthetic_dense(random, items)
+        made.append(
+            Query(
+                dense=quantise_dense(values, scale),
+                dense_float=values,
+                ids=_zipf_ids(random, rows, items, order),
+                labels=None,
+            )
+        )
+    return Workload(
+        pipeline=pipeline,
+        models=models,
+        quantised=[
+            quantise(m, dense, train[:_CALIBRATION_ITEMS], dense_scale=scale) for m in models
+        ],
+        queries=made,
+        counts=[_histograms(train, rows)] * len(models),
+        notes=notes,
+    )
+
+
+def _demo(pipeline: Pipeline, queries: int, seed: int) -> Workload:
+    models = []
+    for stage in pipeline.stages:
+        model = _trained(stage.model)
+        if model is None:
+            raise UserError(f"examples/demo: no model file of {stage.model}")
+        models.append(model)
+    held_out = load_dataset(_DEMO / "queries.npz")
+    calibration = load_dataset(_DEMO / "calibration.npz")
+    scale = choose_dense_scale(calibration.dense)
+    items = pipeline.stages[0].items
+    if items > held_out.query_items:
+        raise UserError(
+            f"--items must be at most {held_out.query_items} for {pipeline.name}, not {items}"
+        )
+    if queries > len(held_out):
+        raise UserError(f"--queries must be at most {len(held_out)} for {pipeline.name}, not {queries}")
+    made = []
+    for index in range(queries):
+        query = held_out.query((index + seed - 1) % len(held_out))
+        dense = query.dense[:items]
+        made.append(
+            Query(
+                dense=quantise_dense(dense, scale),
+                dense_float=dense,
+                ids=query.ids[:items],
+                labels=query.labels[:items],
+            )
+        )
+    part = slice(0, 4 * _CALIBRATION_ITEMS)
+    return Workload(
+        pipeline=pipeline,
+        models=models,
+        quantised=[
+            quantise(m, calibration.dense[part], calibration.ids[part], dense_scale=scale)
+            for m in models
+        ],
+        queries=made,
+        counts=[_histograms(calibration.ids, m.shape.rows) for m in models],
+        notes=["shipped demo data, held-out queries; models trained on its training split"],
+    )
+
+
+def load_workload(pipeline: Pipeline, *, queries: int, max_rows: int, seed: int) -> Workload:
+    """Models and queries for ``pipeline`` (already scaled).
+
+    Raises
+    ------
+    UserError
+        More items or queries than the shipped data holds; a model file is missing.
+    """
+    if pipeline.data == "demo":
+        return _demo(pipeline, queries, seed)
+    return _kaggle(pipeline, queries, max_rows, seed)
