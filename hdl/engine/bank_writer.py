@@ -1,0 +1,253 @@
+"""Writes chunks of tensor rows into an engine's activation banks."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..config import Config
+from ..interfaces import bank_write_layout, chunk_layout
+
+__all__ = ["BankWriter", "row_done_layout"]
+
+
+def row_done_layout() -> data.StructLayout:
+    """Pulse: the last chunk of a row of ``slot`` has been written."""
+    return data.StructLayout({"valid": unsigned(1), "slot": unsigned(1)})
+
+
+class BankWriter(wiring.Component):
+    """Turns chunks from two sources into bank writes: interaction results and dense inputs.
+
+    Value k of row m goes to lane k % E, address base + (k // E) * pitch + m, slot as the top bit,
+    E = S << level. A chunk that runs over a page's end is still one write (``wrapped`` lanes);
+    one longer than E is split into pieces of E values. Address bits above the lane's half are
+    dropped: bases are checked when the program is made.
+
+    Flow control: one piece a cycle, 4 cycles from chunk to write. When both sources have a chunk
+    they take turns. base and pitch are sampled when the chunk is taken. A chunk waits as long as
+    the bank refuses writes.
+
+    Parameters
+    ----------
+    config
+        Device configuration.
+    row, column
+        Sub-array of the engine's anchor: fixes the largest E.
+
+    Members
+    -------
+    level
+        Partition level of the engine; changed only while nothing is in here.
+    i_chunk, chunk_base, chunk_pitch
+        Interaction results, bank address of their page 0, bytes between pages.
+    i_dense, dense_base, dense_pitch
+        Dense inputs, likewise.
+    bank_write
+        Stream of writes.
+    chunk_row, dense_row
+        Pulses the cycle after the bank accepted the last piece of a chunk with ``last``.
+    """
+
+    i_chunk: stream.Interface
+    i_dense: stream.Interface
+    bank_write: stream.Interface
+
+    def __init__(self, *, config: Config, row: int, column: int) -> None:
+        for name, value in (("row", row), ("column", column)):
+            if not 0 <= value < config.grid:
+                raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
+        self._config = config
+        self._edge = config.sub_array << config.largest_level_at(row, column)
+        super().__init__(
+            {
+                "level": In(2),
+                "i_chunk": In(stream.Signature(chunk_layout(config))),
+                "chunk_base": In(16),
+                "chunk_pitch": In(9),
+                "i_dense": In(stream.Signature(chunk_layout(config))),
+                "dense_base": In(16),
+                "dense_pitch": In(9),
+                "bank_write": Out(stream.Signature(bank_write_layout(config))),
+                "dense_row": Out(row_done_layout()),
+                "chunk_row": Out(row_done_layout()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        located_ready = Signal()
+        taken, taken_valid, is_dense = self._take(m, located_ready)
+        pieces_ready = Signal()
+        located, located_valid = self._locate(m, taken, taken_valid, is_dense, pieces_ready)
+        m.d.comb += located_ready.eq(~located_valid | pieces_ready)
+        self._write_pieces(m, located, located_valid, pieces_ready)
+        return m
+
+    def _take(self, m: Module, ready: Value) -> tuple[data.View, Signal, Signal]:
+        """Stage 1: take a chunk of one source, with its base and pitch."""
+        chunk = chunk_layout(self._config)
+        taken = Signal(
+            data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)})
+        )
+        taken_valid = Signal()
+        is_dense = Signal()  # also the source of the chunk before: the other one goes first
+        choose_dense = Signal()
+        take = Signal()
+        m.d.comb += [
+            choose_dense.eq(self.i_dense.valid & (~self.i_chunk.valid | ~is_dense)),
+            take.eq(~taken_valid | ready),
+            self.i_dense.ready.eq(take & choose_dense),
+            self.i_chunk.ready.eq(take & ~choose_dense),
+        ]
+        with m.If(take):
+            m.d.sync += taken_valid.eq(self.i_dense.valid | self.i_chunk.valid)
+            with m.If(self.i_dense.valid | self.i_chunk.valid):
+                m.d.sync += is_dense.eq(choose_dense)
+            with m.If(choose_dense):
+                m.d.sync += [
+                    taken.chunk.eq(self.i_dense.payload),
+                    taken.base.eq(self.dense_base),
+                    taken.pitch.eq(self.dense_pitch),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    taken.chunk.eq(self.i_chunk.payload),
+                    taken.base.eq(self.chunk_base),
+                    taken.pitch.eq(self.chunk_pitch),
+                ]
+        return taken, taken_valid, is_dense
+
+    def _located_layout(self) -> data.StructLayout:
+        byte_bits = self._config.activation_address_bits - 1
+        return data.StructLayout(
+            {
+                "start": unsigned(exact_log2(self._edge)),  # lane of the first value
+                "page_offset": unsigned(byte_bits),
+                "address": unsigned(byte_bits),  # of page 0
+                "wrapped_address": unsigned(byte_bits),  # of page 1
+                "pitch": unsigned(9),
+                "count": unsigned(5),
+                "slot": unsigned(1),
+                "last": unsigned(1),
+                "is_dense": unsigned(1),
+                "data": data.ArrayLayout(8, 16),
+            }
+        )
+
+    def _locate(
+        self, m: Module, taken: data.View, taken_valid: Value, is_dense: Value, ready: Value
+    ) -> tuple[data.View, Signal]:
+        """Stage 2: page and lane of the first value; the product has a register of its own."""
+        located = Signal(self._located_layout())
+        located_valid = Signal()
+        chunk = taken.chunk
+        page = (chunk.k >> exact_log2(self._config.sub_array)) >> self.level
+        with m.If(~located_valid | ready):
+            m.d.sync += [
+                located_valid.eq(taken_valid),
+                located.start.eq(chunk.k & self._lane_mask(m, "locate")),
+                located.page_offset.eq(page * taken.pitch),
+                located.address.eq(taken.base + chunk.row),
+                located.wrapped_address.eq(taken.base + chunk.row + taken.pitch),
+                located.pitch.eq(taken.pitch),
+                located.count.eq(chunk.count),
+                located.slot.eq(chunk.slot),
+                located.last.eq(chunk.last),
+                located.is_dense.eq(is_dense),
+                located.data.as_value().eq(chunk.data.as_value()),
+            ]
+        return located, located_valid
+
+    def _lane_mask(self, m: Module, name: str) -> Signal:
+        """E - 1."""
+        mask = Signal(exact_log2(self._edge), name=f"{name}_mask")
+        sub_array = self._config.sub_array
+        m.d.comb += mask.eq((sub_array << self.level) - 1)
+        return mask
+
+    def _write_pieces(
+        self, m: Module, located: data.View, located_valid: Value, pieces_ready: Signal
+    ) -> None:
+        """Stage 3: pieces of up to E values. Later pieces start in the same lane, a page on."""
+        piece = Signal(self._located_layout())
+        piece_valid = Signal()
+        write_ready = Signal()
+        final = Signal()
+        edge = Signal(range(2 * self._edge))
+        m.d.comb += [
+            edge.eq(self._config.sub_array << self.level),
+            final.eq(piece.count <= edge),
+            pieces_ready.eq(~piece_valid | (write_ready & final)),
+        ]
+        with m.If(pieces_ready):
+            m.d.sync += [
+                piece_valid.eq(located_valid),
+                piece.eq(located),
+                piece.address.eq(located.address + located.page_offset),
+                piece.wrapped_address.eq(located.wrapped_address + located.page_offset),
+            ]
+        with m.Elif(write_ready):
+            m.d.sync += [
+                # Only E of 4 or 8 gets here: longer pieces hold a whole chunk.
+                piece.count.eq(piece.count - edge),
+                piece.address.eq(piece.wrapped_address),
+                piece.wrapped_address.eq(piece.wrapped_address + piece.pitch),
+                piece.data.as_value().eq(piece.data.as_value() >> (edge[:4] << 3)),
+            ]
+        self._write(m, piece, piece_valid, final, edge, write_ready)
+
+    def _write(
+        self,
+        m: Module,
+        piece: data.View,
+        piece_valid: Value,
+        final: Value,
+        edge: Value,
+        write_ready: Signal,
+    ) -> None:
+        """Stage 4: rotate the values to their lanes, tell of finished rows."""
+        write = self.bank_write
+        row_end = Signal()
+        row_slot = Signal()
+        row_dense = Signal()
+        end = Signal(range(2 * self._edge))  # one past the last lane, before wrapping
+        over = Signal(range(self._edge))  # lanes beyond the page's end
+        rotation_mask = self._lane_mask(m, "rotate")[:4]
+        m.d.comb += [
+            end.eq(piece.start + Mux(final, piece.count, edge)),
+            over.eq(Mux(end > edge, end - edge, 0)),
+            write_ready.eq(~write.valid | write.ready),
+        ]
+        with m.If(write_ready):
+            m.d.sync += [
+                write.valid.eq(piece_valid),
+                write.payload.address.eq(Cat(piece.address, piece.slot)),
+                write.payload.wrapped_address.eq(Cat(piece.wrapped_address, piece.slot)),
+                row_end.eq(final & piece.last),
+                row_slot.eq(piece.slot),
+                row_dense.eq(piece.is_dense),
+            ]
+            for lane in range(self._edge):
+                wrapped = lane < over
+                straight = (piece.start <= lane) & (lane < end)
+                m.d.sync += [
+                    # Lanes from E up belong to other engines.
+                    write.payload.enable[lane].eq((lane < edge) & (straight | wrapped)),
+                    write.payload.wrapped[lane].eq(wrapped),
+                ]
+            for lane in range(min(16, self._edge)):
+                rotated = Signal(8, name=f"rotated_{lane}")
+                m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:4] & rotation_mask])
+                # Chunks are 16 long: every sixteenth lane carries the same value.
+                for copy in range(lane, self._edge, 16):
+                    m.d.sync += write.payload.data[copy].eq(rotated)
+        done = write.valid & write.ready & row_end
+        m.d.sync += [
+            self.dense_row.valid.eq(done & row_dense),
+            self.dense_row.slot.eq(row_slot),
+            self.chunk_row.valid.eq(done & ~row_dense),
+            self.chunk_row.slot.eq(row_slot),
+        ]

@@ -1,0 +1,24 @@
+"""Delay lines that keep control bits in step with a pipelined datapath."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, Value
+
+__all__ = ["delay"]
+
+
+def delay(m: Module, value: Value, cycles: int, *, name: str) -> Value:
+    """Return ``value`` delayed by ``cycles`` clock cycles; registers are added to ``m``.
+
+    Raises
+    ------
+    ValueError
+        ``cycles`` is negative.
+    """
+    if cycles < 0:
+        raise ValueError(f"cycles must be at least 0, not {cycles!r}")
+    for number in range(cycles):
+        stage = Signal(value.shape(), name=f"{name}_{number + 1}")
+        m.d.sync += stage.eq(value)
+        value = stage
+    return value
