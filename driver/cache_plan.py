@@ -92,7 +92,11 @@ def plan_cache(
         width = model.shape.width
         sets = _power_below(min(share // (width * ways), all_sets // len(models)))
         plan.regions.append(
-            {"set_base": set_base, "log2_sets": max(0, sets.bit_length() - 1), "data_base": data_base}
+            {
+                "set_base": set_base,
+                "log2_sets": max(0, sets.bit_length() - 1),
+                "data_base": data_base,
+            }
         )
         if sets == 0:
             plan.contents.append(None)

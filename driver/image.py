@@ -56,7 +56,9 @@ class MemoryImage:
     def write(self, address: int, blob: bytes) -> None:
         """Overwrite reserved space."""
         if address < 0 or address + len(blob) > self._end:
-            raise ValueError(f"write of {len(blob)} bytes at {address:#x} is outside {self._end:#x}")
+            raise ValueError(
+                f"write of {len(blob)} bytes at {address:#x} is outside {self._end:#x}"
+            )
         self._parts.append((address, blob))
 
     def to_bytes(self) -> bytes:

@@ -256,9 +256,7 @@ def map_engine(
         bottom_maps, bottom_tiles, parameter = _layer_maps(
             shape.bottom, edge, r, 0, (start, start + bottom[0]), parameter
         )
-        top_maps, top_tiles, parameter = _layer_maps(
-            shape.top, edge, r, 0, (top[0], 0), parameter
-        )
+        top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
         slot_bytes, slots = _vector_slots(config, shape, multipliers)
         outputs = max(1, min(16, multipliers // shape.width, edge))
         drafts[number] = {

@@ -130,9 +130,13 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
             for c in range(column, column + (1 << level)):
                 levels[r * config.grid + c] = level
         engines.append(
-            Engine(unit=row * config.grid + column, row=row, column=column, level=level, stages=stage)
+            Engine(
+                unit=row * config.grid + column, row=row, column=column, level=level, stages=stage
+            )
         )
     for number in range(stages):
         if not any(e.serves(number) for e in engines):
-            raise UserError(f"partition {text!r}: stage {number} has no engine; add one '@{number}'")
+            raise UserError(
+                f"partition {text!r}: stage {number} has no engine; add one '@{number}'"
+            )
     return Partition(text=text, levels=tuple(levels), engines=tuple(engines))

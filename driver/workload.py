@@ -161,7 +161,9 @@ def _demo(pipeline: Pipeline, queries: int, seed: int) -> Workload:
             f"--items must be at most {held_out.query_items} for {pipeline.name}, not {items}"
         )
     if queries > len(held_out):
-        raise UserError(f"--queries must be at most {len(held_out)} for {pipeline.name}, not {queries}")
+        raise UserError(
+            f"--queries must be at most {len(held_out)} for {pipeline.name}, not {queries}"
+        )
     made = []
     for index in range(queries):
         query = held_out.query((index + seed - 1) % len(held_out))
