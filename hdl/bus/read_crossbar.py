@@ -1,0 +1,184 @@
+"""Read requests of all units onto the AXI channels, and the beats back to the units."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import read_port_signature, read_request_layout, read_response_layout
+from ..queue import Queue
+from .axi import PAGE_BYTES, axi4_read_signature
+from .read_channel import ReadChannel
+from .round_robin import RoundRobin
+
+__all__ = ["ORDERED_REQUESTERS", "ReadCrossbar"]
+
+ORDERED_REQUESTERS = 3
+"""Front end, record loader and weight streamer: beats come in the order of their requests."""
+_OUTSTANDING_BITS = 10
+"""Bursts of an ordered requester that may be on the way; the last count is a limit, not a wrap."""
+
+
+class ReadCrossbar(wiring.Component):
+    """Arbitrates ``config.read_requesters`` requesters onto ``config.axi_channels`` AXI channels.
+
+    A request goes to the channel ``address // 4096 mod channels`` with the AXI id
+    ``requester << tag_bits | tag``. Requesters below ``ORDERED_REQUESTERS`` use one channel at a
+    time: a request to another channel waits until nothing of theirs is outstanding, so with one
+    tag their beats come in the order of their requests. All others are told apart by tag only.
+
+    Flow control: every channel takes one request a cycle, round robin; a requester takes one beat
+    a cycle, round robin over the channels. A requester must take the beats it asked for without
+    waiting for another requester's beats, because the beats of a channel come one after the other.
+    Latency: 2 cycles from request to AR, 2 cycles from R to response, when nothing is in the way.
+
+    ``quiesce``: no new requests are taken, those not yet on AR are dropped, and beats that still
+    arrive are thrown away. AR signals that were already valid stay until the memory takes them.
+    ``idle`` then tells that nothing is left; the requesters may be reset. This unit itself must
+    stay out of that reset.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    requester
+        Array of read ports, seen from the memory's side: connect a unit's port to each.
+    axi
+        Array of AXI4 read channels, one per AXI channel.
+    quiesce
+        Drain; see above.
+    outstanding
+        Bursts asked for whose last beat has not come, all channels.
+    idle
+        Nothing outstanding and nothing held inside.
+    bursts, beats
+        Requests sent and beats received in this cycle, for counters.
+    """
+
+    quiesce: Signal
+    outstanding: Signal
+    idle: Signal
+    bursts: Signal
+    beats: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        channels = config.axi_channels
+        super().__init__(
+            {
+                "requester": In(read_port_signature(config)).array(config.read_requesters),
+                "axi": Out(axi4_read_signature(config)).array(channels),
+                "quiesce": In(1),
+                "outstanding": Out(ReadChannel.OUTSTANDING_BITS + channels.bit_length()),
+                "idle": Out(1),
+                "bursts": Out(range(channels + 1)),
+                "beats": Out(range(channels + 1)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        channels = []
+        for c in range(config.axi_channels):
+            channel = ReadChannel(config=config)
+            m.submodules[f"channel_{c}"] = channel
+            wiring.connect(m, channel.axi, wiring.flipped(self.axi[c]))
+            m.d.comb += channel.quiesce.eq(self.quiesce)
+            channels.append(channel)
+        taken = [
+            Signal(config.read_requesters, name=f"taken_{c}") for c in range(config.axi_channels)
+        ]
+        busy = []
+        for r in range(config.read_requesters):
+            busy.append(self._requests(m, r, channels))
+            busy.append(self._responses(m, r, channels, taken))
+        m.d.comb += [
+            self.outstanding.eq(sum(channel.outstanding for channel in channels)),
+            self.idle.eq(Cat(busy, (~channel.idle for channel in channels)) == 0),
+            self.bursts.eq(sum(channel.burst for channel in channels)),
+            self.beats.eq(sum(channel.beat for channel in channels)),
+        ]
+        for channel, takers in zip(channels, taken, strict=True):
+            # A beat leaves its channel when the requester of its id takes it.
+            m.d.comb += channel.response.ready.eq(takers != 0)
+        return m
+
+    def _requests(self, m: Module, r: int, channels: list[ReadChannel]) -> Signal:
+        """Requester ``r``'s way to the channels; returns "something is held here"."""
+        config = self._config
+        port = self.requester[r]
+        # Two entries: one request a cycle without a combinational path from arbiter to requester.
+        queue = Queue(shape=read_request_layout(config), depth=2)
+        m.submodules[f"request_{r}"] = queue
+        wiring.connect(m, wiring.flipped(port.request), queue.i)
+        with m.If(self.quiesce):
+            m.d.comb += [queue.i.valid.eq(0), port.request.ready.eq(0)]
+
+        head = queue.o.payload
+        page_bit = PAGE_BYTES.bit_length() - 1
+        channel_bits = config.axi_channels.bit_length() - 1
+        target = Signal(max(1, channel_bits), name=f"target_{r}")
+        m.d.comb += target.eq(head.address[page_bit : page_bit + channel_bits])
+        allowed = Signal(init=1, name=f"allowed_{r}")
+        granted = Signal(name=f"granted_{r}")
+        m.d.comb += granted.eq(Cat(channel.accepted[r] for channel in channels) != 0)
+        if r < ORDERED_REQUESTERS:
+            self._order(m, r, target, allowed, granted)
+        for c, channel in enumerate(channels):
+            m.d.comb += [
+                channel.payload[r].eq(head),
+                channel.valid[r].eq(queue.o.valid & allowed & (target == c)),
+            ]
+        m.d.comb += queue.o.ready.eq(granted | self.quiesce)
+        held = Signal(name=f"request_held_{r}")
+        m.d.comb += held.eq(queue.o.valid)
+        return held
+
+    def _order(self, m: Module, r: int, target: Signal, allowed: Signal, granted: Signal) -> None:
+        """Lets an ordered requester use one channel at a time."""
+        port = self.requester[r]
+        count = Signal(_OUTSTANDING_BITS, name=f"outstanding_{r}")
+        current = Signal.like(target, name=f"current_{r}")
+        done = port.response.valid & port.response.ready & port.response.payload.last
+        limit = (1 << _OUTSTANDING_BITS) - 1
+        m.d.comb += allowed.eq((count == 0) | ((current == target) & (count != limit)))
+        with m.If(granted):
+            m.d.sync += current.eq(target)
+        with m.If(self.quiesce):
+            m.d.sync += count.eq(0)
+        with m.Else():
+            m.d.sync += count.eq(count + granted - done)
+
+    def _responses(
+        self, m: Module, r: int, channels: list[ReadChannel], taken: list[Signal]
+    ) -> Signal:
+        """The channels' way to requester ``r``; returns "a beat is held here"."""
+        config = self._config
+        port = self.requester[r]
+        arbiter = RoundRobin(count=len(channels))
+        m.submodules[f"arbiter_{r}"] = arbiter
+        beat = Signal(read_response_layout(config), name=f"beat_{r}")
+        full = Signal(name=f"full_{r}")
+        room = Signal(name=f"room_{r}")
+        m.d.comb += room.eq((~full | port.response.ready) & ~self.quiesce)
+        for c, channel in enumerate(channels):
+            m.d.comb += [
+                arbiter.requests[c].eq(channel.response.valid & (channel.requester == r)),
+                taken[c][r].eq(arbiter.grant[c] & room),
+            ]
+        m.d.comb += arbiter.advance.eq(room)
+        with m.If(room):
+            m.d.sync += full.eq(arbiter.requests != 0)
+            for c, channel in enumerate(channels):
+                with m.If(arbiter.grant[c]):
+                    m.d.sync += beat.eq(channel.response.payload)
+        with m.If(self.quiesce):
+            m.d.sync += full.eq(0)
+        m.d.comb += [port.response.valid.eq(full), port.response.payload.eq(beat)]
+        return full

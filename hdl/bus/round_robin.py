@@ -1,0 +1,59 @@
+"""Round-robin choice of one requester out of many."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["RoundRobin"]
+
+
+class RoundRobin(wiring.Component):
+    """Picks one of ``count`` requesters, the first one after the last that was served.
+
+    ``grant`` follows ``requests`` in the same cycle and is one-hot, or 0 without a request. The
+    turn moves on only in cycles with ``advance``, so nobody waits for more than ``count`` - 1 turns.
+
+    Parameters
+    ----------
+    count
+        Number of requesters, at least 1.
+
+    Members
+    -------
+    requests
+        One bit a requester.
+    advance
+        The granted requester is served in this cycle.
+    grant
+        One-hot choice.
+    """
+
+    requests: Signal
+    advance: Signal
+    grant: Signal
+
+    def __init__(self, *, count: int) -> None:
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"count must be an integer of at least 1, not {count!r}")
+        self._count = count
+        super().__init__({"requests": In(count), "advance": In(1), "grant": Out(count)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        later = Signal(self._count)  # requesters behind the one served last
+        preferred = Signal(self._count)
+        candidates = Signal(self._count)
+        m.d.comb += [
+            preferred.eq(self.requests & later),
+            candidates.eq(preferred),
+            # Lowest set bit: x & -x.
+            self.grant.eq(candidates & (~candidates + 1)),
+        ]
+        with m.If(preferred == 0):
+            m.d.comb += candidates.eq(self.requests)
+        with m.If(self.advance & (self.requests != 0)):
+            # All bits above the granted one; truncation drops the carry out on purpose.
+            m.d.sync += later.eq(~(self.grant | (self.grant - 1))[: self._count])
+        return m

@@ -1,0 +1,193 @@
+"""Bursts of writes onto the AXI channels: results and completions."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, Signature
+
+from ..config import Config
+from ..queue import Queue
+from .axi import BURST_INCR, PAGE_BYTES, axi4_write_signature
+
+__all__ = ["WriteMaster", "write_data_layout", "write_port_signature", "write_request_layout"]
+
+_OUTSTANDING_BITS = 8
+
+
+def write_request_layout(config: Config) -> data.StructLayout:
+    """An INCR burst. It must not cross a 4 KB boundary; address is aligned to D."""
+    return data.StructLayout(
+        {"address": unsigned(config.address_bits), "beats": unsigned(8)}  # AWLEN: beats - 1
+    )
+
+
+def write_data_layout(config: Config) -> data.StructLayout:
+    """One beat; the burst's request says how many belong to it."""
+    return data.StructLayout(
+        {"data": unsigned(config.axi_data_bits), "strobe": unsigned(config.axi_bytes)}
+    )
+
+
+def write_port_signature(config: Config) -> Signature:
+    """A writer's view: bursts and their beats out, answers in.
+
+    ``idle``: every write handed over so far has been answered by the memory. ``error``: pulse, an
+    answer was SLVERR or DECERR.
+    """
+    return Signature(
+        {
+            "request": Out(stream.Signature(write_request_layout(config))),
+            "data": Out(stream.Signature(write_data_layout(config))),
+            "idle": In(1),
+            "error": In(1),
+        }
+    )
+
+
+class WriteMaster(wiring.Component):
+    """Turns write bursts into AXI4 writes, one burst at a time, several answers outstanding.
+
+    A burst goes to channel ``address // 4096 mod channels``, id 0. Order between channels is not
+    kept: a writer that needs it waits for ``idle``. Flow control: a request is taken when the burst
+    before has handed over its beats; then one beat a cycle. AW, W are registered, B is always taken.
+
+    ``quiesce``: no new burst is taken; beats that the burst in progress still lacks are made up with
+    all strobes off, so that the memory sees a whole burst. ``idle`` then tells that nothing is left.
+    This unit must stay out of the reset that follows.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    port
+        Write port, seen from the memory's side.
+    axi
+        Array of AXI4 write channels, one per AXI channel.
+    quiesce, idle
+        See above; ``idle`` is also part of ``port``.
+    outstanding
+        Bursts not answered yet.
+    bursts, beats
+        Bursts taken and beats handed over in this cycle, for counters.
+    """
+
+    quiesce: Signal
+    outstanding: Signal
+    idle: Signal
+    bursts: Signal
+    beats: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "port": In(write_port_signature(config)),
+                "axi": Out(axi4_write_signature(config)).array(config.axi_channels),
+                "quiesce": In(1),
+                "outstanding": Out(_OUTSTANDING_BITS),
+                "idle": Out(1),
+                "bursts": Out(1),
+                "beats": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        channels = config.axi_channels
+        page_bit = PAGE_BYTES.bit_length() - 1
+        request = self.port.request.payload
+        target = Signal(range(channels))
+        m.d.comb += target.eq(request.address[page_bit:])  # truncation: modulo the channels
+
+        active = Signal()  # a burst is handing over its beats
+        channel = Signal.like(target)
+        left = Signal(8)  # beats after this one
+        take = Signal()
+        address_ready = Signal(channels)
+        data_ready = Signal(channels)
+        move = Signal()
+        room = self.outstanding != (1 << _OUTSTANDING_BITS) - 1
+        m.d.comb += [
+            self.port.request.ready.eq(
+                ~active & ~self.quiesce & room & address_ready.bit_select(target, 1)
+            ),
+            take.eq(self.port.request.valid & self.port.request.ready),
+            self.port.data.ready.eq(active & ~self.quiesce & data_ready.bit_select(channel, 1)),
+            move.eq(
+                active & (self.port.data.valid | self.quiesce) & data_ready.bit_select(channel, 1)
+            ),
+        ]
+        with m.If(take):
+            m.d.sync += [active.eq(1), channel.eq(target), left.eq(request.beats)]
+        with m.Elif(move):
+            m.d.sync += [active.eq(left != 0), left.eq(left - 1)]
+
+        answers = []
+        errors = []
+        for c in range(channels):
+            axi = self.axi[c]
+            m.d.comb += [
+                address_ready[c].eq(self._address(m, c, take & (target == c))),
+                data_ready[c].eq(self._data(m, c, move & (channel == c), left == 0)),
+                axi.bready.eq(1),
+            ]
+            answers.append(axi.bvalid)
+            errors.append(axi.bvalid & axi.bresp[1])  # SLVERR and DECERR, not EXOKAY
+        m.d.sync += [
+            self.outstanding.eq(self.outstanding + take - sum(answers)),
+            self.port.error.eq(Cat(errors) != 0),
+        ]
+        m.d.comb += [
+            self.idle.eq(~active & (self.outstanding == 0)),
+            self.port.idle.eq(self.idle),
+            self.bursts.eq(take),
+            self.beats.eq(move),
+        ]
+        return m
+
+    def _address(self, m: Module, c: int, push: Signal) -> Signal:
+        """AW of channel ``c``; returns "has room"."""
+        config = self._config
+        axi = self.axi[c]
+        # Two entries: AW is a register and a burst a cycle would still get through.
+        queue = Queue(shape=write_request_layout(config), depth=2)
+        m.submodules[f"address_{c}"] = queue
+        m.d.comb += [
+            queue.i.payload.eq(self.port.request.payload),
+            queue.i.valid.eq(push),
+            axi.awvalid.eq(queue.o.valid),
+            queue.o.ready.eq(axi.awready),
+            axi.awaddr.eq(queue.o.payload.address),
+            axi.awlen.eq(queue.o.payload.beats),
+            axi.awsize.eq(config.axi_bytes.bit_length() - 1),
+            axi.awburst.eq(BURST_INCR),
+            axi.awcache.eq(0b0011),  # normal memory, not cached
+        ]
+        return queue.i.ready
+
+    def _data(self, m: Module, c: int, push: Signal, last: Signal) -> Signal:
+        """W of channel ``c``; returns "has room"."""
+        config = self._config
+        axi = self.axi[c]
+        layout = data.StructLayout({"beat": write_data_layout(config), "last": unsigned(1)})
+        # Two entries: W is a register and one beat a cycle gets through.
+        queue = Queue(shape=layout, depth=2)
+        m.submodules[f"data_{c}"] = queue
+        m.d.comb += [
+            queue.i.payload.beat.eq(self.port.data.payload),
+            queue.i.payload.last.eq(last),
+            queue.i.valid.eq(push),
+            axi.wvalid.eq(queue.o.valid),
+            queue.o.ready.eq(axi.wready),
+            axi.wdata.eq(queue.o.payload.beat.data),
+            axi.wstrb.eq(queue.o.payload.beat.strobe),
+            axi.wlast.eq(queue.o.payload.last),
+        ]
+        with m.If(self.quiesce):
+            m.d.comb += queue.i.payload.beat.strobe.eq(0)
+        return queue.i.ready
