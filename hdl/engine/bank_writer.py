@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -51,9 +53,16 @@ class BankWriter(wiring.Component):
         Pulses the cycle after the bank accepted the last piece of a chunk with ``last``.
     """
 
+    level: Signal
     i_chunk: stream.Interface
+    chunk_base: Signal
+    chunk_pitch: Signal
     i_dense: stream.Interface
+    dense_base: Signal
+    dense_pitch: Signal
     bank_write: stream.Interface
+    dense_row: Any
+    chunk_row: Any
 
     def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
@@ -86,10 +95,10 @@ class BankWriter(wiring.Component):
         self._write_pieces(m, located, located_valid, pieces_ready)
         return m
 
-    def _take(self, m: Module, ready: Value) -> tuple[data.View, Signal, Signal]:
+    def _take(self, m: Module, ready: Value) -> tuple[Any, Signal, Signal]:
         """Stage 1: take a chunk of one source, with its base and pitch."""
         chunk = chunk_layout(self._config)
-        taken = Signal(
+        taken: Any = Signal(
             data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)})
         )
         taken_valid = Signal()
@@ -138,10 +147,10 @@ class BankWriter(wiring.Component):
         )
 
     def _locate(
-        self, m: Module, taken: data.View, taken_valid: Value, is_dense: Value, ready: Value
-    ) -> tuple[data.View, Signal]:
+        self, m: Module, taken: Any, taken_valid: Value, is_dense: Value, ready: Value
+    ) -> tuple[Any, Signal]:
         """Stage 2: page and lane of the first value; the product has a register of its own."""
-        located = Signal(self._located_layout())
+        located: Any = Signal(self._located_layout())
         located_valid = Signal()
         chunk = taken.chunk
         page = (chunk.k >> exact_log2(self._config.sub_array)) >> self.level
@@ -169,10 +178,10 @@ class BankWriter(wiring.Component):
         return mask
 
     def _write_pieces(
-        self, m: Module, located: data.View, located_valid: Value, pieces_ready: Signal
+        self, m: Module, located: Any, located_valid: Value, pieces_ready: Signal
     ) -> None:
         """Stage 3: pieces of up to E values. Later pieces start in the same lane, a page on."""
-        piece = Signal(self._located_layout())
+        piece: Any = Signal(self._located_layout())
         piece_valid = Signal()
         write_ready = Signal()
         final = Signal()
@@ -202,7 +211,7 @@ class BankWriter(wiring.Component):
     def _write(
         self,
         m: Module,
-        piece: data.View,
+        piece: Any,
         piece_valid: Value,
         final: Value,
         edge: Value,

@@ -18,7 +18,7 @@ class InteractionStep(NamedTuple):
 
     i: int
     j0: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     k: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,6 +27,13 @@ class RingPointer(wiring.Component):
     index, address
         The current slot and its first byte, registered.
     """
+
+    slots: Signal
+    slot_bytes: Signal
+    clear: Signal
+    advance: Signal
+    index: Signal
+    address: Signal
 
     def __init__(self) -> None:
         super().__init__(

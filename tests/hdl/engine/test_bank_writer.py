@@ -85,10 +85,10 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
         ctx.set(dut.chunk_pitch, pitch)
         ctx.set(dut.dense_base, dense_base)
         ctx.set(dut.dense_pitch, dense_pitch)
-        await put_all(ctx, dut.i_chunk, map(layout.const, chunks), stall=stall, seed=1)
+        await put_all(ctx, dut.i_chunk, [layout.const(c) for c in chunks], stall=stall, seed=1)
 
     async def dense_source(ctx: Any) -> None:
-        await put_all(ctx, dut.i_dense, map(layout.const, dense), stall=stall, seed=2)
+        await put_all(ctx, dut.i_dense, [layout.const(c) for c in dense], stall=stall, seed=2)
 
     async def bank(ctx: Any) -> None:
         for write in await get_all(ctx, dut.bank_write, pieces, stall=stall, seed=3):
