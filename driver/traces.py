@@ -1,0 +1,191 @@
+"""Traces of a simulated device: who wrote what, put back into tensors of the model.
+
+A trace is what the simulated top's trace ports logged: one record an event with cycle, source and
+payload. Values are decoded with the engine maps only; what they should be is golden's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .deployment import Deployment
+
+__all__ = [
+    "Records",
+    "StageTrace",
+    "TraceError",
+    "decode_columns",
+    "decode_jobs",
+    "decode_survivors",
+]
+
+
+class TraceError(RuntimeError):
+    """The trace contradicts itself: a write by nobody's job, twice, or none at all."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Records:
+    """Events of one kind, in the order of their cycles."""
+
+    cycle: NDArray[np.int64]
+    source: NDArray[np.int64]
+    fields: dict[str, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.cycle)
+
+    def __getitem__(self, name: str) -> NDArray[np.int64]:
+        return self.fields[name]
+
+    def where(self, mask: NDArray[np.bool_]) -> Records:
+        return Records(
+            cycle=self.cycle[mask],
+            source=self.source[mask],
+            fields={k: v[mask] for k, v in self.fields.items()},
+        )
+
+
+@dataclass(kw_only=True)
+class StageTrace:
+    """What the device wrote for one stage of one query."""
+
+    items: int
+    layers: dict[str, NDArray[np.int16]] = field(default_factory=dict)
+    """``bottom.0`` .. ``top.1``: [items, outputs]."""
+    survivors: NDArray[np.int64] | None = None
+    """Item indices, ascending."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Jobs:
+    """Row blocks in the order they were sent, with the query each belongs to."""
+
+    records: Records
+    query: NDArray[np.int64]
+    stage: NDArray[np.int64]
+
+
+def decode_jobs(records: Records) -> Jobs:
+    """Number the queries: a new one starts with the first row block of stage 0 (program 0)."""
+    stage = records["program"]
+    starts = (stage == 0) & (records["position"] == 0)
+    return Jobs(records=records, query=np.cumsum(starts) - 1, stage=stage)
+
+
+def _job_of(jobs: Jobs, anchor: int, slot: int, cycles: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the latest row block of (anchor, slot) at each cycle."""
+    r = jobs.records
+    mine = np.flatnonzero((r["unit"] == anchor) & (r["slot"] == slot))
+    if len(mine) == 0:
+        raise TraceError(f"engine {anchor} wrote in slot {slot} without a row block")
+    place = np.searchsorted(r.cycle[mine], cycles, side="right") - 1
+    if (place < 0).any():
+        raise TraceError(f"engine {anchor} wrote in slot {slot} before its first row block")
+    return mine[place]
+
+
+def _layer_names(deployment: Deployment, stage: int) -> list[tuple[str, int]]:
+    shape = deployment.models[stage].shape
+    names = [(f"bottom.{i}", n) for i, n in enumerate(shape.bottom[1:])]
+    return names + [(f"top.{i}", n) for i, n in enumerate(shape.top)]
+
+
+def new_traces(deployment: Deployment, items: Iterable[tuple[int, ...]]) -> list[list[StageTrace]]:
+    """Empty traces: ``items[query][stage]`` items each."""
+    return [[StageTrace(items=n) for n in counts] for counts in items]
+
+
+def decode_columns(
+    deployment: Deployment, jobs: Jobs, columns: Records, traces: list[list[StageTrace]]
+) -> None:
+    """Put every column output into its layer's tensor.
+
+    Source of a record is ``sub-array * S + column``.
+
+    Raises
+    ------
+    TraceError
+        An output was written twice or not at all; names stage, layer, item and channel.
+    """
+    config = deployment.config
+    size = config.sub_array
+    seen: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
+    for query, stages in enumerate(traces):
+        for stage, trace in enumerate(stages):
+            for name, outputs in _layer_names(deployment, stage):
+                trace.layers[name] = np.zeros((trace.items, outputs), np.int16)
+                seen[query, stage, name] = np.zeros((trace.items, outputs), np.uint8)
+    sub = columns.source // size
+    column = columns.source % size
+    for engine in deployment.partition.engines:
+        if engine.unit not in deployment.maps:
+            continue
+        e = 1 << engine.level
+        bottom = (engine.row + e - 1) * config.grid + engine.column
+        strip = sub - bottom
+        mine = (strip >= 0) & (strip < e)
+        records = columns.where(mine)
+        lane = strip[mine] * size + column[mine]
+        for slot in (0, 1):
+            here = records["slot"] == slot
+            if not here.any():
+                continue
+            part = records.where(here)
+            job = _job_of(jobs, engine.unit, slot, part.cycle)
+            _scatter(deployment, engine.unit, jobs, job, part, lane[here], traces, seen)
+    for (query, stage, name), count in seen.items():
+        if (count != 1).any():
+            item, channel = np.argwhere(count != 1)[0]
+            raise TraceError(
+                f"query {query} stage {stage} {name}: item {item} channel {channel} was written "
+                f"{count[item, channel]} times"
+            )
+
+
+def _scatter(
+    deployment: Deployment,
+    anchor: int,
+    jobs: Jobs,
+    job: NDArray[np.int64],
+    part: Records,
+    lane: NDArray[np.int64],
+    traces: list[list[StageTrace]],
+    seen: dict[tuple[int, int, str], NDArray[np.uint8]],
+) -> None:
+    """Place the records of one engine and slot."""
+    mapped = deployment.maps[anchor]
+    query, stage = jobs.query[job], jobs.stage[job]
+    position = jobs.records["position"][job] + part["row"]
+    for number, stage_map in mapped.stages.items():
+        model = deployment.models[number]
+        phases = (("bottom", stage_map.bottom, model.bottom), ("top", stage_map.top, model.top))
+        for name, phase, layers in phases:
+            for index, (place, layer) in enumerate(zip(phase.layers, layers, strict=True)):
+                tile = part["parameter"] - place.parameter_base
+                channel = tile * mapped.edge + lane
+                here = (
+                    (stage == number)
+                    & (tile >= 0)
+                    & (tile < place.output_tiles)
+                    & (channel < len(layer.bias))
+                )
+                for q in np.unique(query[here]):
+                    mask = here & (query == q)
+                    key = f"{name}.{index}"
+                    at = (position[mask], channel[mask])
+                    traces[q][number].layers[key][at] = part["value"][mask]
+                    np.add.at(seen[int(q), number, key], at, 1)
+
+
+def decode_survivors(jobs: Jobs, survivors: Records, traces: list[list[StageTrace]]) -> None:
+    """Give each stage the item indices its filter kept, in the order they were written."""
+    place = np.searchsorted(jobs.records.cycle, survivors.cycle, side="right") - 1
+    query, stage = jobs.query[place], jobs.stage[place]
+    for q, stages in enumerate(traces):
+        for s, trace in enumerate(stages):
+            trace.survivors = survivors["item"][(query == q) & (stage == s)]
