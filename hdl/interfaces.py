@@ -127,6 +127,8 @@ def phase_layout(config: Config) -> data.StructLayout:
             "rows": unsigned(config.row_bits + 1),
             "row_pitch": unsigned(9),
             "top": unsigned(1),
+            "ring_base": unsigned(16),  # streamed: ring in the weight bank
+            "ring_log2_words": unsigned(5),
         }
     )
 

@@ -1,0 +1,243 @@
+"""Row walker: sends the rows of every weight tile into the array, as soon as they may go."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import control_word_layout
+from ..program import Destination
+from ..queue import Queue
+from .cause import Cause
+from .layer_table import layer_record_layout
+
+__all__ = ["RowWalker", "phase_done_layout"]
+
+
+def phase_done_layout() -> data.StructLayout:
+    """A phase of a slot ended: all its outputs are written back."""
+    return data.StructLayout({"valid": unsigned(1), "slot": unsigned(1), "top": unsigned(1)})
+
+
+class RowWalker(wiring.Component):
+    """Walks layer, output tile, input tile, row; one row a cycle while nothing is missing.
+
+    Row 0 of a tile goes when its weights are active, when the page of inputs it reads is written
+    back, and ``config.tile_interval`` cycles after row 0 of the tile before (the accumulators'
+    turn-around). The other rows follow without a gap. Weights become active by ``swap``: with the
+    last row of the tile before if they are loaded by then, else in a cycle of its own.
+
+    Output tiles are written back in order, so "page k is complete" is a matter of counting: of the
+    output tiles that are still in the pipeline, none but those after tile k of the producing layer.
+    Later output tiles of a layer read the same pages and need no check.
+
+    ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and ``loaded``.
+    Addresses wrap inside their half of the memory; the slot is its top address bit.
+
+    Parameters
+    ----------
+    config
+        Sizes of the device.
+
+    Members
+    -------
+    i
+        Layer records in the order of execution.
+    loaded
+        A tile waits in the shadow weights.
+    starved
+        The next tile is missing because its stream is behind.
+    tile_done
+        Pulse: one output tile was written back.
+    word
+        Control word but for its load fields.
+    swap
+        Same as ``word.swap``.
+    done
+        Pulse: a phase ended (`phase_done_layout`).
+    cause
+        What this cycle is charged to.
+    """
+
+    i: stream.Interface
+    loaded: Signal
+    starved: Signal
+    tile_done: Signal
+    word: data.View
+    swap: Signal
+    done: data.View
+    cause: data.View
+
+    PENDING = 16
+    """Output tiles in the pipeline: at most (2 E + array and requantiser latency) / tile_interval,
+    about B + 4. More would only stall."""
+
+    def __init__(self, *, config: Config) -> None:
+        if config.dense_bytes > config.activation_bytes:
+            raise ValueError(
+                f"dense_bytes must be at most activation_bytes = {config.activation_bytes}, "
+                f"not {config.dense_bytes}: they share the output address"
+            )
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(layer_record_layout(config))),
+                "loaded": In(1),
+                "starved": In(1),
+                "tile_done": In(1),
+                "word": Out(control_word_layout(config)),
+                "swap": Out(1),
+                "done": Out(phase_done_layout()),
+                "cause": Out(Cause),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.pending = pending = Queue(
+            shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.PENDING
+        )
+        advance = Signal()
+        tile = self._tile(m, advance)
+        row = Signal(config.row_bits)
+        armed = Signal()  # the active weights are those of this tile
+        timer = Signal(range(config.tile_interval))
+        last_row = Signal()
+        fits = Signal()  # the inputs are there and the outputs can be tracked
+        go = Signal()
+        m.d.comb += [
+            last_row.eq(row == tile.record.last_row),
+            fits.eq(
+                (tile.record.first | tile.again | (pending.level <= tile.inputs_left))
+                & (pending.i.ready | (tile.inputs_left != 0))
+            ),
+            go.eq(tile.held & ((row != 0) | (armed & fits & (timer == 0)))),
+            self.swap.eq(self.loaded & (~armed | (go & last_row))),
+            advance.eq(go & last_row),
+        ]
+        with m.If(timer != 0):
+            m.d.sync += timer.eq(timer - 1)
+        with m.If(go):
+            m.d.sync += row.eq(Mux(last_row, 0, row + 1))  # rows are below 2**row_bits
+            with m.If(row == 0):
+                m.d.sync += timer.eq(config.tile_interval - 1)
+        with m.If(self.swap):
+            m.d.sync += armed.eq(1)
+        with m.Elif(go & last_row):
+            m.d.sync += armed.eq(0)
+
+        self._send(m, tile, row, go, last_row)
+        self._track(m, tile, pending)
+        with m.If(go):
+            m.d.comb += self.cause.eq(Cause.BUSY)
+        with m.Elif(~tile.held):
+            m.d.comb += self.cause.eq(Cause.IDLE)
+        with m.Elif(~armed & self.starved):
+            m.d.comb += self.cause.eq(Cause.STREAM)
+        with m.Elif(armed & ~fits):
+            m.d.comb += self.cause.eq(Cause.DEPENDENCY)
+        with m.Else():
+            m.d.comb += self.cause.eq(Cause.WEIGHTS)
+        return m
+
+    def _tile(self, m: Module, advance: Signal) -> data.View:
+        """Registers of the present tile; its last row raises ``advance``. Takes the records."""
+        config = self._config
+        page = unsigned(config.activation_address_bits - 1)  # the slot bit is put in last
+        tile = Signal(
+            data.StructLayout(
+                {
+                    "record": layer_record_layout(config),
+                    "held": 1,
+                    "inputs_left": 11,  # input tiles after this one
+                    "outputs_left": 11,  # output tiles after this one
+                    "input_page": page,
+                    "output_page": page,
+                    "parameter": config.parameter_address_bits,
+                    "first": 1,  # first input tile
+                    "again": 1,  # not the layer's first output tile
+                }
+            )
+        )
+        record = tile.record
+        layer_end = (tile.inputs_left == 0) & (tile.outputs_left == 0)
+        m.d.comb += self.i.ready.eq(~tile.held | (advance & layer_end))
+        with m.If(advance):
+            m.d.sync += [
+                tile.inputs_left.eq(tile.inputs_left - 1),
+                tile.input_page.eq(tile.input_page + record.row_pitch),
+                tile.first.eq(0),
+            ]
+            with m.If(tile.inputs_left == 0):
+                m.d.sync += [
+                    tile.inputs_left.eq(record.layer.input_tiles - 1),
+                    tile.input_page.eq(record.layer.input_base),
+                    tile.first.eq(1),
+                    tile.again.eq(1),
+                    tile.outputs_left.eq(tile.outputs_left - 1),
+                    tile.output_page.eq(tile.output_page + record.row_pitch),
+                    tile.parameter.eq(tile.parameter + 1),
+                ]
+        new = self.i.payload
+        with m.If(self.i.ready):
+            m.d.sync += tile.held.eq(self.i.valid)
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [
+                record.eq(new),
+                tile.inputs_left.eq(new.layer.input_tiles - 1),
+                tile.outputs_left.eq(new.layer.output_tiles - 1),
+                tile.input_page.eq(new.layer.input_base),
+                tile.output_page.eq(new.layer.output_base),
+                tile.parameter.eq(new.layer.parameter_base),
+                tile.first.eq(1),
+                tile.again.eq(0),
+            ]
+        return tile
+
+    def _send(
+        self, m: Module, tile: data.View, row: Signal, go: Signal, last_row: Signal
+    ) -> None:
+        """Fields of the control word."""
+        config = self._config
+        word, record = self.word, tile.record
+        page_bits = config.activation_address_bits - 1
+        dense_bits = config.dense_address_bits - 1
+        read = Signal(page_bits)
+        write = Signal(page_bits)
+        dense = record.layer.destination == Destination.DENSE
+        m.d.comb += [
+            read.eq(tile.input_page + row),
+            write.eq(tile.output_page + row),
+            word.valid.eq(go),
+            word.row.eq(row),
+            word.input_address.eq(Cat(read, record.slot)),
+            word.swap.eq(self.swap),
+            word.first.eq(tile.first),
+            word.last.eq(tile.inputs_left == 0),
+            word.tile_end.eq(go & last_row & (tile.inputs_left == 0)),
+            word.parameter.eq(tile.parameter),
+            word.output_address.eq(
+                Mux(dense, Cat(write[:dense_bits], record.slot), Cat(write, record.slot))
+            ),
+            word.function.eq(record.layer.function),
+            word.table.eq(record.layer.table),
+            word.destination.eq(record.layer.destination),
+            word.slot.eq(record.slot),
+        ]
+
+    def _track(self, m: Module, tile: data.View, pending: Queue) -> None:
+        """Output tiles from their last row to their write-back."""
+        ended, oldest = pending.i.payload, pending.o.payload
+        m.d.comb += [
+            pending.i.valid.eq(self.word.tile_end),
+            ended.phase_end.eq(tile.record.last & (tile.outputs_left == 0)),
+            ended.slot.eq(tile.record.slot),
+            ended.top.eq(tile.record.top),
+            pending.o.ready.eq(self.tile_done),
+            self.done.valid.eq(pending.o.valid & self.tile_done & oldest.phase_end),
+            self.done.slot.eq(oldest.slot),
+            self.done.top.eq(oldest.top),
+        ]
