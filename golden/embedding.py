@@ -1,0 +1,101 @@
+"""Sparse inputs: one id a feature, or bags of ids whose rows are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Bags", "Ids", "IdRangeError", "check_ids", "item_count", "take_items", "valid_ids"]
+
+
+class IdRangeError(ValueError):
+    """An id is not below its table's row count; names item, table, id and limit."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bags:
+    """Bags of one feature: item i owns `ids[offsets[i] : offsets[i + 1]]`."""
+
+    ids: NDArray[np.uint32]
+    """[total]"""
+    offsets: NDArray[np.int64]
+    """[items + 1], from 0, never falling."""
+
+    def __post_init__(self) -> None:
+        if (
+            len(self.offsets) < 1
+            or self.offsets[0] != 0
+            or self.offsets[-1] != len(self.ids)
+            or np.any(np.diff(self.offsets) < 0)
+        ):
+            raise ValueError(f"offsets must rise from 0 to {len(self.ids)}, not {self.offsets}")
+
+    def sums(self, rows: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+        """Sum of each bag's rows [total, width] in `dtype`; an empty bag gives zeros."""
+        result = np.zeros((len(self.offsets) - 1, rows.shape[1]), dtype)
+        filled = np.diff(self.offsets) > 0
+        if filled.any():
+            starts = self.offsets[:-1][filled]
+            result[filled] = np.add.reduceat(rows, starts, axis=0, dtype=dtype)
+        return result
+
+
+Ids = NDArray[np.uint32] | Sequence[Bags]
+"""Either [items, features], one id each, or one `Bags` per feature."""
+
+
+def item_count(ids: Ids) -> int:
+    """Number of items."""
+    return len(ids) if isinstance(ids, np.ndarray) else len(ids[0].offsets) - 1
+
+
+def take_items(ids: Ids, items: NDArray[Any]) -> Ids:
+    """Ids of some items, in the order given."""
+    if isinstance(ids, np.ndarray):
+        return ids[items]
+    taken = []
+    for bags in ids:
+        parts = [bags.ids[bags.offsets[i] : bags.offsets[i + 1]] for i in items]
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+        flat = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        taken.append(Bags(ids=flat.astype(np.uint32), offsets=offsets))
+    return taken
+
+
+def valid_ids(ids: NDArray[np.uint32], rows: Sequence[int]) -> NDArray[np.bool_]:
+    """[items, features]: the id is below its table's row count."""
+    return ids < np.asarray(rows, dtype=np.int64)
+
+
+def check_ids(ids: Ids, rows: Sequence[int]) -> None:
+    """Require the right number of features and ids below the row counts.
+
+    Raises
+    ------
+    IdRangeError
+        First id out of range.
+    ValueError
+        Wrong number of features.
+    """
+    features = ids.shape[1] if isinstance(ids, np.ndarray) else len(ids)
+    if features != len(rows):
+        raise ValueError(f"ids must have {len(rows)} features, not {features}")
+    if isinstance(ids, np.ndarray):
+        bad = np.argwhere(~valid_ids(ids, rows))
+        if len(bad):
+            item, table = bad[0]
+            raise IdRangeError(
+                f"item {item}: id {ids[item, table]} of table {table} must be below {rows[table]}"
+            )
+        return
+    for table, (bags, limit) in enumerate(zip(ids, rows, strict=True)):
+        wrong = np.flatnonzero(bags.ids >= limit)
+        if len(wrong):
+            item = int(np.searchsorted(bags.offsets, wrong[0], side="right")) - 1
+            raise IdRangeError(
+                f"item {item}: id {bags.ids[wrong[0]]} of table {table} must be below {limit}"
+            )

@@ -1,0 +1,91 @@
+"""Float32 reference of a DLRM: equal to PyTorch's result to float32 rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.embedding import Ids, check_ids, item_count
+from golden.model import Function, Model, ModelShape
+
+__all__ = ["apply_function", "forward", "lower_triangle"]
+
+
+def apply_function(function: Function, values: NDArray[Any]) -> NDArray[Any]:
+    """A layer's activation function."""
+    if function == "relu":
+        return np.maximum(values, 0)
+    if function == "sigmoid":
+        return 0.5 * (1 + np.tanh(0.5 * values))  # this form never overflows
+    if function == "tanh":
+        return np.tanh(values)
+    return values
+
+
+def lower_triangle(vectors: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs (i, j), j < i, of the interaction `dot`, row-major: (1,0), (2,0), (2,1), ..."""
+    return np.tril_indices(vectors, -1)
+
+
+def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDArray[np.float32]]:
+    """Run the model on items.
+
+    Parameters
+    ----------
+    model : Model
+    dense : float32 [n, dense_features], log already taken
+    ids : uint32 [n, tables], or one `Bags` per table (sum pooling)
+
+    Returns
+    -------
+    Outputs in order of computation: `bottom.0` ... [n, outputs], `embedding` [n, tables, width],
+    `interaction` [n, interaction_width], `top.0` ... without the last layer, `score` [n], the logit.
+
+    Raises
+    ------
+    ValueError
+        Sizes that do not fit the model, NaN or infinity, an id out of range (`IdRangeError`).
+    """
+    shape = model.shape
+    check_inputs(shape, dense, ids)
+    outputs: dict[str, NDArray[np.float32]] = {}
+    x = dense.astype(np.float32)
+    for i, layer in enumerate(model.bottom):
+        x = apply_function(layer.function, x @ layer.weight.T + layer.bias)
+        outputs[f"bottom.{i}"] = x
+    if isinstance(ids, np.ndarray):
+        pooled = [table[ids[:, t]] for t, table in enumerate(model.tables)]
+    else:
+        pooled = [
+            bags.sums(table[bags.ids], np.float32)
+            for table, bags in zip(model.tables, ids, strict=True)
+        ]
+    outputs["embedding"] = np.stack(pooled, axis=1)
+    vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
+    if shape.interaction == "dot":
+        i_of, j_of = lower_triangle(shape.vectors)
+        products = (vectors @ vectors.transpose(0, 2, 1))[:, i_of, j_of]
+        x = np.concatenate([x, products], axis=1)
+    else:
+        x = vectors.reshape(len(vectors), -1)
+    outputs["interaction"] = x
+    for i, layer in enumerate(model.top):
+        x = apply_function(layer.function, x @ layer.weight.T + layer.bias)
+        outputs[f"top.{i}"] = x
+    outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
+    return outputs
+
+
+def check_inputs(shape: ModelShape, dense: NDArray[Any], ids: Ids) -> None:
+    """Require inputs that fit the model; raises as `forward` does."""
+    if dense.ndim != 2 or dense.shape[1] != shape.dense_features:
+        raise ValueError(f"dense must be [n, {shape.dense_features}], not {list(dense.shape)}")
+    if item_count(ids) != len(dense):
+        raise ValueError(f"ids must be of {len(dense)} items, not {item_count(ids)}")
+    bad = np.argwhere(~np.isfinite(dense))
+    if len(bad):
+        item, feature = bad[0]
+        raise ValueError(f"item {item}: dense feature {feature} is {dense[item, feature]}")
+    check_ids(ids, shape.rows)

@@ -1,0 +1,128 @@
+"""Integer reference of a quantised DLRM: equal to the device bit for bit, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.embedding import Ids, check_ids, item_count
+from golden.float_model import lower_triangle
+from golden.quantised_model import IDENTITY, QuantisedLayer, QuantisedModel
+from golden.requantise import INT8, INT16, requantise
+
+__all__ = ["dot_interaction", "exact_matmul", "forward", "pooled_rows", "run_layer"]
+
+FLOAT32_EXACT = 1 << 24
+"""Integers up to here, and so every partial sum below, are exact in float32."""
+
+
+def forward(
+    model: QuantisedModel, dense: NDArray[np.int8], ids: Ids, *, bad_ids_as_zero: bool = False
+) -> dict[str, NDArray[Any]]:
+    """Run the model on items.
+
+    Parameters
+    ----------
+    model : QuantisedModel
+    dense : int8 [n, dense_features], see `golden.quantise.quantise_dense`
+    ids : uint32 [n, tables], or one `Bags` per table (sum pooling)
+    bad_ids_as_zero : take the row of an id out of range as zeros, as the device does, instead of
+        raising (one id a feature only)
+
+    Returns
+    -------
+    Outputs in order of computation, all int8 but the score: `bottom.0` ... [n, outputs], `embedding`
+    [n, tables, width], `interaction` [n, interaction_width], `top.0` ... without the last layer,
+    `score` int16 [n].
+
+    Raises
+    ------
+    ValueError
+        Sizes that do not fit the model, an id out of range (`IdRangeError`).
+    """
+    shape = model.shape
+    if dense.dtype != np.int8 or dense.ndim != 2 or dense.shape[1] != shape.dense_features:
+        raise ValueError(
+            f"dense must be int8 [n, {shape.dense_features}], not {dense.dtype} {list(dense.shape)}"
+        )
+    if item_count(ids) != len(dense):
+        raise ValueError(f"ids must be of {len(dense)} items, not {item_count(ids)}")
+    if not (bad_ids_as_zero and isinstance(ids, np.ndarray)):
+        check_ids(ids, shape.rows)
+    outputs: dict[str, NDArray[Any]] = {}
+    x = dense
+    for i, layer in enumerate(model.bottom):
+        x = outputs[f"bottom.{i}"] = run_layer(layer, x)
+    outputs["embedding"] = pooled_rows(model, ids)
+    vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
+    if shape.interaction == "dot":
+        x = np.concatenate([x, dot_interaction(vectors, model.dot_shift)], axis=1)
+    else:
+        x = vectors.reshape(len(vectors), -1)
+    outputs["interaction"] = x
+    for i, layer in enumerate(model.top):
+        x = outputs[f"top.{i}"] = run_layer(layer, x)
+    outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
+    return outputs
+
+
+def exact_matmul(x: NDArray[np.int8], weight: NDArray[np.int8]) -> NDArray[np.int64]:
+    """`x @ weight.T` in exact integers, by floating-point units where that is exact."""
+    largest_sum = int(np.abs(weight.astype(np.int32)).sum(axis=1).max(initial=0)) * 128
+    # Every partial sum of any order is an integer of at most this size: no rounding can occur.
+    kind = np.float32 if largest_sum <= FLOAT32_EXACT else np.float64
+    return (x.astype(kind) @ weight.astype(kind).T).astype(np.int64)
+
+
+def run_layer(layer: QuantisedLayer, x: NDArray[np.int8]) -> NDArray[Any]:
+    """One layer: int8 [n, inputs] to int8 [n, outputs] (int16 for the score)."""
+    accumulator = exact_matmul(x, layer.weight)
+    limits = INT16 if layer.score else INT8
+    q = requantise(accumulator, layer.bias, layer.multiplier, layer.shift, limits)
+    if layer.score:
+        return q.astype(np.int16)
+    if layer.function == "relu":
+        q = np.maximum(q, 0)
+    elif layer.function == "table":
+        if layer.table is None:
+            raise ValueError("a layer of function 'table' must have a table")
+        return layer.table[q + 128]
+    return q.astype(np.int8)
+
+
+def pooled_rows(model: QuantisedModel, ids: Ids) -> NDArray[np.int8]:
+    """int8 [n, tables, width]: one row a feature, or the requantised sum of a bag's rows."""
+    result = np.zeros((item_count(ids), len(model.tables), model.shape.width), np.int8)
+    for t, table in enumerate(model.tables):
+        pair = (int(model.pool_multiplier[t]), int(model.pool_shift[t]))
+        if isinstance(ids, np.ndarray):
+            column = ids[:, t]
+            valid = column < len(table)  # rows of other ids stay zero
+            sums = table[column[valid]]
+            if pair != IDENTITY:
+                sums = _pool(sums, pair)
+            result[valid, t] = sums
+        else:
+            result[:, t] = _pool(ids[t].sums(table[ids[t].ids], np.int64), pair)
+    return result
+
+
+def _pool(sums: NDArray[Any], pair: tuple[int, int]) -> NDArray[np.int8]:
+    zero = np.int64(0)
+    return requantise(sums, zero, np.int64(pair[0]), np.int64(pair[1])).astype(np.int8)
+
+
+def dot_interaction(
+    vectors: NDArray[np.int8], shift: NDArray[np.uint8]
+) -> NDArray[np.int8]:
+    """int8 [n, pairs]: `clamp((dot + (1 << (shift - 1))) >> shift)`, plain clamp at shift 0."""
+    i_of, j_of = lower_triangle(vectors.shape[1])
+    if vectors.shape[2] * 128 * 128 > FLOAT32_EXACT:
+        raise ValueError(f"vectors must have at most 1024 values, not {vectors.shape[2]}")
+    exact = vectors.astype(np.float32)
+    products = (exact @ exact.transpose(0, 2, 1))[:, i_of, j_of].astype(np.int32)
+    shifts = shift.astype(np.int32)
+    rounding = (np.int32(1) << shifts) >> 1  # 0 at shift 0
+    return np.clip((products + rounding) >> shifts, *INT8).astype(np.int8)
