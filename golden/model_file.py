@@ -1,0 +1,170 @@
+"""Model files: a float or a quantised model in one archive (`golden.files` has the container).
+
+Header of kind `model`: `shape`, `functions` ({"bottom": [...], "top": [...]}); arrays
+`bottom.0.weight`, `bottom.0.bias`, ..., `tables.0`, ..., `top.0.weight`, ..., float32 or float16.
+Header of kind `quantised-model`: `shape`, `functions`, `scores`, `output_scales`, `dense_scale`; arrays
+named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.files import ModelFileError, read_archive, write_archive
+from golden.model import DenseLayer, Model, ModelShape
+from golden.quantised_model import QuantisedLayer, QuantisedModel
+
+__all__ = [
+    "ModelFileError",
+    "load_model",
+    "load_quantised_model",
+    "save_model",
+    "save_quantised_model",
+]
+
+FLOAT = "model"
+QUANTISED = "quantised-model"
+LAYER_ARRAYS = {
+    "weight": np.int8,
+    "bias": np.int32,
+    "multiplier": np.uint16,
+    "shift": np.uint8,
+    "weight_scale": np.float64,
+}
+MODEL_ARRAYS = {
+    "table_scale": np.float64,
+    "pool_multiplier": np.uint16,
+    "pool_shift": np.uint8,
+    "dot_shift": np.uint8,
+    "interaction_scale": np.float64,
+}
+
+
+def save_model(
+    path: str | os.PathLike[str], model: Model, *, storage: Literal["float32", "float16"] = "float32"
+) -> None:
+    """Write a float model; float16 halves the file and rounds every value to 11 bits."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, layers in (("bottom", model.bottom), ("top", model.top)):
+        for i, layer in enumerate(layers):
+            arrays[f"{part}.{i}.weight"] = layer.weight
+            arrays[f"{part}.{i}.bias"] = layer.bias
+    arrays |= {f"tables.{t}": table for t, table in enumerate(model.tables)}
+    header = {"shape": asdict(model.shape), "functions": _functions(model)}
+    write_archive(
+        path, FLOAT, header, {name: array.astype(storage) for name, array in arrays.items()}
+    )
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a float model.
+
+    Raises
+    ------
+    ModelFileError
+        Missing, damaged or foreign file, or arrays that do not fit the shape.
+    """
+    header, arrays = read_archive(path, FLOAT)
+
+    def layers(part: str) -> tuple[DenseLayer, ...]:
+        return tuple(
+            DenseLayer(
+                weight=arrays[f"{part}.{i}.weight"].astype(np.float32),
+                bias=arrays[f"{part}.{i}.bias"].astype(np.float32),
+                function=function,
+            )
+            for i, function in enumerate(header["functions"][part])
+        )
+
+    try:
+        shape = ModelShape(**header["shape"])
+        tables = tuple(arrays[f"tables.{t}"].astype(np.float32) for t in range(len(shape.rows)))
+        return Model(shape=shape, bottom=layers("bottom"), tables=tables, top=layers("top"))
+    except KeyError as error:
+        raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def save_quantised_model(path: str | os.PathLike[str], model: QuantisedModel) -> None:
+    """Write a quantised model."""
+    arrays: dict[str, NDArray[Any]] = {name: getattr(model, name) for name in MODEL_ARRAYS}
+    parts = (("bottom", model.bottom), ("top", model.top))
+    for part, layers in parts:
+        for i, layer in enumerate(layers):
+            arrays |= {f"{part}.{i}.{name}": getattr(layer, name) for name in LAYER_ARRAYS}
+            if layer.table is not None:
+                arrays[f"{part}.{i}.table"] = layer.table
+    arrays |= {f"tables.{t}": table for t, table in enumerate(model.tables)}
+    header = {
+        "shape": asdict(model.shape),
+        "functions": _functions(model),
+        "scores": {part: [layer.score for layer in layers] for part, layers in parts},
+        "output_scales": {part: [layer.output_scale for layer in layers] for part, layers in parts},
+        "dense_scale": model.dense_scale,
+    }
+    write_archive(path, QUANTISED, header, arrays)
+
+
+def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
+    """Read a quantised model.
+
+    Raises
+    ------
+    ModelFileError
+        Missing, damaged or foreign file.
+    """
+    header, arrays = read_archive(path, QUANTISED)
+
+    def typed(name: str, dtype: Any) -> NDArray[Any]:
+        if arrays[name].dtype != dtype:
+            raise ValueError(f"{name} must be {np.dtype(dtype)}, not {arrays[name].dtype}")
+        return arrays[name]
+
+    def layers(part: str, sizes: tuple[int, ...]) -> tuple[QuantisedLayer, ...]:
+        built = []
+        for i, function in enumerate(header["functions"][part]):
+            fields = {n: typed(f"{part}.{i}.{n}", kind) for n, kind in LAYER_ARRAYS.items()}
+            if fields["weight"].shape != (sizes[i + 1], sizes[i]):
+                raise ValueError(
+                    f"{part}.{i}.weight must be of shape {(sizes[i + 1], sizes[i])}, "
+                    f"not {fields['weight'].shape}"
+                )
+            built.append(
+                QuantisedLayer(
+                    **fields,
+                    function=function,
+                    table=typed(f"{part}.{i}.table", np.int8) if function == "table" else None,
+                    score=header["scores"][part][i],
+                    output_scale=header["output_scales"][part][i],
+                )
+            )
+        return tuple(built)
+
+    try:
+        shape = ModelShape(**header["shape"])
+        return QuantisedModel(
+            shape=shape,
+            dense_scale=header["dense_scale"],
+            bottom=layers("bottom", shape.bottom),
+            tables=tuple(typed(f"tables.{t}", np.int8) for t in range(len(shape.rows))),
+            top=layers("top", shape.top_sizes),
+            **{name: typed(name, kind) for name, kind in MODEL_ARRAYS.items()},
+        )
+    except KeyError as error:
+        raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
+    except (IndexError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _functions(model: Model | QuantisedModel) -> Mapping[str, list[str]]:
+    return {
+        "bottom": [layer.function for layer in model.bottom],
+        "top": [layer.function for layer in model.top],
+    }
