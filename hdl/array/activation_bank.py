@@ -1,0 +1,130 @@
+"""Activation bank of one sub-array: S lanes, fed by write-back and by the engine's bank writer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import control_word_layout
+from .layouts import lane_write_layout, write_back_layout
+from .timing import ACTIVATION_LATENCY
+
+__all__ = ["ActivationBank"]
+
+
+class ActivationBank(wiring.Component):
+    """S lanes of one activation memory and one dense-vector memory each, and the control chain.
+
+    Reading: lane i takes the control word i cycles after ``control`` and gives activation and
+    swap bit ACTIVATION_LATENCY later. ``control_out`` is ``control`` S cycles later.
+
+    Writing: ``write_back`` is lane 0's, lane i follows i cycles later with ``results[i]`` of that
+    cycle; the memory is written one cycle after. It is never refused. ``write`` takes effect in
+    its cycle on the lanes enabled, except where ``busy`` is set: the caller enables nothing on a
+    busy lane. A memory location read in the cycle in which it is written still reads as it was.
+
+    The dense-vector memories are addressed by the low bits of the write-back's address below its
+    slot bit, and read all at once, DENSE_LATENCY after ``dense_address``.
+
+    Parameters
+    ----------
+    config
+        Sizes: ``sub_array``, ``activation_bytes``, ``dense_bytes``.
+
+    Members
+    -------
+    control, control_out
+        The control chain, southwards.
+    activations, swaps
+        West edge of the engine.
+    write_back, results
+        From the strip.
+    write, busy
+        From the bank writer; lanes whose activation memory write-back uses in this cycle.
+    dense_address, dense_data
+        Read port of the dense-vector memories.
+    """
+
+    control: data.View
+    control_out: data.View
+    activations: data.View
+    swaps: Signal
+    write_back: data.View
+    results: data.View
+    write: data.View
+    busy: Signal
+    dense_address: Signal
+    dense_data: data.View
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        lanes = data.ArrayLayout(signed(8), config.sub_array)
+        super().__init__(
+            {
+                "control": In(control_word_layout(config)),
+                "control_out": Out(control_word_layout(config)),
+                "activations": Out(lanes),
+                "swaps": Out(config.sub_array),
+                "write_back": In(write_back_layout(config)),
+                "results": In(lanes),
+                "write": In(lane_write_layout(config)),
+                "busy": Out(config.sub_array),
+                "dense_address": In(config.dense_address_bits),
+                "dense_data": Out(lanes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        control = self.control
+        write_back = Signal(write_back_layout(self._config), name="write_back_0")
+        m.d.sync += write_back.eq(self.write_back)
+        results = Signal(self.results.shape(), reset_less=True)
+        m.d.sync += results.eq(self.results)
+        for lane in range(self._config.sub_array):
+            self._lane(m, lane, control, write_back, results[lane])
+            # The words of the next lane: the same, one cycle later.
+            control_next = Signal(control.shape(), name=f"control_{lane + 1}")
+            write_back_next = Signal(write_back.shape(), name=f"write_back_{lane + 1}")
+            m.d.sync += [control_next.eq(control), write_back_next.eq(write_back)]
+            control, write_back = control_next, write_back_next
+        m.d.comb += self.control_out.eq(control)
+        return m
+
+    def _lane(
+        self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
+    ) -> None:
+        """One lane's memories and the swap bit that travels with its activation."""
+        values = memory.Memory(shape=signed(8), depth=self._config.activation_bytes, init=[])
+        m.submodules[f"activations_{lane}"] = values
+        read, write = values.read_port(domain="sync"), values.write_port()
+        activation = Signal(signed(8), name=f"activation_{lane}", reset_less=True)
+        swaps = Signal(ACTIVATION_LATENCY, name=f"swaps_{lane}")
+        address = Mux(self.write.wrapped[lane], self.write.wrapped_address, self.write.address)
+        m.d.sync += [
+            activation.eq(read.data),  # the output register, second half of ACTIVATION_LATENCY
+            swaps.eq(Cat(control.swap, swaps)),  # drops the oldest bit
+        ]
+        m.d.comb += [
+            read.addr.eq(control.input_address),
+            self.activations[lane].eq(activation),
+            self.swaps[lane].eq(swaps[-1]),
+            self.busy[lane].eq(write_back.bank),
+            write.en.eq(write_back.bank | self.write.enable[lane]),
+            write.addr.eq(Mux(write_back.bank, write_back.address, address)),
+            write.data.eq(Mux(write_back.bank, result, self.write.data[lane])),
+        ]
+
+        dense = memory.Memory(shape=signed(8), depth=self._config.dense_bytes, init=[])
+        m.submodules[f"dense_{lane}"] = dense
+        dense_read, dense_write = dense.read_port(domain="sync"), dense.write_port()
+        below_slot = write_back.address[: self._config.dense_address_bits - 1]
+        m.d.comb += [
+            dense_read.addr.eq(self.dense_address),
+            self.dense_data[lane].eq(dense_read.data),
+            dense_write.en.eq(write_back.dense),
+            dense_write.addr.eq(Cat(below_slot, write_back.slot)),
+            dense_write.data.eq(result),
+        ]

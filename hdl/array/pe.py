@@ -1,0 +1,89 @@
+"""Processing element: one multiply-accumulate with double-buffered weight."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["ProcessingElement"]
+
+
+class ProcessingElement(wiring.Component):
+    """Weight-stationary multiply-accumulate; two pipeline stages, no flow control.
+
+    ``sum_out`` two cycles after ``activation`` is ``activation * weight`` plus the ``sum`` of the
+    cycle between. ``activation_out`` and ``swap_out`` follow after one cycle. The PE that sees
+    ``swap`` uses the old weight for that cycle's activation and the shadow weight from the next
+    cycle on. The product is exact; the sum wraps, and its width makes sure that it never does.
+
+    No register needs a reset: what they hold reaches memory only under a valid control word.
+
+    Parameters
+    ----------
+    sum_width
+        Signed width of the partial sum, at least 17.
+
+    Members
+    -------
+    activation, swap
+        From the west neighbour.
+    sum
+        From the north neighbour, one cycle behind the activation.
+    shadow_write, shadow_weight
+        Load of the shadow weight.
+    activation_out, swap_out
+        To the east neighbour.
+    sum_out
+        To the south neighbour.
+    """
+
+    activation: Signal
+    swap: Signal
+    sum: Signal
+    shadow_write: Signal
+    shadow_weight: Signal
+    activation_out: Signal
+    swap_out: Signal
+    sum_out: Signal
+
+    def __init__(self, *, sum_width: int) -> None:
+        if sum_width < 17:
+            raise ValueError(f"sum_width must be at least 17, not {sum_width!r}")
+        super().__init__(
+            {
+                "activation": In(signed(8)),
+                "swap": In(1),
+                "sum": In(signed(sum_width)),
+                "shadow_write": In(1),
+                "shadow_weight": In(signed(8)),
+                "activation_out": Out(signed(8)),
+                "swap_out": Out(1),
+                "sum_out": Out(signed(sum_width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        weight = Signal(signed(8), reset_less=True)
+        shadow = Signal(signed(8), reset_less=True)
+        product = Signal(signed(16), reset_less=True)
+        activation = Signal(signed(8), reset_less=True)
+        total = Signal(self.sum_out.shape(), reset_less=True)
+        swap = Signal(reset_less=True)
+        m.d.sync += [
+            activation.eq(self.activation),
+            swap.eq(self.swap),
+            product.eq(self.activation * weight),
+            total.eq(self.sum + product),
+        ]
+        with m.If(self.swap):
+            m.d.sync += weight.eq(shadow)
+        with m.If(self.shadow_write):
+            m.d.sync += shadow.eq(self.shadow_weight)
+        m.d.comb += [
+            self.activation_out.eq(activation),
+            self.swap_out.eq(swap),
+            self.sum_out.eq(total),
+        ]
+        return m

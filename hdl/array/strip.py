@@ -1,0 +1,144 @@
+"""Strip: the S columns below one sub-array, fed by one delay line of control words."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import score_layout
+from ..program import Destination
+from .column import Column
+from .layouts import strip_config_layout, strip_word_layout, trace_layout, write_back_layout
+from .timing import (
+    ACCUMULATE_STAGE,
+    FIRST_STAGE,
+    FUNCTION_STAGE,
+    PARAMETER_STAGE,
+    READ_STAGE,
+    RESULT_STAGE,
+)
+
+__all__ = ["Strip"]
+
+
+class Strip(wiring.Component):
+    """S columns; the control word moves east one column a cycle, in step with the sums.
+
+    Column j's stage k takes the word of k + j cycles ago, so all columns share one delay line of
+    S + RESULT_STAGE words instead of a pipeline of control bits each.
+
+    All outputs but ``word_out`` belong to RESULT_STAGE: ``write_back`` and ``score`` in the cycle
+    of column 0, ``results[j]`` j cycles later, ``tile_done`` in the cycle of the last column.
+    No flow control.
+
+    Parameters
+    ----------
+    config
+        Sizes: ``sub_array`` and those of Column.
+
+    Members
+    -------
+    word, word_out
+        From the west (or from the engine's control chain) and, S cycles later, to the east.
+    partial_sums
+        From the sub-array above.
+    write_back, results
+        To an activation bank; ``results`` are the low bytes of the columns' values.
+    score
+        Column 0's values with destination SCORE.
+    tile_done
+        The last column's value of a row with ``tile_end`` leaves.
+    config_write
+        PARAMETERS and ACTIVATION_TABLE words for this sub-array.
+    trace
+        Every column's values as they leave; left unconnected in synthesis.
+    """
+
+    word: data.View
+    word_out: data.View
+    partial_sums: data.View
+    write_back: data.View
+    results: data.View
+    score: data.View
+    tile_done: Signal
+    config_write: data.View
+    trace: data.View
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        size = config.sub_array
+        super().__init__(
+            {
+                "word": In(strip_word_layout(config)),
+                "word_out": Out(strip_word_layout(config)),
+                "partial_sums": In(data.ArrayLayout(signed(config.partial_sum_width), size)),
+                "write_back": Out(write_back_layout(config)),
+                "results": Out(data.ArrayLayout(signed(8), size)),
+                "score": Out(score_layout(config)),
+                "tile_done": Out(1),
+                "config_write": In(strip_config_layout(config)),
+                "trace": Out(data.ArrayLayout(trace_layout(config), size)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = self._config.sub_array
+        words = [self.word]
+        for k in range(1, size + RESULT_STAGE):
+            word = Signal(self.word.shape(), name=f"word_{k}")
+            m.d.sync += word.eq(words[-1])
+            words.append(word)
+        m.d.comb += self.word_out.eq(words[size])
+
+        columns = [self._column(m, j, words[j:]) for j in range(size)]
+        first, last = words[RESULT_STAGE], words[size - 1 + RESULT_STAGE]
+        leaves = first.valid & first.last
+        m.d.comb += [
+            self.write_back.bank.eq(leaves & (first.destination == Destination.BANK)),
+            self.write_back.dense.eq(leaves & (first.destination == Destination.DENSE)),
+            self.write_back.address.eq(first.output_address),
+            self.write_back.slot.eq(first.slot),
+            self.score.valid.eq(leaves & (first.destination == Destination.SCORE)),
+            self.score.row.eq(first.row),
+            self.score.value.eq(columns[0].result),
+            self.tile_done.eq(last.valid & last.last & last.tile_end),
+        ]
+        return m
+
+    def _column(self, m: Module, index: int, stages: list[data.View]) -> Column:
+        """Column ``index``; ``stages[k]`` is the word of its stage k."""
+        m.submodules[f"column_{index}"] = column = Column(config=self._config)
+        accumulate, result = stages[ACCUMULATE_STAGE], stages[RESULT_STAGE]
+        write = self.config_write
+        column_bits = self._config.sub_array.bit_length() - 1
+        trace = self.trace[index]
+        m.d.comb += [
+            column.partial_sum.eq(self.partial_sums[index]),
+            column.read_row.eq(stages[READ_STAGE].row),
+            column.first.eq(stages[FIRST_STAGE].first),
+            column.parameter.eq(stages[PARAMETER_STAGE].parameter),
+            column.write_row.eq(accumulate.row),
+            column.write.eq(accumulate.valid & ~accumulate.last),
+            column.wide.eq(accumulate.destination == Destination.SCORE),
+            column.function.eq(stages[FUNCTION_STAGE].function),
+            column.table.eq(stages[FUNCTION_STAGE].table),
+            # PARAMETERS: output tile above, column in the low bits of the address.
+            column.parameter_write.valid.eq(
+                write.parameters & (write.address[:column_bits] == index)
+            ),
+            column.parameter_write.address.eq(write.address[column_bits:]),
+            column.parameter_write.data.as_value().eq(write.data),
+            column.table_write.valid.eq(write.table),
+            column.table_write.address.eq(write.address),
+            column.table_write.data.as_value().eq(write.data),
+            self.results[index].eq(column.result[:8]),
+            trace.valid.eq(result.valid & result.last),
+            trace.value.eq(column.result),
+            trace.parameter.eq(result.parameter),
+            trace.row.eq(result.row),
+            trace.slot.eq(result.slot),
+        ]
+        return column

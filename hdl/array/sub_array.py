@@ -1,0 +1,88 @@
+"""Sub-array: S x S processing elements in lock step, the smallest unit of fission."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from .pe import ProcessingElement
+
+__all__ = ["SubArray"]
+
+
+class SubArray(wiring.Component):
+    """Square of PEs; all edges are plain registered signals that move every cycle.
+
+    Row i's activation must be one cycle behind row i - 1's, column j's sums one cycle behind
+    column j - 1's. Then ``sums_out[j]`` is ``sums[j]`` plus the column's products, S cycles
+    after ``sums[j]``; ``activations_out[i]`` is ``activations[i]`` S cycles later.
+
+    Parameters
+    ----------
+    config
+        Sizes: ``sub_array``, ``partial_sum_width``.
+
+    Members
+    -------
+    activations, swaps
+        West edge, one lane a row; the swap bit travels with the activation.
+    activations_out, swaps_out
+        East edge.
+    sums, sums_out
+        North and south edge, one a column.
+    shadow_select
+        One-hot: the row whose shadow weights take ``shadow_row`` in this cycle.
+    shadow_row
+        S weights, column 0 first.
+    """
+
+    activations: data.View
+    swaps: Signal
+    sums: data.View
+    shadow_select: Signal
+    shadow_row: data.View
+    activations_out: data.View
+    swaps_out: Signal
+    sums_out: data.View
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        size = config.sub_array
+        lanes = data.ArrayLayout(signed(8), size)
+        sums = data.ArrayLayout(signed(config.partial_sum_width), size)
+        super().__init__(
+            {
+                "activations": In(lanes),
+                "swaps": In(size),
+                "sums": In(sums),
+                "shadow_select": In(size),
+                "shadow_row": In(lanes),
+                "activations_out": Out(lanes),
+                "swaps_out": Out(size),
+                "sums_out": Out(sums),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = self._config.sub_array
+        sums: list[Value] = [self.sums[j] for j in range(size)]
+        for i in range(size):
+            activation: Value = self.activations[i]
+            swap: Value = self.swaps[i]
+            for j in range(size):
+                pe = ProcessingElement(sum_width=self._config.partial_sum_width)
+                m.submodules[f"pe_{i}_{j}"] = pe
+                m.d.comb += [
+                    pe.activation.eq(activation),
+                    pe.swap.eq(swap),
+                    pe.sum.eq(sums[j]),
+                    pe.shadow_write.eq(self.shadow_select[i]),
+                    pe.shadow_weight.eq(self.shadow_row[j]),
+                ]
+                activation, swap, sums[j] = pe.activation_out, pe.swap_out, pe.sum_out
+            m.d.comb += [self.activations_out[i].eq(activation), self.swaps_out[i].eq(swap)]
+        m.d.comb += [self.sums_out[j].eq(sums[j]) for j in range(size)]
+        return m

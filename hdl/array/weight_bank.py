@@ -1,0 +1,111 @@
+"""Weight bank of one sub-array, with the load machine that fills the shadow weights."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from .layouts import weight_word_layout
+
+__all__ = ["WeightBank"]
+
+
+class WeightBank(wiring.Component):
+    """Memory of ``weight_words`` words of D bytes and its local load machine.
+
+    A ``load`` in cycle 0 is handed to the east neighbour in cycle S. From cycle S + 1 on one row
+    a cycle is addressed, and row i's shadow weights are written in cycle S + 3 + i: after the
+    swap wave of a control word of cycle 0, which leaves row i in cycle S + 1 + i. Writes are
+    never refused; a word written in the cycle in which it is addressed still reads as it was.
+
+    At least ``config.tile_interval`` cycles lie between two loads (a sooner one restarts the
+    machine and the rest of the tile is lost).
+
+    Parameters
+    ----------
+    config
+        Sizes: ``sub_array``, ``axi_data_bits``, ``weight_words``.
+
+    Members
+    -------
+    write
+        One word a cycle.
+    load, load_address
+        Start of a load and the first word of the slice; ``slice_words`` words follow each other,
+        rows in ascending order, column 0 in the lowest byte.
+    load_out, load_address_out
+        The same for the east neighbour, S cycles later.
+    shadow_select, shadow_row
+        To the sub-array: one-hot row and its weights.
+    """
+
+    write: data.View
+    load: Signal
+    load_address: Signal
+    load_out: Signal
+    load_address_out: Signal
+    shadow_select: Signal
+    shadow_row: data.View
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        address = config.weight_address_bits
+        super().__init__(
+            {
+                "write": In(weight_word_layout(config)),
+                "load": In(1),
+                "load_address": In(address),
+                "load_out": Out(1),
+                "load_address_out": Out(address),
+                "shadow_select": Out(config.sub_array),
+                "shadow_row": Out(data.ArrayLayout(signed(8), config.sub_array)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = self._config.sub_array
+        rows_per_word = self._config.axi_bytes // size
+        m.submodules.words = words = memory.Memory(
+            shape=unsigned(self._config.axi_data_bits), depth=self._config.weight_words, init=[]
+        )
+        write = words.write_port()
+        read = words.read_port(domain="sync")
+        m.d.comb += [
+            write.en.eq(self.write.valid),
+            write.addr.eq(self.write.address),
+            write.data.eq(self.write.data),
+        ]
+
+        # 0 .. S-1: the wave crosses the sub-array; S .. 2S-1: one row a cycle.
+        busy = Signal()
+        count = Signal(range(2 * size))
+        base = Signal(self._config.weight_address_bits)
+        with m.If(self.load):
+            m.d.sync += [busy.eq(1), count.eq(0), base.eq(self.load_address)]
+        with m.Elif(busy):
+            m.d.sync += [count.eq(count + 1), busy.eq(count != 2 * size - 1)]
+        m.d.comb += [
+            self.load_out.eq(busy & (count == size - 1)),
+            self.load_address_out.eq(base),
+        ]
+
+        row = count[: size.bit_length() - 1]
+        word = row[rows_per_word.bit_length() - 1 :]
+        part = row[: rows_per_word.bit_length() - 1]
+        reading = busy & count[-1]
+        # A slice never runs over the end of the memory: the sum fits the address.
+        m.d.comb += read.addr.eq(base + word)
+
+        part_read = Signal(len(part)) if len(part) else part
+        select_read = Signal(size)
+        m.d.sync += select_read.eq(Mux(reading, 1 << row, 0))
+        if len(part):
+            m.d.sync += part_read.eq(part)
+        m.d.sync += [
+            self.shadow_select.eq(select_read),
+            self.shadow_row.as_value().eq(read.data.word_select(part_read, 8 * size)),
+        ]
+        return m
