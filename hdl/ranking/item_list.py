@@ -1,0 +1,138 @@
+"""The list of items that a stage works on: survivors of the stage before."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from .layouts import ranked_item_layout, survivor_layout
+
+__all__ = ["ItemList"]
+
+
+class ItemList(wiring.Component):
+    """Two banks of item indices: the stage in work reads one, its survivors fill the other.
+
+    Turns a survivor's position into an item index (``first``: the position itself, else the entry
+    of the list at that position), then appends it to the other bank or, in the ``final`` stage,
+    hands it over at ``o``. Positions come in ascending order and the list is ascending, so the
+    next list is ascending too. The banks change roles with ``done``.
+
+    Flow control: survivors that go into the list are taken one a cycle, latency 2 cycles; towards
+    ``o`` the stream rules hold, latency 2 cycles. The loader's lookup takes one clock. Mapping and
+    loader share the read port: survivors only come when all scores of the stage are in, and then
+    the loader has nothing left to load; while ``i`` is valid the loader's answer is undefined.
+
+    Parameters
+    ----------
+    config
+        Device sizes: ``max_items``.
+
+    Members
+    -------
+    first, final
+        The stage in work is the query's first, last one. Stable from its start to its end.
+    i
+        Stream of ``survivor_layout``.
+    o
+        Stream of ``ranked_item_layout``, ``final`` stages only.
+    loader_position, loader_item
+        Item index at a position of the stage in work, one clock later.
+    done
+        One pulse: the survivor marked ``last`` was written to the list (not in ``final`` stages).
+    """
+
+    first: Signal
+    final: Signal
+    i: stream.Interface
+    o: stream.Interface
+    loader_position: Signal
+    loader_item: Signal
+    done: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "first": In(1),
+                "final": In(1),
+                "i": In(stream.Signature(survivor_layout(config))),
+                "o": Out(stream.Signature(ranked_item_layout(config))),
+                "loader_position": In(config.item_bits),
+                "loader_item": Out(config.item_bits),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        item_bits = self._config.item_bits
+        position = Signal(item_bits)  # read in this cycle
+        looked_up = Signal(item_bits)  # item at the position read in the cycle before
+        asked = Signal(item_bits)  # that position
+        advance = Signal()
+        append = Signal()
+        item = Signal(ranked_item_layout(self._config))
+        self._banks(m, position, advance, looked_up, append, item.item)
+
+        reading = Signal()
+        score = Signal(16)
+        last = Signal()
+        mapped = Signal()
+        m.d.comb += [
+            position.eq(Mux(self.i.valid, self.i.payload.position, self.loader_position)),
+            self.loader_item.eq(Mux(self.first, asked, looked_up)),
+            advance.eq(~mapped | ~self.final | self.o.ready),
+            self.i.ready.eq(advance),
+            append.eq(mapped & ~self.final),
+            self.done.eq(append & item.last),
+            self.o.valid.eq(mapped & self.final),
+            self.o.payload.eq(item),
+        ]
+        with m.If(advance):
+            m.d.sync += [
+                asked.eq(position),
+                reading.eq(self.i.valid),
+                score.eq(self.i.payload.score),
+                last.eq(self.i.payload.last),
+                mapped.eq(reading),
+                item.item.eq(self.loader_item),
+                item.score.eq(score),
+                item.last.eq(last),
+            ]
+        return m
+
+    def _banks(
+        self,
+        m: Module,
+        position: Signal,
+        enable: Signal,
+        looked_up: Signal,
+        append: Signal,
+        item: Signal,
+    ) -> None:
+        """Both memories: one is read at ``position``, ``append`` adds to the other."""
+        item_bits = self._config.item_bits
+        reads_second = Signal()  # which bank is read; the first stage reads neither
+        length = Signal(item_bits)  # wraps to 0 when the bank is full, which is also its end
+        m.d.comb += looked_up.eq(0)
+        for index in range(2):
+            bank = memory.Memory(shape=item_bits, depth=self._config.max_items, init=[])
+            m.submodules[f"bank_{index}"] = bank
+            read = bank.read_port(domain="sync")
+            write = bank.write_port()
+            m.d.comb += [
+                read.addr.eq(position),
+                read.en.eq(enable),
+                write.addr.eq(length),
+                write.data.eq(item),
+                write.en.eq(append & (reads_second != index)),
+            ]
+            with m.If(reads_second == index):
+                m.d.comb += looked_up.eq(read.data)
+        with m.If(append):
+            m.d.sync += length.eq(length + 1)
+        with m.If(self.done):
+            m.d.sync += [length.eq(0), reads_second.eq(~reads_second)]

@@ -1,0 +1,43 @@
+"""Shapes of the streams inside the ranking unit."""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from ..config import Config
+
+__all__ = ["filter_start_layout", "ranked_item_layout", "ranking_stage_layout", "survivor_layout"]
+
+
+def filter_start_layout(config: Config) -> data.StructLayout:
+    """Keep ``k`` of the next ``n`` scores; 1 <= k <= n <= max_items."""
+    return data.StructLayout(
+        {"n": unsigned(config.item_bits + 1), "k": unsigned(config.item_bits + 1)}
+    )
+
+
+def survivor_layout(config: Config) -> data.StructLayout:
+    """A position that the filter keeps; ``last`` closes the stage."""
+    return data.StructLayout(
+        {"position": unsigned(config.item_bits), "score": signed(16), "last": unsigned(1)}
+    )
+
+
+def ranked_item_layout(config: Config) -> data.StructLayout:
+    """A survivor as item of the query instead of position in the stage's list."""
+    return data.StructLayout(
+        {"item": unsigned(config.item_bits), "score": signed(16), "last": unsigned(1)}
+    )
+
+
+def ranking_stage_layout(config: Config) -> data.StructLayout:
+    """One stage of a query: keep ``k`` of ``n``."""
+    return data.StructLayout(
+        {
+            "n": unsigned(config.item_bits + 1),
+            "k": unsigned(config.item_bits + 1),
+            "first": unsigned(1),  # positions are item indices
+            "final": unsigned(1),  # survivors are the query's result
+        }
+    )

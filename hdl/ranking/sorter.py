@@ -1,0 +1,209 @@
+"""Sorts the survivors of the last stage: merge sort in two memories."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from .layouts import ranked_item_layout
+
+__all__ = ["Sorter"]
+
+
+class Sorter(wiring.Component):
+    """Sorts a list: score descending, item ascending among equal scores.
+
+    Takes elements up to and with ``last``, merges runs of 1, 2, 4 .. elements from one memory into
+    the other and back, and sends the last merge straight to ``o``.
+
+    Latency for c elements: ``passes = max(1, ceil(log2 c))``; the pass that merges runs of w takes
+    ``2 * c + 4 * ceil(c / (2 * w))`` cycles when ``o`` never stalls. Counted from the cycle in
+    which ``last`` is taken at ``i``, the last element is taken at ``o`` after the sum of these.
+    Inputs are taken one a cycle and refused while merging; ``o`` may stall for ever, and
+    is valid every second cycle at best.
+
+    Parameters
+    ----------
+    config
+        Device sizes: width of an item index.
+    depth
+        Most elements of a list, a power of two from 2 to ``max_items``; longer lists are the
+        sender's fault and lose elements. Default ``max_items``.
+
+    Members
+    -------
+    i, o
+        Streams of ``ranked_item_layout``; ``last`` closes a list at both ends.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, config: Config, depth: int | None = None) -> None:
+        depth = config.max_items if depth is None else depth
+        if not 2 <= depth <= config.max_items or depth & (depth - 1):
+            raise ValueError(f"depth must be a power of two in 2..{config.max_items}, not {depth!r}")
+        self._depth = depth
+        self._layout = ranked_item_layout(config)
+        self._item_bits = config.item_bits
+        super().__init__(
+            {"i": In(stream.Signature(self._layout)), "o": Out(stream.Signature(self._layout))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = self._depth.bit_length()  # counts 0 .. depth
+        count = Signal(bits)
+        width = Signal(bits)  # length of the runs that this pass merges
+        end = Signal(bits)  # of the pair of runs before
+        out_index = Signal(bits)  # where the next element goes
+        index = [Signal(bits, name=f"index_{side}") for side in range(2)]  # next to be read
+        stop = [Signal(bits, name=f"stop_{side}") for side in range(2)]  # end of the run
+        head = [Signal(self._key_width, name=f"head_{side}") for side in range(2)]
+        full = [Signal(name=f"full_{side}") for side in range(2)]  # the head holds an element
+        final = Signal()  # the last pass: two runs at most, merged into the output
+        to_second = Signal()  # this pass reads the first memory and writes the second
+        address = Signal(bits)
+        write = Signal()
+        write_key = Signal(self._key_width)
+        read_key = self._memories(m, address, write, to_second, out_index, write_key)
+
+        winner = Signal()  # side whose head goes out
+        best = Signal(self._key_width)
+        picked = Signal()  # side whose head is refilled
+        m.d.comb += [
+            winner.eq(~full[0] | (full[1] & (head[1] > head[0]))),
+            best.eq(Mux(winner, head[1], head[0])),
+            final.eq((width << 1) >= count),
+            write_key.eq(best),
+        ]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.FSM():
+            with m.State("FILL"):
+                m.d.comb += [
+                    self.i.ready.eq(1),
+                    write.eq(self.i.valid),
+                    write_key.eq(self._key(self.i.payload.item, self.i.payload.score)),
+                ]
+                m.d.sync += [width.eq(1), end.eq(0), count.eq(out_index + 1)]
+                with m.If(self.i.valid):
+                    m.d.sync += out_index.eq(out_index + 1)
+                    with m.If(self.i.payload.last):
+                        m.d.sync += [out_index.eq(0), to_second.eq(1)]
+                        m.next = "PAIR"
+            with m.State("PAIR"):
+                middle = _least(end + width, count)
+                m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
+                m.d.sync += stop[1].eq(_least(end + (width << 1), count))
+                m.next = "READ LEFT"
+            with m.State("READ LEFT"):  # never empty
+                m.d.comb += address.eq(index[0])
+                m.d.sync += index[0].eq(index[0] + 1)
+                m.next = "READ RIGHT"
+            with m.State("READ RIGHT"):
+                m.d.comb += address.eq(index[1])
+                m.d.sync += [head[0].eq(read_key), full[0].eq(1), index[1].eq(index[1] + 1)]
+                m.next = "HEADS"
+            with m.State("HEADS"):
+                m.d.sync += [head[1].eq(read_key), full[1].eq(stop[0] != stop[1])]
+                m.next = "PICK"
+            with m.State("PICK"):
+                m.d.comb += address.eq(Mux(winner, index[1], index[0]))
+                m.d.sync += picked.eq(winner)
+                with m.If(~final | ~self.o.valid | self.o.ready):
+                    m.d.comb += write.eq(~final)
+                    m.d.sync += out_index.eq(out_index + 1)
+                    with m.If(final):
+                        self._send(m, best, out_index + 1 == count)
+                    m.next = "REFILL"
+            with m.State("REFILL"):
+                empty = self._refill(m, picked, read_key, index, stop, head, full)
+                m.next = "PICK"
+                with m.If(empty):
+                    m.d.sync += end.eq(stop[1])
+                    m.next = "PAIR"
+                    with m.If(stop[1] == count):
+                        m.d.sync += [
+                            end.eq(0),
+                            out_index.eq(0),
+                            width.eq(width << 1),
+                            to_second.eq(~to_second & ~final),
+                        ]
+                        with m.If(final):
+                            m.next = "FILL"
+        return m
+
+    @property
+    def _key_width(self) -> int:
+        return self._item_bits + 16
+
+    def _key(self, item: Value, score: Value) -> Value:
+        """A larger key is a better element: biased score above, inverted item index below."""
+        return Cat(~item, score ^ 0x8000)
+
+    def _send(self, m: Module, key: Signal, last: Value) -> None:
+        m.d.sync += [
+            self.o.valid.eq(1),
+            self.o.payload.item.eq(~key[: self._item_bits]),
+            self.o.payload.score.eq(key[self._item_bits :] ^ 0x8000),
+            self.o.payload.last.eq(last),
+        ]
+
+    def _refill(
+        self,
+        m: Module,
+        picked: Signal,
+        read_key: Signal,
+        index: list[Signal],
+        stop: list[Signal],
+        head: list[Signal],
+        full: list[Signal],
+    ) -> Signal:
+        """Put the element that was read into the head just used; returns: both runs are empty."""
+        empty = Signal()
+        for side in range(2):
+            with m.If(picked == side):
+                more = index[side] != stop[side]
+                m.d.comb += empty.eq(~more & ~full[1 - side])
+                m.d.sync += [
+                    head[side].eq(read_key),
+                    full[side].eq(more),
+                    index[side].eq(index[side] + 1),
+                ]
+        return empty
+
+    def _memories(
+        self,
+        m: Module,
+        address: Signal,
+        write: Signal,
+        to_second: Signal,
+        write_index: Signal,
+        write_key: Signal,
+    ) -> Signal:
+        """Both memories, one read and the other written; returns the data read a cycle ago.
+
+        Addresses lose the top bit of a count: index = depth is never used, only reached.
+        """
+        read_key = Signal(self._key_width)
+        for number in range(2):
+            keys = memory.Memory(shape=self._key_width, depth=self._depth, init=[])
+            m.submodules[f"memory_{number}"] = keys
+            read_port = keys.read_port(domain="sync")
+            write_port = keys.write_port()
+            m.d.comb += [
+                read_port.addr.eq(address),
+                write_port.addr.eq(write_index),
+                write_port.data.eq(write_key),
+                write_port.en.eq(write & (to_second == number)),
+            ]
+            with m.If(to_second != number):
+                m.d.comb += read_key.eq(read_port.data)
+        return read_key
+
+
+def _least(value: Value, limit: Value) -> Value:
+    return Mux(value < limit, value, limit)
