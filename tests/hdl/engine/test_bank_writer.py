@@ -27,7 +27,9 @@ CASES = [
 ]
 
 
-def _chunks(rng: random.Random, config: Config, values: int, rows: int) -> list[dict[str, Any]]:
+def _chunks(
+    rng: random.Random, config: Config, values: int, rows: int
+) -> list[dict[int | str, Any]]:
     """Chunks of random lengths that cover ``rows`` rows of ``values`` values, in order."""
     chunks = []
     slot = rng.randrange(2)
@@ -50,7 +52,7 @@ def _chunks(rng: random.Random, config: Config, values: int, rows: int) -> list[
 
 
 def _expect(
-    banks: np.ndarray, chunks: list[dict[str, Any]], edge: int, base: int, pitch: int
+    banks: np.ndarray, chunks: list[dict[int | str, Any]], edge: int, base: int, pitch: int
 ) -> None:
     half = banks.shape[1] // 2
     for chunk in chunks:

@@ -1,0 +1,200 @@
+"""Copies the dense vector of each item of a job to the front of its vector slot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..config import Config
+from ..program import STAGE
+from .ring_pointer import RingPointer
+from .step_generator import item_layout
+from .vector_buffer import COPY_BYTES, dense_write_layout
+
+__all__ = ["DENSE_READ_LATENCY", "DenseCopier", "interaction_job_layout"]
+
+DENSE_READ_LATENCY = 1
+"""Cycles from ``dense_address`` to ``dense_data``."""
+
+
+def interaction_job_layout(config: Config) -> data.StructLayout:
+    """A row block whose dense vectors are complete."""
+    return data.StructLayout(
+        {"slot": unsigned(1), "rows": unsigned(config.row_bits + 1), "stage": STAGE}
+    )
+
+
+class DenseCopier(wiring.Component):
+    """Takes jobs, copies dense vectors and hands over the items, one item ahead of the steps.
+
+    A dense vector is read in units of min(E, 16) values; a unit takes ``dense_read_latency`` + 1
+    cycles and more while rows of embeddings land (they go first). With a ring of one slot the copy
+    waits for the item before, else it runs while that item is worked on.
+
+    Parameters
+    ----------
+    config
+        Device configuration.
+    row, column
+        Sub-array of the engine's anchor.
+    dense_read_latency
+        Cycles from ``dense_address`` to ``dense_data``, at least 1.
+
+    Members
+    -------
+    level
+        Partition level of the engine.
+    i_job
+        Stream of jobs.
+    slots, slot_bytes, clear
+        Ring of vector slots, as in the vector buffer.
+    dense_address, dense_data
+        To and from the dense-vector memory: lane l in bits 8 l .. 8 l + 7.
+    dense_write
+        Stream into the vector buffer.
+    item
+        Stream of items ready for their steps.
+    steps_busy
+        The steps of the item before still run.
+    """
+
+    level: Signal
+    i_job: stream.Interface
+    slots: Signal
+    slot_bytes: Signal
+    clear: Signal
+    dense_address: Signal
+    dense_data: Signal
+    dense_write: stream.Interface
+    item: stream.Interface
+    steps_busy: Signal
+
+    def __init__(
+        self, *, config: Config, row: int, column: int, dense_read_latency: int = DENSE_READ_LATENCY
+    ) -> None:
+        if dense_read_latency < 1:
+            raise ValueError(f"dense_read_latency must be at least 1, not {dense_read_latency!r}")
+        self._config = config
+        self._largest_level = config.largest_level_at(row, column)
+        self._dense_read_latency = dense_read_latency
+        super().__init__(
+            {
+                "level": In(2),
+                "i_job": In(stream.Signature(interaction_job_layout(config))),
+                "slots": In(5),
+                "slot_bytes": In(14),
+                "clear": In(1),
+                "dense_address": Out(config.dense_address_bits),
+                "dense_data": In(8 * config.edge),
+                "dense_write": Out(stream.Signature(dense_write_layout())),
+                "item": Out(stream.Signature(item_layout(config))),
+                "steps_busy": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.ring = ring = RingPointer()
+        job: Any = Signal(interaction_job_layout(self._config))
+        row = Signal(self._config.row_bits)
+        part = Signal(7)  # first value of the unit
+        page = Signal(self._config.dense_address_bits - 1)  # address of the unit in its lanes
+        waited = Signal(range(self._dense_read_latency + 1))
+        last_row = row + 1 == job.rows
+        m.d.comb += [
+            ring.slots.eq(self.slots),
+            ring.slot_bytes.eq(self.slot_bytes),
+            ring.clear.eq(self.clear),
+            self.dense_address.eq(Cat(page, job.slot)),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.i_job.ready.eq(1)
+                m.d.sync += [job.eq(self.i_job.payload), row.eq(0)]
+                with m.If(self.i_job.valid):
+                    m.next = "ITEM"
+            with m.State("ITEM"):
+                m.d.sync += [part.eq(0), page.eq(row), waited.eq(0)]
+                with m.If((self.slots != 1) | ~self.steps_busy):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.sync += waited.eq(waited + 1)
+                with m.If(waited == self._dense_read_latency):
+                    m.d.sync += waited.eq(0)
+                    m.d.sync += self.dense_write.payload.data.eq(self._unit(m, part))
+                    m.next = "WRITE"
+            with m.State("WRITE"):
+                self._write(m, job.stage, ring.address, part, page)
+            with m.State("OFFER"):
+                self._offer(m, job, row, last_row, ring.address)
+                with m.If(self.item.ready):
+                    m.d.comb += ring.advance.eq(1)
+                    m.d.sync += row.eq(row + 1)
+                    m.next = "ITEM"
+                    with m.If(last_row):
+                        m.next = "IDLE"
+        return m
+
+    def _unit(self, m: Module, part: Signal) -> Signal:
+        """Sixteen bytes of dense data; fewer lanes than that are repeated."""
+        unit = Signal(8 * COPY_BYTES)
+        with m.Switch(self.level):
+            for level in range(self._largest_level + 1):
+                with m.Case(level):
+                    edge = self._config.sub_array << level
+                    if edge <= COPY_BYTES:
+                        lanes = self.dense_data[: 8 * edge]
+                        m.d.comb += unit.eq(lanes.replicate(COPY_BYTES // edge))
+                    else:
+                        group = part[exact_log2(COPY_BYTES) : exact_log2(edge)]
+                        m.d.comb += unit.eq(self.dense_data.word_select(group, 8 * COPY_BYTES))
+        return unit
+
+    def _write(
+        self, m: Module, stage: Any, slot_address: Signal, part: Signal, page: Signal
+    ) -> None:
+        """One unit into the vector buffer, at most d values; then the next one or the item."""
+        write = self.dense_write
+        edge = Signal(8)
+        unit = Signal(5)
+        width = Signal(8)
+        granules = Signal(range(COPY_BYTES // 4 + 1))
+        following = Signal(8)
+        m.d.comb += [
+            edge.eq(self._config.sub_array << self.level),
+            unit.eq(Mux(edge < COPY_BYTES, edge, COPY_BYTES)),
+            width.eq(1 << stage.log2_width),
+            granules.eq(Mux(width < unit, width, unit) >> 2),
+            following.eq(part + unit),
+            write.valid.eq(1),
+            write.payload.address.eq(slot_address + part),
+            write.payload.enable.eq(((1 << granules) - 1) << part[2:4]),
+        ]
+        with m.If(write.ready):
+            m.d.sync += part.eq(following)
+            with m.If((following & (edge - 1)) == 0):
+                # Dense vectors of a row block fit the memory: the driver checks its size.
+                m.d.sync += page.eq(page + stage.row_pitch)
+            m.next = "READ"
+            with m.If(following >= width):
+                m.next = "OFFER"
+
+    def _offer(self, m: Module, job: Any, row: Signal, last_row: Any, slot_address: Signal) -> None:
+        item = self.item.payload
+        stage = job.stage
+        m.d.comb += [
+            self.item.valid.eq(1),
+            item.slot.eq(job.slot),
+            item.row.eq(row),
+            item.last_row.eq(last_row),
+            item.address.eq(slot_address),
+            item.mode.eq(stage.mode),
+            item.log2_width.eq(stage.log2_width),
+            item.log2_outputs.eq(stage.log2_outputs),
+            item.vectors.eq(stage.vectors),
+            item.shift_base.eq(stage.shift_base),
+        ]

@@ -1,0 +1,119 @@
+"""Multipliers and adder trees of the dot interaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from .pipeline import delay
+from .vector_buffer import COPY_BYTES
+
+__all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit"]
+
+OUTPUTS = 16
+"""Most outputs of a step."""
+DOT_WIDTH = 23
+"""Signed width of a dot product: 128 products of int8 x int8 reach 2**21 in magnitude, exactly."""
+
+
+class DotUnit(wiring.Component):
+    """M products a cycle, summed in groups of d; copied bytes pass through unchanged.
+
+    Output n is the sum of products n * d .. n * d + d - 1. For d > M output 0 is summed over
+    d / M valid cycles, of which the first has ``first``; other outputs then mean nothing.
+    With ``copy`` output n is byte n of b. Nothing can overflow.
+
+    Always enabled; ``latency`` cycles: products, two tree levels a cycle, accumulation.
+
+    Parameters
+    ----------
+    multipliers
+        M, a power of two, 4..256.
+
+    Members
+    -------
+    valid, copy, first, log2_width
+        Of the step, together with its operands.
+    a, b
+        Operands, byte 0 lowest.
+    o
+        Outputs.
+    """
+
+    valid: Signal
+    copy: Signal
+    first: Signal
+    log2_width: Signal
+    a: Signal
+    b: Signal
+    o: Any
+
+    def __init__(self, *, multipliers: int) -> None:
+        if multipliers < 4 or multipliers & (multipliers - 1):
+            raise ValueError(
+                f"multipliers must be a power of two of at least 4, not {multipliers!r}"
+            )
+        self._multipliers = multipliers
+        super().__init__(
+            {
+                "valid": In(1),
+                "copy": In(1),
+                "first": In(1),
+                "log2_width": In(3),
+                "a": In(8 * multipliers),
+                "b": In(8 * max(multipliers, COPY_BYTES)),
+                "o": Out(data.ArrayLayout(signed(DOT_WIDTH), OUTPUTS)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from operands to outputs."""
+        return 2 + (exact_log2(self._multipliers) + 1) // 2
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        sums, chosen = self._products(m)
+        copy: Value = self.copy
+        log2_width: Value = self.log2_width
+        top = exact_log2(self._multipliers)
+        level = 0
+        while level < top:
+            copy = delay(m, copy, 1, name=f"copy_{level}")
+            log2_width = delay(m, log2_width, 1, name=f"log2_width_{level}")
+            levels = range(level + 1, min(level + 2, top) + 1)
+            for level in levels:
+                sums = [low + high for low, high in zip(sums[::2], sums[1::2], strict=True)]
+                # The root also serves vectors longer than M.
+                take = ~copy & ((log2_width >= top) if level == top else (log2_width == level))
+                chosen = [
+                    Mux(take, sums[n], old) if n < len(sums) else old
+                    for n, old in enumerate(chosen)
+                ]
+            sums = _register(m, sums, 16 + level, f"sum_{level}")
+            chosen = _register(m, chosen, 16 + level, f"chosen_{level}")
+        valid = delay(m, self.valid, self.latency - 1, name="valid")
+        first = delay(m, self.first, self.latency - 1, name="first")
+        with m.If(valid):
+            m.d.sync += self.o[0].eq(chosen[0] + Mux(first, 0, self.o[0]))
+            m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, OUTPUTS)]
+        return m
+
+    def _products(self, m: Module) -> tuple[list[Value], list[Value]]:
+        """First stage: the products; copied bytes start as the chosen outputs."""
+        a = [self.a.word_select(n, 8).as_signed() for n in range(self._multipliers)]
+        b = [self.b.word_select(n, 8).as_signed() for n in range(self._multipliers)]
+        copied = [self.b.word_select(n, 8).as_signed() for n in range(OUTPUTS)]
+        products = [x * y for x, y in zip(a, b, strict=True)]
+        return _register(m, products, 16, "product"), _register(m, copied, 8, "copied")
+
+
+def _register(m: Module, values: list[Value], width: int, name: str) -> list[Value]:
+    """Register signed values; the caller knows that ``width`` bits hold them."""
+    registers = [Signal(signed(width), name=f"{name}_{n}") for n in range(len(values))]
+    m.d.sync += [new.eq(old) for new, old in zip(registers, values, strict=True)]
+    return list(registers)

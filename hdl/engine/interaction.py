@@ -1,0 +1,237 @@
+"""Interaction of an engine's vectors: concatenation or pairwise dot products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..config import Config
+from ..interfaces import chunk_layout, config_write_layout, row_write_layout
+from ..program import ALL_UNITS, Target
+from ..queue import Queue
+from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
+from .dot_unit import DotUnit
+from .operand_fetch import OperandFetch
+from .pipeline import delay
+from .round_clamp import RoundClamp
+from .step_generator import StepGenerator
+from .vector_buffer import VectorBuffer, buffer_word_bytes
+
+__all__ = ["SHIFT_WORDS", "Interaction", "interaction_job_layout"]
+
+SHIFT_WORDS = 1024
+"""Depth of DOT_SHIFTS: interaction steps of all programs together."""
+
+
+class Interaction(wiring.Component):
+    """Turns an item's vectors into the top MLP's inputs, item after item, row 0 first.
+
+    ``CAT``: all bytes of the vector slot in order. ``DOT``: the dense vector, then
+    ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
+    ``interaction_steps``, one word of DOT_SHIFTS a step.
+
+    Flow control: a step a cycle (a dot step with d > M takes d / M), plus one cycle an item. The
+    pipeline behind the step generator never stalls: a step starts only when the output queue has
+    room for its chunk. Latency from an item's last vector to its first chunk: ``latency`` + 6.
+
+    Parameters
+    ----------
+    config
+        Device configuration.
+    row, column
+        Sub-array of the engine's anchor: gives the unit number and the number of multipliers M.
+    dense_read_latency
+        Cycles from ``dense_address`` to ``dense_data``.
+
+    Members
+    -------
+    level
+        Partition level of the engine; changed only while idle.
+    config_write
+        Broadcast of LOAD; takes DOT_SHIFTS of this unit, 2 cycles until readable.
+    row_write, slot_bytes, slots, features, clear, can_allocate, allocate, allocate_index, \
+    allocate_address
+        See ``VectorBuffer``; ``clear`` only while no job is in here.
+    i_job
+        Stream of row blocks whose bottom phase is done.
+    dense_address, dense_data
+        To and from the dense-vector memory: lane l in bits 8 l .. 8 l + 7.
+    o
+        Stream of chunks.
+    o_done
+        Pulse the cycle after the last chunk of a job was accepted.
+    waiting
+        An item's dense vector is there, its sparse vectors are not all (for stall counters).
+    """
+
+    level: Signal
+    config_write: Any
+    row_write: Any
+    slot_bytes: Signal
+    slots: Signal
+    features: Signal
+    clear: Signal
+    can_allocate: Signal
+    allocate: Signal
+    allocate_index: Signal
+    allocate_address: Signal
+    i_job: stream.Interface
+    dense_address: Signal
+    dense_data: Signal
+    o: stream.Interface
+    o_done: Signal
+    waiting: Signal
+
+    def __init__(
+        self, *, config: Config, row: int, column: int, dense_read_latency: int = DENSE_READ_LATENCY
+    ) -> None:
+        self._config = config
+        self._unit = row * config.grid + column
+        self._multipliers = config.interaction_multipliers_at(row, column)
+        self._buffer = VectorBuffer(config=config, row=row, column=column)
+        self._copier = DenseCopier(
+            config=config, row=row, column=column, dense_read_latency=dense_read_latency
+        )
+        self._generator = StepGenerator(config=config, multipliers=self._multipliers)
+        word = buffer_word_bytes(config, row, column)
+        self._fetch = OperandFetch(
+            word=word, depth=config.vector_bytes // word, multipliers=self._multipliers
+        )
+        self._dot = DotUnit(multipliers=self._multipliers)
+        super().__init__(
+            {
+                "level": In(2),
+                "config_write": In(config_write_layout(config)),
+                "row_write": In(row_write_layout(config)),
+                "slot_bytes": In(14),
+                "slots": In(5),
+                "features": In(7),
+                "clear": In(1),
+                "can_allocate": Out(1),
+                "allocate": In(1),
+                "allocate_index": Out(4),
+                "allocate_address": Out(13),
+                "i_job": In(stream.Signature(interaction_job_layout(config))),
+                "dense_address": Out(config.dense_address_bits),
+                "dense_data": In(8 * config.edge),
+                "o": Out(stream.Signature(chunk_layout(config))),
+                "o_done": Out(1),
+                "waiting": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to its chunk at the output queue."""
+        return OperandFetch.LATENCY + self._dot.latency + RoundClamp.LATENCY
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = self._buffer
+        m.submodules.copier = copier = self._copier
+        m.submodules.generator = generator = self._generator
+        for name in (
+            "row_write", "slot_bytes", "slots", "features", "clear", "allocate",
+        ):  # fmt: skip
+            m.d.comb += getattr(buffer, name).eq(getattr(self, name))
+        for name in ("can_allocate", "allocate_index", "allocate_address"):
+            m.d.comb += getattr(self, name).eq(getattr(buffer, name))
+        connect(m, flipped(self.i_job), copier.i_job)
+        connect(m, copier.dense_write, buffer.dense_write)
+        connect(m, copier.item, generator.item)
+        m.d.comb += [
+            copier.level.eq(self.level),
+            copier.slots.eq(self.slots),
+            copier.slot_bytes.eq(self.slot_bytes),
+            copier.clear.eq(self.clear),
+            copier.dense_data.eq(self.dense_data),
+            copier.steps_busy.eq(generator.busy),
+            self.dense_address.eq(copier.dense_address),
+            generator.vectors_ready.eq(buffer.ready),
+            buffer.release.eq(generator.release),
+            self.waiting.eq(copier.item.valid & ~generator.busy & ~buffer.ready),
+        ]
+        self._output(m, self._datapath(m, generator.step))
+        return m
+
+    def _datapath(self, m: Module, step: Any) -> Any:
+        """Operands, dot products, scaling: int8 outputs ``latency`` cycles after the step."""
+        m.submodules.fetch = fetch = self._fetch
+        m.submodules.dot = dot = self._dot
+        m.submodules.round_clamp = round_clamp = RoundClamp()
+        for number in range(2):
+            m.d.comb += [
+                self._buffer.read_address[number].eq(fetch.read_address[number]),
+                fetch.read_data[number].eq(self._buffer.read_data[number]),
+            ]
+        for name in ("address_a", "address_b", "log2_width"):
+            m.d.comb += getattr(fetch, name).eq(getattr(step, name))
+        for name in ("valid", "copy", "first", "log2_width"):
+            control = delay(m, getattr(step, name), fetch.LATENCY, name=f"fetch_{name}")
+            m.d.comb += getattr(dot, name).eq(control)
+        scaled = fetch.LATENCY + dot.latency
+        m.d.comb += [
+            dot.a.eq(fetch.a),
+            dot.b.eq(fetch.b),
+            round_clamp.i.eq(dot.o),
+            round_clamp.shift.as_value().eq(
+                Mux(
+                    delay(m, step.copy, scaled, name="scale_copy"),
+                    0,
+                    self._shifts(m, delay(m, step.shift_address, scaled - 2, name="shift_address")),
+                )
+            ),
+        ]
+        return round_clamp.o
+
+    def _shifts(self, m: Module, address: Value) -> Signal:
+        """Memory of DOT_SHIFTS; the word is there 2 cycles after its address."""
+        storage: Any = memory.Memory(shape=unsigned(64), depth=SHIFT_WORDS, init=[])
+        m.submodules.shifts = storage
+        write = storage.write_port()
+        read = storage.read_port(domain="sync")
+        command = self.config_write
+        word = Signal(64, name="shift_word")
+        mine = (command.unit == self._unit) | (command.unit == ALL_UNITS)
+        m.d.sync += [
+            write.en.eq(command.valid & (command.target == Target.DOT_SHIFTS.value) & mine),
+            write.addr.eq(command.address),
+            write.data.eq(command.data),
+            word.eq(read.data),
+        ]
+        m.d.comb += [read.addr.eq(address), read.en.eq(1)]
+        return word
+
+    def _output(self, m: Module, values: Any) -> None:
+        """Queue of chunks. Credits: a step starts only when its chunk has a place here."""
+        step = self._generator.step
+        layout = data.StructLayout({"chunk": chunk_layout(self._config), "last_row": unsigned(1)})
+        # A credit is back 5 cycles after its chunk leaves the pipeline (generator's register,
+        # queue 2, accepted, counted); with more credits than the whole way takes nothing waits.
+        credits_max = self.latency + 6
+        m.submodules.chunks = chunks = Queue(shape=layout, depth=credits_max + 1)
+        credit = Signal(range(credits_max + 1), init=credits_max)
+        spent = Signal()
+        payload: Any = chunks.i.payload
+        for name in ("slot", "row", "k", "count", "last"):
+            value = delay(m, getattr(step, name), self.latency, name=f"chunk_{name}")
+            m.d.comb += getattr(payload.chunk, name).eq(value)
+        m.d.comb += [
+            payload.last_row.eq(delay(m, step.last_row, self.latency, name="chunk_last_row")),
+            chunks.i.valid.eq(delay(m, step.valid & step.final, self.latency, name="chunk_valid")),
+            payload.chunk.data.eq(values),
+            self.o.valid.eq(chunks.o.valid),
+            self.o.payload.eq(chunks.o.payload.chunk),
+            chunks.o.ready.eq(self.o.ready),
+            # The step in the generator's output register has not paid yet.
+            spent.eq(step.valid & step.final),
+            self._generator.enable.eq(credit > spent),
+        ]
+        taken = self.o.valid & self.o.ready
+        m.d.sync += [
+            credit.eq(credit - spent + taken),
+            self.o_done.eq(taken & self.o.payload.last & chunks.o.payload.last_row),
+        ]

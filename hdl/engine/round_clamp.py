@@ -1,0 +1,61 @@
+"""Scales dot products down to int8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .dot_unit import DOT_WIDTH, OUTPUTS
+
+__all__ = ["RoundClamp"]
+
+
+class RoundClamp(wiring.Component):
+    """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for 16 values at once.
+
+    The shift is an arithmetic floor, so ties go towards plus infinity; clamp to -128..127.
+    Always enabled; ``LATENCY`` cycles: rounding, shift, clamp.
+
+    Members
+    -------
+    i
+        Dot products.
+    shift
+        Shift of each.
+    o
+        int8 values.
+    """
+
+    LATENCY = 3
+
+    i: Any
+    shift: Any
+    o: Any
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "i": In(data.ArrayLayout(signed(DOT_WIDTH), OUTPUTS)),
+                "shift": In(data.ArrayLayout(unsigned(4), OUTPUTS)),
+                "o": Out(data.ArrayLayout(signed(8), OUTPUTS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for n in range(OUTPUTS):
+            # |dot| <= 2**21 and the rounding term is at most 2**14: DOT_WIDTH bits hold the sum.
+            rounded = Signal(signed(DOT_WIDTH), name=f"rounded_{n}")
+            shifted = Signal(signed(DOT_WIDTH), name=f"shifted_{n}")
+            shift = Signal(4, name=f"shift_{n}")
+            half = (1 << self.shift[n]) >> 1
+            m.d.sync += [
+                rounded.eq(self.i[n] + half),
+                shift.eq(self.shift[n]),
+                shifted.eq(rounded >> shift),
+                self.o[n].eq(Mux(shifted > 127, 127, Mux(shifted < -128, -128, shifted))),
+            ]
+        return m

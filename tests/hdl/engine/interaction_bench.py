@@ -1,0 +1,279 @@
+"""Surroundings of an interaction unit in simulation: loader, dense memory, sink, NumPy model."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hdl.config import Config
+from hdl.engine.interaction import Interaction, interaction_job_layout
+from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.vector_buffer import buffer_word_bytes
+from hdl.interfaces import config_write_layout, row_write_layout
+from hdl.program import ALL_UNITS, InteractionMode, Target
+from tests.hdl.support import put_all, simulate
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One program and the jobs that run on it."""
+
+    config: Config
+    anchor: tuple[int, int]
+    level: int
+    mode: InteractionMode
+    width: int
+    vectors: int
+    jobs: list[int]
+    """Rows of each job."""
+    stall: float = 0.0
+    """Share of cycles in which ``o`` is refused."""
+    loader_stall: float = 0.0
+    """Share of cycles in which no embedding word comes."""
+    slots: int = 0
+    """Ring slots; 0: as many as fit."""
+    dense_read_latency: int = 1
+    seed: int = 0
+    rng: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(repr((self.width, self.vectors, self.seed)))
+        row, column = self.anchor
+        self.multipliers = self.config.interaction_multipliers_at(row, column)
+        self.edge = self.config.sub_array << self.level
+        word = buffer_word_bytes(self.config, row, column)
+        self.slot_bytes = -(-self.vectors * self.width // word) * word
+        fit = min(16, self.config.vector_bytes // self.slot_bytes)
+        assert fit >= 1, "test case does not fit the vector buffer"
+        self.slots = min(self.slots or fit, fit)
+        limit = min(16, max(1, self.multipliers // self.width), self.edge)
+        self.log2_outputs = limit.bit_length() - 1
+        self.steps = interaction_steps(self.vectors, self.width, 1 << self.log2_outputs)
+        self.shift_base = self.rng.randrange(1024 - len(self.steps)) if self.steps else 0
+        self.shifts = np.array([[self.rng.randrange(16) for _ in range(16)] for _ in self.steps])
+        numbers = np.random.default_rng(self.seed)
+        shape = (sum(self.jobs), self.vectors, self.width)
+        self.items = numbers.integers(-127, 128, shape)
+        self.items[:, 0] = numbers.integers(-128, 128, (shape[0], self.width))
+
+    def expected(self) -> list[tuple[int, int, list[int]]]:
+        """(slot, row, outputs) of every item, in order."""
+        return [
+            (slot, row, self._outputs(self.items[item]))
+            for item, (slot, row) in enumerate(self.places())
+        ]
+
+    def places(self) -> list[tuple[int, int]]:
+        """(slot, row) of every item."""
+        return [(job % 2, row) for job, rows in enumerate(self.jobs) for row in range(rows)]
+
+    def _outputs(self, vectors: np.ndarray) -> list[int]:
+        if self.mode == InteractionMode.CAT:
+            return vectors.reshape(-1).tolist()
+        products = vectors @ vectors.T
+        outputs = vectors[0].tolist()
+        shift_of = {
+            step.k + n: int(self.shifts[number][n])
+            for number, step in enumerate(self.steps)
+            for n in range(step.count)
+        }
+        for i in range(1, self.vectors):
+            for j in range(i):
+                shift = shift_of[len(outputs)]
+                half = 1 << (shift - 1) if shift else 0
+                outputs.append(int(np.clip((products[i, j] + half) >> shift, -128, 127)))
+        return outputs
+
+
+class Bench:
+    """Runs a case and checks every chunk; ``cycles`` is from the first job to the last chunk."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.dut = Interaction(
+            config=case.config,
+            row=case.anchor[0],
+            column=case.anchor[1],
+            dense_read_latency=case.dense_read_latency,
+        )
+        self.rows: list[tuple[int, int, list[int]]] = []
+        self.chunks = 0
+        self.done = 0
+        self.cycles = 0
+        self.finished = False
+
+    def run(self, limit: int = 20_000) -> None:
+        simulate(self.dut, self._jobs, self._load, self._dense, self._sink, cycles=limit)
+        assert self.rows == self.case.expected()
+        assert self.done == len(self.case.jobs)
+
+    async def _setup(self, ctx: Any) -> None:
+        case, dut = self.case, self.dut
+        ctx.set(dut.level, case.level)
+        ctx.set(dut.slots, case.slots)
+        ctx.set(dut.slot_bytes, case.slot_bytes)
+        ctx.set(dut.features, case.vectors - 1)
+        ctx.set(dut.clear, 1)
+        layout = config_write_layout(case.config)
+        unit = case.anchor[0] * case.config.grid + case.anchor[1]
+        for number, shifts in enumerate(case.shifts):
+            word = sum(int(shift) << 4 * n for n, shift in enumerate(shifts))
+            base = {"valid": 1, "address": case.shift_base + number}
+            # Words for others must not stick.
+            for target, to, value in (
+                (Target.DOT_SHIFTS, case.rng.choice((unit, ALL_UNITS)), word),
+                (Target.DOT_SHIFTS, unit + 1, 0),
+                (Target.LAYERS, unit, 0),
+            ):
+                fields = base | {"target": target.value, "unit": to, "data": value}
+                ctx.set(dut.config_write, layout.const(fields))
+                await ctx.tick()
+        ctx.set(dut.config_write, layout.const({}))
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
+
+    async def _jobs(self, ctx: Any) -> None:
+        case = self.case
+        await self._setup(ctx)
+        layout = interaction_job_layout(case.config)
+        jobs = []
+        for number, rows in enumerate(case.jobs):
+            stage = {
+                "mode": case.mode.value,
+                "log2_width": case.width.bit_length() - 1,
+                "vectors": case.vectors,
+                "log2_outputs": case.log2_outputs,
+                "shift_base": case.shift_base,
+                "row_pitch": max(case.jobs),
+            }
+            jobs.append(layout.const({"slot": number % 2, "rows": rows, "stage": stage}))
+        await put_all(ctx, self.dut.i_job, jobs, stall=0.0, seed=case.seed)
+
+    def _words(self, item: int, index: int, address: int) -> list[dict[int | str, Any]]:
+        """Row words of an item's sparse vectors, rows shuffled."""
+        case = self.case
+        lane = case.config.lane_bytes
+        rows = []
+        for number in range(1, case.vectors):
+            row = []
+            vector = case.items[item, number]
+            for start in range(0, case.width, lane):
+                part = vector[start : start + lane].astype(np.int8).tobytes()
+                place = address + number * case.width + start
+                inside = place % lane
+                row.append(
+                    {
+                        "valid": 1,
+                        "unit": case.anchor[0] * case.config.grid + case.anchor[1],
+                        "address": place - inside,
+                        "enable": (1 << len(part) // 4) - 1 << inside // 4,
+                        "data": int.from_bytes(part, "little") << 8 * inside,
+                        "last": start + lane >= case.width,
+                        "index": index,
+                    }
+                )
+            rows.append(row)
+        case.rng.shuffle(rows)
+        return [word for row in rows for word in row]
+
+    async def _load(self, ctx: Any) -> None:
+        """Allocates as early as possible; rows of two items land mixed."""
+        case, dut = self.case, self.dut
+        layout = row_write_layout(case.config)
+        pending: list[list[dict[int | str, Any]]] = []
+        item = 0
+        while ctx.get(dut.clear) == 0:
+            await ctx.tick()
+        while ctx.get(dut.clear) == 1:
+            await ctx.tick()
+        while item < len(case.items) or any(pending):
+            take = item < len(case.items) and len(pending) < 2 and ctx.get(dut.can_allocate)
+            if take:
+                index, address = ctx.get(dut.allocate_index), ctx.get(dut.allocate_address)
+                assert address == index * case.slot_bytes
+                pending.append(self._words(item, index, address))
+                item += 1
+            ctx.set(dut.allocate, bool(take))
+            pending = [words for words in pending if words]
+            word: dict[int | str, Any] = {}
+            if pending and case.rng.random() >= case.loader_stall:
+                word = case.rng.choice(pending).pop(0)
+            elif case.rng.random() < 0.5:  # another engine's word
+                other = case.anchor[0] * case.config.grid + case.anchor[1] + 1
+                word = {"valid": 1, "unit": other, "enable": 0xF, "last": 1, "data": 1}
+            ctx.set(dut.row_write, layout.const(word))
+            await ctx.tick()
+        ctx.set(dut.allocate, 0)
+        ctx.set(dut.row_write, layout.const({}))
+
+    async def _dense(self, ctx: Any) -> None:
+        """Synchronous memory of the dense vectors; absent lanes hold noise."""
+        case, dut = self.case, self.dut
+        half = case.config.dense_bytes // 2
+        lanes = np.random.default_rng(1).integers(-128, 128, (case.config.edge, 2 * half))
+        pitch = max(case.jobs)
+        stored: set[int] = set()
+        order = case.places()
+        data: list[int] = [0] * case.dense_read_latency
+        while not self.finished:
+            # Both slots are reused by later jobs: an item's values are there from the time on
+            # that the item one job back is through.
+            for item, (slot, row) in enumerate(order):
+                if item not in stored and self._job_of(item) <= self._job_of(len(self.rows)) + 1:
+                    stored.add(item)
+                    for k, value in enumerate(case.items[item, 0]):
+                        place = slot * half + k // case.edge * pitch + row
+                        lanes[k % case.edge, place] = value
+            address = ctx.get(dut.dense_address)
+            data.append(int.from_bytes(lanes[:, address].astype(np.int8).tobytes(), "little"))
+            await ctx.tick()
+            data.pop(0)
+            ctx.set(dut.dense_data, data[0])
+
+    def _job_of(self, item: int) -> int:
+        job = 0
+        while job < len(self.case.jobs) and item >= self.case.jobs[job]:
+            item -= self.case.jobs[job]
+            job += 1
+        return job
+
+    async def _sink(self, ctx: Any) -> None:
+        case, dut = self.case, self.dut
+        rng = random.Random(case.seed)
+        partial: list[int] = []
+        held = None
+        first = None
+        cycle = 0
+        total = len(case.items)
+        while len(self.rows) < total:
+            ready = rng.random() >= case.stall
+            ctx.set(dut.o.ready, ready)
+            if first is None and ctx.get(dut.i_job.valid):
+                first = cycle
+            if ctx.get(dut.o.valid):
+                chunk = ctx.get(dut.o.payload)
+                assert held is None or held == chunk.as_bits(), "payload moved while refused"
+                held = None if ready else chunk.as_bits()
+                if ready:
+                    assert chunk.k == len(partial)
+                    assert 1 <= chunk.count <= 16
+                    partial += [chunk.data[n] for n in range(chunk.count)]
+                    self.chunks += 1
+                    if chunk.last:
+                        self.rows.append((chunk.slot, chunk.row, partial))
+                        partial = []
+            else:
+                assert held is None, "valid fell before the transfer"
+            self.done += ctx.get(dut.o_done)
+            cycle += 1
+            await ctx.tick()
+        assert first is not None
+        self.cycles = cycle - first
+        for _ in range(20):
+            self.done += ctx.get(dut.o_done)
+            assert not ctx.get(dut.o.valid)
+            await ctx.tick()
+        self.finished = True
