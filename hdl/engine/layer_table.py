@@ -32,10 +32,10 @@ class LayerTable(wiring.Component):
     """Memory of layer descriptors, and the machine that reads a phase's layers from it.
 
     Takes a phase and hands over one record per layer, in order. The next record is ready 2 cycles
-    after one was taken, the first one 2 cycles after its phase was; a layer keeps the array busy for
-    ``config.tile_interval`` cycles at least, so layer changes cost nothing. A phase must have at
-    least one layer; addresses wrap at ``config.max_layers``. Writing a layer of a phase that is being
-    executed has no defined result.
+    after one was taken, the first one 2 cycles after its phase was; a layer keeps the array busy
+    for ``config.tile_interval`` cycles at least, so layer changes cost nothing. A phase must have
+    at least one layer; addresses wrap at ``config.max_layers``. Writing a layer of a phase that is
+    being executed has no defined result.
 
     Parameters
     ----------

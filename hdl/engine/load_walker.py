@@ -17,8 +17,8 @@ class LoadWalker(wiring.Component):
 
     A tile may be loaded in the very cycle in which the tile before it is swapped in, and may be
     swapped in ``config.tile_interval`` cycles later (``loaded``). Resident tiles lie one after the
-    other from ``weights`` on. Streamed tiles lie in the ring of the weight bank, one after the other
-    over **all** streamed phases of the engine: tile t since reset is at
+    other from ``weights`` on. Streamed tiles lie in the ring of the weight bank, one after the
+    other over **all** streamed phases of the engine: tile t since reset is at
     ``ring_base + (t * slice_words) mod 2**ring_log2_words``; each waits until it has landed.
 
     All outputs but ``i.ready`` follow ``swap`` in the same cycle; ``loaded`` comes from registers.
@@ -84,9 +84,7 @@ class LoadWalker(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(~held),
             self.starved.eq(held & address.streamed & (available == 0) & ~full),
-            self.load.eq(
-                held & (~address.streamed | (available != 0)) & (~full | self.swap)
-            ),
+            self.load.eq(held & (~address.streamed | (available != 0)) & (~full | self.swap)),
             self.consumed.eq(self.load & address.streamed),
             self.loaded.eq(full & (timer == 0)),
         ]

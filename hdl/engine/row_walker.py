@@ -33,8 +33,8 @@ class RowWalker(wiring.Component):
     output tiles that are still in the pipeline, none but those after tile k of the producing layer.
     Later output tiles of a layer read the same pages and need no check.
 
-    ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and ``loaded``.
-    Addresses wrap inside their half of the memory; the slot is its top address bit.
+    ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and
+    ``loaded``. Addresses wrap inside their half of the memory; the slot is its top address bit.
 
     Parameters
     ----------
@@ -197,9 +197,7 @@ class RowWalker(wiring.Component):
             ]
         return tile
 
-    def _send(
-        self, m: Module, tile: data.View, row: Signal, go: Signal, last_row: Signal
-    ) -> None:
+    def _send(self, m: Module, tile: data.View, row: Signal, go: Signal, last_row: Signal) -> None:
         """Fields of the control word."""
         config = self._config
         word, record = self.word, tile.record

@@ -22,7 +22,8 @@ class Sequencer(wiring.Component):
     Two walkers over the same order of tiles: `LoadWalker` keeps the shadow weights filled,
     `RowWalker` sends rows. With R >= ``config.tile_interval`` rows and inputs at hand there is no
     bubble between tiles, layers and phases that wait at ``i``. The sum of ``input_tiles *
-    output_tiles`` over a phase's layers must equal its ``tiles``; else the engine hangs until reset.
+    output_tiles`` over a phase's layers must equal its ``tiles``; else the engine hangs until
+    reset.
 
     A phase is taken when both walkers have it; ``control`` and ``cause`` are registered. First row
     of an idle engine: ``config.tile_interval`` + 4 cycles after the phase was offered.

@@ -30,9 +30,9 @@ class StreamLane(wiring.Component):
     A chunk is offered when the ring has room for all of it: its last tile may be no more than
     (tiles of the ring - 2e) ahead of the tiles issued for loading, because the far corner of the
     engine still reads a tile's words some tile intervals after the load was issued. Tiles lie one
-    after the other in the ring, over all streams since reset. A ring must hold at least 2e + 1 tiles
-    and a chunk; a request with another ring than the one before it may only come when every tile
-    before it was consumed.
+    after the other in the ring, over all streams since reset. A ring must hold at least 2e + 1
+    tiles and a chunk; a request with another ring than the one before it may only come when every
+    tile before it was consumed.
 
     One chunk every second cycle at most; ``write_address``, ``target`` and ``tile_last`` belong to
     the next beat and step with ``beat``.

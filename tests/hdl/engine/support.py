@@ -15,14 +15,29 @@ def split_words(value: int, words: int) -> list[int]:
     return [(value >> (64 * word)) & (2**64 - 1) for word in range(words)]
 
 
-async def load(ctx: Any, dut: Any, config: Config, target: Target, start: int, words: list[int], *, unit: int = 0) -> None:  # noqa: E501
+async def load(
+    ctx: Any,
+    dut: Any,
+    config: Config,
+    target: Target,
+    start: int,
+    words: list[int],
+    *,
+    unit: int = 0,
+) -> None:
     """Broadcast ``words`` to ``target`` from address ``start`` on."""
     layout = config_write_layout(config)
     for offset, word in enumerate(words):
         ctx.set(
             dut.config_write,
             layout.const(
-                {"valid": 1, "target": target, "unit": unit, "address": start + offset, "data": word}
+                {
+                    "valid": 1,
+                    "target": target,
+                    "unit": unit,
+                    "address": start + offset,
+                    "data": word,
+                }
             ),
         )
         await ctx.tick()
@@ -30,12 +45,16 @@ async def load(ctx: Any, dut: Any, config: Config, target: Target, start: int, w
     await ctx.tick()
 
 
-async def load_layer(ctx: Any, dut: Any, config: Config, index: int, layer: dict[str, int], *, unit: int = 0) -> None:  # noqa: E501
+async def load_layer(
+    ctx: Any, dut: Any, config: Config, index: int, layer: dict[str, int], *, unit: int = 0
+) -> None:  # noqa: E501
     words = split_words(LAYER.const(layer).as_bits(), LAYER_WORDS)
     await load(ctx, dut, config, Target.LAYERS, index * LAYER_WORDS, words, unit=unit)
 
 
-async def load_stage(ctx: Any, dut: Any, config: Config, program: int, stage: dict[str, int], *, unit: int = 0) -> None:  # noqa: E501
+async def load_stage(
+    ctx: Any, dut: Any, config: Config, program: int, stage: dict[str, int], *, unit: int = 0
+) -> None:  # noqa: E501
     words = split_words(STAGE.const(stage).as_bits(), STAGE_WORDS)
     await load(ctx, dut, config, Target.STAGES, program * STAGE_WORDS, words, unit=unit)
 

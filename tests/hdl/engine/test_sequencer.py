@@ -116,7 +116,12 @@ class Log:
 
 
 def run(
-    phases: list[Phase], *, config: Config = TINY, latency: int = 10, seed: int = 1, stream_gap: float = 0.0
+    phases: list[Phase],
+    *,
+    config: Config = TINY,
+    latency: int = 10,
+    seed: int = 1,
+    stream_gap: float = 0.0,
 ) -> Log:
     """Send all phases to a sequencer with a fake grid and a fake streamer behind it."""
     dut = Sequencer(config=config, unit=UNIT)
@@ -241,7 +246,14 @@ def phase(
     return result
 
 
-def chain(rng: random.Random, count: int, *, rows: list[int], streamed: list[bool], shapes: list[list[int]]) -> list[Phase]:  # noqa: E501
+def chain(
+    rng: random.Random,
+    count: int,
+    *,
+    rows: list[int],
+    streamed: list[bool],
+    shapes: list[list[int]],
+) -> list[Phase]:  # noqa: E501
     phases, first = [], 3
     for index in range(count):
         shape = rng.choice(shapes)
@@ -304,7 +316,9 @@ def test_random_phases(seed: int) -> None:
     rng = random.Random(seed)
     shapes = [[rng.randrange(1, 4) for _ in range(rng.randrange(2, 6))] for _ in range(5)]
     phases = chain(rng, 8, rows=[1, 2, 7, 12, 16], streamed=[False, True], shapes=shapes)
-    log = run(phases, latency=rng.choice([3, 9, 30, 80]), seed=seed, stream_gap=rng.choice([0, 0.9]))
+    log = run(
+        phases, latency=rng.choice([3, 9, 30, 80]), seed=seed, stream_gap=rng.choice([0, 0.9])
+    )
     check(log, phases)
 
 
