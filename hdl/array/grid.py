@@ -126,29 +126,29 @@ class Grid(wiring.Component):
         size = self._config.grid
         units = range(self._config.sub_arrays)
         # Banks stand where a left edge can be, strips where a bottom row can be.
-        self._arrays = {u: SubArray(config=self._config) for u in units}
-        self._weights = {u: WeightBank(config=self._config) for u in units}
-        self._banks = {
+        self.arrays = {u: SubArray(config=self._config) for u in units}
+        self.weights = {u: WeightBank(config=self._config) for u in units}
+        self.banks = {
             u: ActivationBank(config=self._config)
             for u in units
             if self._is(u, lambda row, column, edge: column % edge == 0) is not False
         }
-        self._strips = {
+        self.strips = {
             u: Strip(config=self._config)
             for u in units
             if self._is(u, lambda row, column, edge: row % edge == edge - 1) is not False
         }
         for u in units:
             name = f"{u // size}_{u % size}"
-            m.submodules[f"array_{name}"] = self._arrays[u]
-            m.submodules[f"weights_{name}"] = self._weights[u]
+            m.submodules[f"array_{name}"] = self.arrays[u]
+            m.submodules[f"weights_{name}"] = self.weights[u]
             self._connect_array(m, u)
             self._connect_anchor(m, u)
-            if u in self._banks:
-                m.submodules[f"bank_{name}"] = self._banks[u]
+            if u in self.banks:
+                m.submodules[f"bank_{name}"] = self.banks[u]
                 self._connect_bank(m, u)
-            if u in self._strips:
-                m.submodules[f"strip_{name}"] = self._strips[u]
+            if u in self.strips:
+                m.submodules[f"strip_{name}"] = self.strips[u]
                 self._connect_strip(m, u)
         self._connect_writes(m)
         return m
@@ -185,7 +185,7 @@ class Grid(wiring.Component):
     def _connect_array(self, m: Module, u: int) -> None:
         """West, north and shadow inputs of a sub-array, and the load chain of its weight bank."""
         left, top = self._left(u), self._top(u)
-        array, weights, arrays, banks = self._arrays[u], self._weights[u], self._arrays, self._banks
+        array, weights, arrays, banks = self.arrays[u], self.weights[u], self.arrays, self.banks
         west, north = u - 1, u - self._config.grid  # used only where a level has such a neighbour
         m.d.comb += [
             _cut(
@@ -200,13 +200,13 @@ class Grid(wiring.Component):
                 weights.load,
                 left,
                 lambda: banks[u].control.load,
-                lambda: self._weights[west].load_out,
+                lambda: self.weights[west].load_out,
             ),
             _cut(
                 weights.load_address,
                 left,
                 lambda: banks[u].control.load_address,
-                lambda: self._weights[west].load_address_out,
+                lambda: self.weights[west].load_address_out,
             ),
             array.shadow_select.eq(weights.shadow_select),
             array.shadow_row.eq(weights.shadow_row),
@@ -216,14 +216,14 @@ class Grid(wiring.Component):
         """Control chain, write-back, bank writes and dense address of an activation bank."""
         size, lanes = self._config.grid, self._config.sub_array
         row, column = divmod(u, size)
-        bank, left = self._banks[u], self._left(u)
+        bank, left = self.banks[u], self._left(u)
         control = Signal(bank.control.shape(), name=f"control_in_{u}")
         m.d.comb += [
             _cut(
                 control,
                 self._top(u),
                 lambda: getattr(self, f"control_{u}"),
-                lambda: self._banks[u - size].control_out,
+                lambda: self.banks[u - size].control_out,
             ),
             bank.control.eq(control),
         ]
@@ -234,7 +234,7 @@ class Grid(wiring.Component):
             if column % edge:
                 continue
             offset = row % edge
-            strip = self._strips[(row - offset + edge - 1) * size + column + offset]
+            strip = self.strips[(row - offset + edge - 1) * size + column + offset]
             anchor = u - offset * size
             port = getattr(self, f"bank_write_{anchor}")
             accepted = port.valid & port.ready
@@ -255,15 +255,15 @@ class Grid(wiring.Component):
     def _connect_strip(self, m: Module, u: int) -> None:
         """Word, sums and trace of a strip."""
         lanes = self._config.sub_array
-        strip, left, bottom = self._strips[u], self._left(u), self._bottom(u)
+        strip, left, bottom = self.strips[u], self._left(u), self._bottom(u)
         entry = Signal(strip_word_layout(self._config), name=f"strip_word_{u}")
         if left is not False:
-            control = self._banks[u].control_out
+            control = self.banks[u].control_out
             m.d.comb += [entry[field].eq(control[field]) for field, _ in entry.shape()]
             m.d.comb += entry.valid.eq(control.valid & bottom)
         m.d.comb += [
-            _cut(strip.word, left, lambda: entry, lambda: self._strips[u - 1].word_out),
-            strip.partial_sums.eq(self._arrays[u].sums_out),
+            _cut(strip.word, left, lambda: entry, lambda: self.strips[u - 1].word_out),
+            strip.partial_sums.eq(self.arrays[u].sums_out),
         ]
         m.d.comb += [self.trace[u * lanes + j].eq(strip.trace[j]) for j in range(lanes)]
 
@@ -277,18 +277,18 @@ class Grid(wiring.Component):
         for edge in self._cases(m, u):
             if row % edge or column % edge:
                 continue
-            busy = Cat(self._banks[u + j * size].busy for j in range(edge))
+            busy = Cat(self.banks[u + j * size].busy for j in range(edge))
             m.d.comb += port.ready.eq(~(port.payload.enable & busy).any())
             bottom = u + (edge - 1) * size
             m.d.sync += [
-                score.eq(self._strips[bottom].score),
-                tile_done.eq(self._strips[bottom + edge - 1].tile_done),
+                score.eq(self.strips[bottom].score),
+                tile_done.eq(self.strips[bottom + edge - 1].tile_done),
             ]
         dense = getattr(self, f"dense_data_{u}")
         for j in range(1 << self._config.largest_level_at(row, column)):
-            if u + j * size in self._banks:
+            if u + j * size in self.banks:
                 m.d.comb += [
-                    dense[j * lanes + i].eq(self._banks[u + j * size].dense_data[i])
+                    dense[j * lanes + i].eq(self.banks[u + j * size].dense_data[i])
                     for i in range(lanes)
                 ]
 
@@ -316,13 +316,13 @@ class Grid(wiring.Component):
             word.address.eq(source.address),
             word.data.eq(source.data),
         ]
-        for u, bank in self._weights.items():
+        for u, bank in self.weights.items():
             m.d.comb += [
                 bank.write.valid.eq(weight.valid & weight.mask[u]),
                 bank.write.address.eq(weight.address),
                 bank.write.data.eq(weight.data),
             ]
-        for u, strip in self._strips.items():
+        for u, strip in self.strips.items():
             m.d.comb += [
                 strip.config_write.eq(word),
                 strip.config_write.parameters.eq(word.parameters & selected[u]),
