@@ -1,8 +1,8 @@
 """Static embedding cache: what it holds, and which lookups hit.
 
 The cache is filled before the first query and never changes, so a lookup's outcome depends on the
-id alone: no order of requests has to be replayed. A row of table t with id i may stand in any way of
-set `((i ^ seed) & (sets - 1)) + set_base` of the table's lane.
+id alone: no order of requests has to be replayed. A row with id i may stand in any way of set
+`((i ^ seed) & (sets - 1)) + set_base` of its table's lane.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def choose_contents(
 ) -> dict[Place, tuple[int, int]]:
     """Fill a cache with the hottest rows.
 
-    Rows go in by falling count, then table number, then id, each into the first free way of its set. No row is
-    ever put out, so every set ends with its hottest rows: no other filling has more hits.
+    Rows go in by falling count, then table number, then id, each into the first free way of its
+    set. So every set ends with its hottest rows: no other filling has more hits.
 
     Parameters
     ----------

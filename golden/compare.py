@@ -63,7 +63,12 @@ def compare_layers(
         found = np.asarray(got[layer])
         if right.shape != found.shape:
             return Difference(
-                stage=stage, layer=layer, item=None, channel=(), expected=right.shape, got=found.shape
+                stage=stage,
+                layer=layer,
+                item=None,
+                channel=(),
+                expected=right.shape,
+                got=found.shape,
             )
         different = np.argwhere(right != found)
         if len(different):

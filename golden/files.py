@@ -1,7 +1,7 @@
-"""One file format for models, quantised models and data sets: arrays and a JSON header in an `.npz`.
+"""One file format for models and data sets: an `.npz` of arrays and a JSON header.
 
-The member `header` is UTF-8 JSON: `{"format": "rpaccel", "kind": KIND, "version": 1, ...}`. The other
-members are plain arrays; nothing is ever unpickled. The zip container's checksums find damage.
+The member `header` is UTF-8 JSON: `{"format": "rpaccel", "kind": KIND, "version": 1, ...}`. The
+other members are plain arrays; nothing is ever unpickled. The zip's checksums find damage.
 """
 
 from __future__ import annotations
@@ -62,8 +62,11 @@ def read_archive(
     if not Path(path).is_file():
         raise ModelFileError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive.files:
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ModelFileError(f"{path}: not an rpaccel file")
+            if "header" not in archive.files:
                 raise ModelFileError(f"{path}: not an rpaccel file (no header)")
             arrays = {name: archive[name] for name in archive.files}
     except ModelFileError:

@@ -41,7 +41,8 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
     Returns
     -------
     Outputs in order of computation: `bottom.0` ... [n, outputs], `embedding` [n, tables, width],
-    `interaction` [n, interaction_width], `top.0` ... without the last layer, `score` [n], the logit.
+    `interaction` [n, interaction_width], `top.0` ... without the last layer, `score` [n]: the
+    logit.
 
     Raises
     ------

@@ -33,9 +33,9 @@ def forward(
 
     Returns
     -------
-    Outputs in order of computation, all int8 but the score: `bottom.0` ... [n, outputs], `embedding`
-    [n, tables, width], `interaction` [n, interaction_width], `top.0` ... without the last layer,
-    `score` int16 [n].
+    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], `embedding` [n, tables,
+    width], `interaction` [n, interaction_width], `top.0` ... without the last layer; then `score`,
+    int16 [n].
 
     Raises
     ------
@@ -72,7 +72,7 @@ def exact_matmul(x: NDArray[np.int8], weight: NDArray[np.int8]) -> NDArray[np.in
     """`x @ weight.T` in exact integers, by floating-point units where that is exact."""
     largest_sum = int(np.abs(weight.astype(np.int32)).sum(axis=1).max(initial=0)) * 128
     # Every partial sum of any order is an integer of at most this size: no rounding can occur.
-    kind = np.float32 if largest_sum <= FLOAT32_EXACT else np.float64
+    kind: type[Any] = np.float32 if largest_sum <= FLOAT32_EXACT else np.float64
     return (x.astype(kind) @ weight.astype(kind).T).astype(np.int64)
 
 
@@ -110,13 +110,10 @@ def pooled_rows(model: QuantisedModel, ids: Ids) -> NDArray[np.int8]:
 
 
 def _pool(sums: NDArray[Any], pair: tuple[int, int]) -> NDArray[np.int8]:
-    zero = np.int64(0)
-    return requantise(sums, zero, np.int64(pair[0]), np.int64(pair[1])).astype(np.int8)
+    return requantise(sums, 0, *pair).astype(np.int8)
 
 
-def dot_interaction(
-    vectors: NDArray[np.int8], shift: NDArray[np.uint8]
-) -> NDArray[np.int8]:
+def dot_interaction(vectors: NDArray[np.int8], shift: NDArray[np.uint8]) -> NDArray[np.int8]:
     """int8 [n, pairs]: `clamp((dot + (1 << (shift - 1))) >> shift)`, plain clamp at shift 0."""
     i_of, j_of = lower_triangle(vectors.shape[1])
     if vectors.shape[2] * 128 * 128 > FLOAT32_EXACT:

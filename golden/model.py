@@ -67,7 +67,8 @@ class ModelShape:
                 raise ValueError(f"{field} of {self.name} must be positive sizes, not {sizes}")
         if len(self.bottom) < 2 or self.bottom[-1] != self.width:
             raise ValueError(
-                f"bottom of {self.name} must end in the vector width {self.width}, not {self.bottom}"
+                f"bottom of {self.name} must end in the vector width {self.width}, "
+                f"not {self.bottom}"
             )
         if not self.top or self.top[-1] != 1:
             raise ValueError(f"top of {self.name} must end in 1 (the logit), not {self.top}")

@@ -2,8 +2,8 @@
 
 Header of kind `model`: `shape`, `functions` ({"bottom": [...], "top": [...]}); arrays
 `bottom.0.weight`, `bottom.0.bias`, ..., `tables.0`, ..., `top.0.weight`, ..., float32 or float16.
-Header of kind `quantised-model`: `shape`, `functions`, `scores`, `output_scales`, `dense_scale`; arrays
-named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way.
+Header of kind `quantised-model`: `shape`, `functions`, `scores`, `output_scales`, `dense_scale`;
+arrays named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ MODEL_ARRAYS = {
 
 
 def save_model(
-    path: str | os.PathLike[str], model: Model, *, storage: Literal["float32", "float16"] = "float32"
+    path: str | os.PathLike[str],
+    model: Model,
+    *,
+    storage: Literal["float32", "float16"] = "float32",
 ) -> None:
     """Write a float model; float16 halves the file and rounds every value to 11 bits."""
     arrays: dict[str, NDArray[Any]] = {}

@@ -22,7 +22,7 @@ IDENTITY = (32768, 15)
 class QuantisedLayer:
     """One layer in integers.
 
-    `q = clamp(((x @ weight.T + bias) * multiplier + (1 << (shift - 1))) >> shift)`, then `function`.
+    `clamp(((x @ weight.T + bias) * multiplier + (1 << (shift - 1))) >> shift)`, then `function`.
     """
 
     weight: NDArray[np.int8]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "INT8", "INT16", "MAX_SHIFT", "multiplier_and_shift", "requantise", "score_multiplier_and_shift",
-]  # fmt: skip
+    "INT8",
+    "INT16",
+    "MAX_SHIFT",
+    "multiplier_and_shift",
+    "requantise",
+    "score_multiplier_and_shift",
+]
 
 INT8 = (-128, 127)
 INT16 = (-32768, 32767)
@@ -18,10 +22,10 @@ MAX_SHIFT = 47
 
 
 def requantise(
-    accumulator: NDArray[Any],
-    bias: NDArray[Any],
-    multiplier: NDArray[Any],
-    shift: NDArray[Any],
+    accumulator: ArrayLike,
+    bias: ArrayLike,
+    multiplier: ArrayLike,
+    shift: ArrayLike,
     limits: tuple[int, int] = INT8,
 ) -> NDArray[np.int64]:
     """`clamp(((accumulator + bias) * multiplier + (1 << (shift - 1))) >> shift)`, exactly.
@@ -64,7 +68,7 @@ def multiplier_and_shift(ratio: float) -> tuple[int, int]:
 
 
 def score_multiplier_and_shift(bound: int) -> tuple[int, int]:
-    """(m, s) that never saturates int16 when |accumulator + bias| <= `bound`; at most the identity."""
+    """(m, s), at most the identity, that keeps |accumulator + bias| <= `bound` inside int16."""
     ratio = min(1.0, INT16[1] / max(bound, 1))
     fraction, exponent = math.frexp(ratio)
     return math.floor(fraction * 65536), 16 - exponent
