@@ -75,9 +75,8 @@ class Histogram(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.counts = counts = memory.Memory(
-            shape=self._count_width, depth=BINS, init=[]
-        )
+        counts: memory.Memory = memory.Memory(shape=self._count_width, depth=BINS, init=[])
+        m.submodules.counts = counts
         read = counts.read_port(domain="sync")
         write = counts.write_port()
 

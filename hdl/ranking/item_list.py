@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -38,7 +40,7 @@ class ItemList(wiring.Component):
         Stream of ``survivor_layout``.
     o
         Stream of ``ranked_item_layout``, ``final`` stages only.
-    loader_position, loader_item
+    list_address, list_data
         Item index at a position of the stage in work, one clock later.
     done
         One pulse: the survivor marked ``last`` was written to the list (not in ``final`` stages).
@@ -48,8 +50,8 @@ class ItemList(wiring.Component):
     final: Signal
     i: stream.Interface
     o: stream.Interface
-    loader_position: Signal
-    loader_item: Signal
+    list_address: Signal
+    list_data: Signal
     done: Signal
 
     def __init__(self, *, config: Config) -> None:
@@ -60,8 +62,8 @@ class ItemList(wiring.Component):
                 "final": In(1),
                 "i": In(stream.Signature(survivor_layout(config))),
                 "o": Out(stream.Signature(ranked_item_layout(config))),
-                "loader_position": In(config.item_bits),
-                "loader_item": Out(config.item_bits),
+                "list_address": In(config.item_bits),
+                "list_data": Out(config.item_bits),
                 "done": Out(1),
             }
         )
@@ -74,7 +76,7 @@ class ItemList(wiring.Component):
         asked = Signal(item_bits)  # that position
         advance = Signal()
         append = Signal()
-        item = Signal(ranked_item_layout(self._config))
+        item: Any = Signal(ranked_item_layout(self._config))
         self._banks(m, position, advance, looked_up, append, item.item)
 
         reading = Signal()
@@ -82,8 +84,8 @@ class ItemList(wiring.Component):
         last = Signal()
         mapped = Signal()
         m.d.comb += [
-            position.eq(Mux(self.i.valid, self.i.payload.position, self.loader_position)),
-            self.loader_item.eq(Mux(self.first, asked, looked_up)),
+            position.eq(Mux(self.i.valid, self.i.payload.position, self.list_address)),
+            self.list_data.eq(Mux(self.first, asked, looked_up)),
             advance.eq(~mapped | ~self.final | self.o.ready),
             self.i.ready.eq(advance),
             append.eq(mapped & ~self.final),
@@ -98,7 +100,7 @@ class ItemList(wiring.Component):
                 score.eq(self.i.payload.score),
                 last.eq(self.i.payload.last),
                 mapped.eq(reading),
-                item.item.eq(self.loader_item),
+                item.item.eq(self.list_data),
                 item.score.eq(score),
                 item.last.eq(last),
             ]
@@ -119,7 +121,9 @@ class ItemList(wiring.Component):
         length = Signal(item_bits)  # wraps to 0 when the bank is full, which is also its end
         m.d.comb += looked_up.eq(0)
         for index in range(2):
-            bank = memory.Memory(shape=item_bits, depth=self._config.max_items, init=[])
+            bank: memory.Memory = memory.Memory(
+                shape=item_bits, depth=self._config.max_items, init=[]
+            )
             m.submodules[f"bank_{index}"] = bank
             read = bank.read_port(domain="sync")
             write = bank.write_port()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -33,6 +35,7 @@ class StreamMerge(wiring.Component):
         Merged stream.
     """
 
+    i: Any  # array of streams
     o: stream.Interface
 
     def __init__(self, *, shape: ShapeLike, inputs: int) -> None:
@@ -98,6 +101,7 @@ class ScoreCollector(wiring.Component):
         Merged stream, in order of arrival.
     """
 
+    i: Any  # array of streams
     o: stream.Interface
 
     def __init__(self, *, config: Config) -> None:

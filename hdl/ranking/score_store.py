@@ -71,7 +71,8 @@ class ScoreStore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.keys = keys = memory.Memory(shape=16, depth=self._config.max_items, init=[])
+        keys: memory.Memory = memory.Memory(shape=16, depth=self._config.max_items, init=[])
+        m.submodules.keys = keys
         write = keys.write_port()
         read = keys.read_port(domain="sync")
         address = Signal(self._config.item_bits)

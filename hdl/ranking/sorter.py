@@ -44,7 +44,9 @@ class Sorter(wiring.Component):
     def __init__(self, *, config: Config, depth: int | None = None) -> None:
         depth = config.max_items if depth is None else depth
         if not 2 <= depth <= config.max_items or depth & (depth - 1):
-            raise ValueError(f"depth must be a power of two in 2..{config.max_items}, not {depth!r}")
+            raise ValueError(
+                f"depth must be a power of two in 2..{config.max_items}, not {depth!r}"
+            )
         self._depth = depth
         self._layout = ranked_item_layout(config)
         self._item_bits = config.item_bits
@@ -190,7 +192,7 @@ class Sorter(wiring.Component):
         """
         read_key = Signal(self._key_width)
         for number in range(2):
-            keys = memory.Memory(shape=self._key_width, depth=self._depth, init=[])
+            keys: memory.Memory = memory.Memory(shape=self._key_width, depth=self._depth, init=[])
             m.submodules[f"memory_{number}"] = keys
             read_port = keys.read_port(domain="sync")
             write_port = keys.write_port()

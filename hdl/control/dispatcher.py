@@ -1,0 +1,277 @@
+"""Runs queries: stage after stage, row block after row block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import (
+    config_write_layout,
+    job_layout,
+    position_score_layout,
+    query_done_layout,
+    query_layout,
+    result_layout,
+)
+from ..program import PIPELINE, Status
+from ..ranking.ranking import Ranking
+from .engine_map import EngineMap
+from .job_issuer import JobIssuer
+from .pipeline_table import PipelineTable
+from .query_check import QueryCheck
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher(wiring.Component):
+    """Takes one query at a time from start to end.
+
+    Reads the query's pipeline, checks it (``QueryCheck``), then runs its stages: starts the
+    ranking with n and k, cuts the stage's list into row blocks, sends each to an engine of the
+    stage with a free slot (round robin) and to the record loader, and waits until the survivors
+    are listed or, in the last stage, the sorted results are taken. Then ``o_done``.
+
+    A query that fails the check sends no job and no result. Errors that the embedding unit or the
+    bus flag while a query runs set its status (BUS_ERROR before BAD_ID); its results are still
+    computed and sent, and ``count`` counts them. Flags outside a query are ignored.
+
+    Without ``features.on_chip_filter`` a pipeline has one stage, all of its n scores are results
+    in the order of positions, and ``keep`` is ignored.
+
+    Latency: ``CHECK_CYCLES + stages`` at most from a query taken to its first stage; between
+    stages 2 cycles. ``stage_cycles`` counts from a stage's start to its end, sort included.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    config_write
+        Broadcast of LOAD; holds the pipelines (``Target.PIPELINES``).
+    levels, engine_stages
+        Partition in force: level and stage mask of each sub-array. Stable while a query runs and
+        in the two cycles before.
+    free
+        Bit u is set when the engine anchored at u has a free slot.
+    bad_id, bus_error
+        Pulses.
+    i_query
+        Stream of ``query_layout``.
+    o_done
+        Stream of ``query_done_layout``, after the query's last result was taken.
+    o_result
+        Stream of ``result_layout``.
+    o_engine_job, o_loader_job
+        The same jobs for engine and record loader, see ``JobIssuer``.
+    i_scores
+        Array of ``sub_arrays`` streams of ``position_score_layout``, from the engines.
+    list_address, list_data
+        The record loader's lookup, see ``Ranking``: item index at a position, one clock later.
+    records, pitch, dense_bytes, ids_offset, first_stage
+        Query context for the record loader, stable from the first job to ``o_done``.
+    """
+
+    CHECK_CYCLES = 9
+
+    config_write: data.View
+    levels: data.View
+    engine_stages: data.View
+    free: Signal
+    bad_id: Signal
+    bus_error: Signal
+    i_query: stream.Interface
+    o_done: stream.Interface
+    o_result: stream.Interface
+    o_engine_job: stream.Interface
+    o_loader_job: stream.Interface
+    i_scores: Any  # array of streams
+    list_address: Signal
+    list_data: Signal
+    records: Signal
+    pitch: Signal
+    dense_bytes: Signal
+    ids_offset: Signal
+    first_stage: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        units = config.sub_arrays
+        job = stream.Signature(job_layout(config))
+        scores = stream.Signature(position_score_layout(config))
+        super().__init__(
+            {
+                "config_write": In(config_write_layout(config)),
+                "levels": In(data.ArrayLayout(config.level_bits, units)),
+                "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+                "free": In(units),
+                "bad_id": In(1),
+                "bus_error": In(1),
+                "i_query": In(stream.Signature(query_layout(config))),
+                "o_done": Out(stream.Signature(query_done_layout(config))),
+                "o_result": Out(stream.Signature(result_layout(config))),
+                "o_engine_job": Out(job),
+                "o_loader_job": Out(job),
+                "i_scores": In(scores).array(units),
+                "list_address": In(config.item_bits),
+                "list_data": Out(config.item_bits),
+                "records": Out(config.address_bits),
+                "pitch": Out(PIPELINE["pitch"].shape),
+                "dense_bytes": Out(PIPELINE["dense_bytes"].shape),
+                "ids_offset": Out(PIPELINE["ids_offset"].shape),
+                "first_stage": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.table = table = PipelineTable(config=config)
+        m.submodules.engine_map = engine_map = EngineMap(config=config)
+        m.submodules.check = check = QueryCheck(config=config)
+        m.submodules.issuer = issuer = JobIssuer(config=config)
+        m.submodules.ranking = ranking = Ranking(config=config)
+        query: Any = Signal(query_layout(config))
+        stage = Signal(range(config.max_stages))
+        items = Signal(config.item_bits + 1)  # of this stage
+        keep = Signal(config.item_bits + 1)
+        final = Signal()
+        ranked = Signal()
+        start = Signal()
+        running = Signal()
+        m.d.comb += [
+            table.config_write.eq(self.config_write),
+            table.index.eq(query.pipeline),
+            engine_map.levels.eq(self.levels),
+            engine_map.engine_stages.eq(self.engine_stages),
+            check.query.eq(query),
+            check.pipeline.eq(table.entry),
+            check.present.eq(Cat(engine_map.engines[s] != 0 for s in range(config.max_stages))),
+            final.eq(stage + 1 == table.entry.stages),
+            # Checked: 1 <= k <= n <= max_items fits.
+            keep.eq(query.keep[stage] if config.features.on_chip_filter else items),
+        ]
+        self._wire_jobs(m, issuer, table, engine_map, stage, items)
+        self._wire_ranking(m, ranking, items, keep, final)
+        self._wire_context(m, query, table, stage)
+        self._count_cycles(m, start, running, stage)
+        self._report_status(m, start, running, check)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [self.i_query.ready.eq(1), start.eq(self.i_query.valid)]
+                m.d.sync += [query.eq(self.i_query.payload), stage.eq(0)]
+                m.d.sync += items.eq(self.i_query.payload.items)  # checked before it counts
+                with m.If(self.i_query.valid):
+                    m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += table.read.eq(1)
+                m.next = "WAIT ENTRY"
+            with m.State("WAIT ENTRY"):
+                m.d.comb += check.start.eq(table.done)
+                with m.If(table.done):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                with m.If(check.done):
+                    m.next = "STAGE"
+                    with m.If(check.status != Status.OK):
+                        m.next = "DONE"
+            with m.State("STAGE"):
+                m.d.comb += ranking.i_stage.valid.eq(1)
+                with m.If(ranking.i_stage.ready):
+                    m.d.comb += issuer.start.eq(1)
+                    m.d.sync += ranked.eq(0)
+                    m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += running.eq(1)
+                with m.If(ranking.done):
+                    m.d.sync += ranked.eq(1)
+                with m.If(ranked & ~issuer.busy):
+                    m.d.sync += [stage.eq(stage + 1), items.eq(keep)]
+                    m.next = "STAGE"
+                    with m.If(final):
+                        m.d.sync += self.o_done.payload.count.eq(keep)
+                        m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.o_done.valid.eq(1)
+                with m.If(self.o_done.ready):
+                    m.next = "IDLE"
+        with m.If(start):
+            m.d.sync += self.o_done.payload.count.eq(0)
+        return m
+
+    def _wire_jobs(
+        self,
+        m: Module,
+        issuer: JobIssuer,
+        table: PipelineTable,
+        engine_map: EngineMap,
+        stage: Signal,
+        items: Signal,
+    ) -> None:
+        wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
+        wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
+        m.d.comb += [
+            issuer.free.eq(self.free),
+            issuer.engines.eq(engine_map.engines[stage]),
+            issuer.stage.eq(table.entry.stage[stage]),
+            issuer.items.eq(items),
+        ]
+
+    def _wire_ranking(
+        self, m: Module, ranking: Ranking, items: Signal, keep: Signal, final: Signal
+    ) -> None:
+        for index in range(self._config.sub_arrays):
+            wiring.connect(m, wiring.flipped(self.i_scores[index]), ranking.i_scores[index])
+        wiring.connect(m, ranking.o_result, wiring.flipped(self.o_result))
+        m.d.comb += [
+            ranking.i_stage.payload.n.eq(items),
+            ranking.i_stage.payload.k.eq(keep),
+            ranking.i_stage.payload.final.eq(final),
+            ranking.i_stage.payload.first.eq(self.first_stage),
+            ranking.list_address.eq(self.list_address),
+            self.list_data.eq(ranking.list_data),
+        ]
+
+    def _wire_context(
+        self, m: Module, query: data.View, table: PipelineTable, stage: Signal
+    ) -> None:
+        m.d.comb += [
+            self.records.eq(query.records),
+            self.pitch.eq(table.entry.pitch),
+            self.dense_bytes.eq(table.entry.dense_bytes),
+            self.ids_offset.eq(table.entry.ids_offset),
+            self.first_stage.eq(stage == 0),
+        ]
+
+    def _count_cycles(self, m: Module, start: Signal, running: Signal, stage: Signal) -> None:
+        """32 bits: 17 s at 250 MHz, longer than any query."""
+        cycles = self.o_done.payload.stage_cycles
+        for index in range(self._config.max_stages):
+            with m.If(start):
+                m.d.sync += cycles[index].eq(0)
+            with m.Elif(running & (stage == index)):
+                m.d.sync += cycles[index].eq(cycles[index] + 1)
+
+    def _report_status(self, m: Module, start: Signal, running: Signal, check: QueryCheck) -> None:
+        """Errors are noted only while a stage runs: the status holds while ``o_done`` waits."""
+        bus_error = Signal()
+        bad_id = Signal()
+        with m.If(start):
+            m.d.sync += [bus_error.eq(0), bad_id.eq(0)]
+        with m.Elif(running):
+            m.d.sync += [
+                bus_error.eq(bus_error | self.bus_error),
+                bad_id.eq(bad_id | self.bad_id),
+            ]
+        m.d.comb += self.o_done.payload.status.eq(check.status)
+        with m.If(check.status == Status.OK):
+            with m.If(bus_error):
+                m.d.comb += self.o_done.payload.status.eq(Status.BUS_ERROR)
+            with m.Elif(bad_id):
+                m.d.comb += self.o_done.payload.status.eq(Status.BAD_ID)
