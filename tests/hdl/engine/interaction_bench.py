@@ -16,6 +16,8 @@ from hdl.interfaces import config_write_layout, row_write_layout
 from hdl.program import ALL_UNITS, InteractionMode, Target
 from tests.hdl.support import put_all, simulate
 
+Fields = dict[int | str, Any]
+
 
 @dataclass(kw_only=True)
 class Case:
@@ -89,7 +91,7 @@ class Case:
 
 
 class Bench:
-    """Runs a case and checks every chunk; ``cycles`` is from the first job to the last chunk."""
+    """Runs a case and checks every chunk; ``row_cycles`` says when each item was through."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -102,7 +104,7 @@ class Bench:
         self.rows: list[tuple[int, int, list[int]]] = []
         self.chunks = 0
         self.done = 0
-        self.cycles = 0
+        self.row_cycles: list[int] = []
         self.finished = False
 
     def run(self, limit: int = 20_000) -> None:
@@ -121,14 +123,14 @@ class Bench:
         unit = case.anchor[0] * case.config.grid + case.anchor[1]
         for number, shifts in enumerate(case.shifts):
             word = sum(int(shift) << 4 * n for n, shift in enumerate(shifts))
-            base = {"valid": 1, "address": case.shift_base + number}
+            base: Fields = {"valid": 1, "address": case.shift_base + number}
             # Words for others must not stick.
             for target, to, value in (
                 (Target.DOT_SHIFTS, case.rng.choice((unit, ALL_UNITS)), word),
                 (Target.DOT_SHIFTS, unit + 1, 0),
                 (Target.LAYERS, unit, 0),
             ):
-                fields = base | {"target": target.value, "unit": to, "data": value}
+                fields: Fields = base | {"target": target.value, "unit": to, "data": value}
                 ctx.set(dut.config_write, layout.const(fields))
                 await ctx.tick()
         ctx.set(dut.config_write, layout.const({}))
@@ -139,9 +141,8 @@ class Bench:
         case = self.case
         await self._setup(ctx)
         layout = interaction_job_layout(case.config)
-        jobs = []
         for number, rows in enumerate(case.jobs):
-            stage = {
+            stage: Fields = {
                 "mode": case.mode.value,
                 "log2_width": case.width.bit_length() - 1,
                 "vectors": case.vectors,
@@ -149,16 +150,20 @@ class Bench:
                 "shift_base": case.shift_base,
                 "row_pitch": max(case.jobs),
             }
-            jobs.append(layout.const({"slot": number % 2, "rows": rows, "stage": stage}))
-        await put_all(ctx, self.dut.i_job, jobs, stall=0.0, seed=case.seed)
+            # A slot is free again, and written, when all items of the job before are through.
+            while len(self.rows) < sum(case.jobs[: max(0, number - 1)]):
+                await ctx.tick()
+            await ctx.tick().repeat(2)
+            job = layout.const({"slot": number % 2, "rows": rows, "stage": stage})
+            await put_all(ctx, self.dut.i_job, [job], stall=0.0, seed=case.seed)
 
-    def _words(self, item: int, index: int, address: int) -> list[dict[int | str, Any]]:
+    def _words(self, item: int, index: int, address: int) -> list[Fields]:
         """Row words of an item's sparse vectors, rows shuffled."""
         case = self.case
         lane = case.config.lane_bytes
-        rows = []
+        rows: list[list[Fields]] = []
         for number in range(1, case.vectors):
-            row = []
+            row: list[Fields] = []
             vector = case.items[item, number]
             for start in range(0, case.width, lane):
                 part = vector[start : start + lane].astype(np.int8).tobytes()
@@ -183,7 +188,7 @@ class Bench:
         """Allocates as early as possible; rows of two items land mixed."""
         case, dut = self.case, self.dut
         layout = row_write_layout(case.config)
-        pending: list[list[dict[int | str, Any]]] = []
+        pending: list[list[Fields]] = []
         item = 0
         while ctx.get(dut.clear) == 0:
             await ctx.tick()
@@ -198,7 +203,7 @@ class Bench:
                 item += 1
             ctx.set(dut.allocate, bool(take))
             pending = [words for words in pending if words]
-            word: dict[int | str, Any] = {}
+            word: Fields = {}
             if pending and case.rng.random() >= case.loader_stall:
                 word = case.rng.choice(pending).pop(0)
             elif case.rng.random() < 0.5:  # another engine's word
@@ -245,14 +250,11 @@ class Bench:
         rng = random.Random(case.seed)
         partial: list[int] = []
         held = None
-        first = None
         cycle = 0
         total = len(case.items)
         while len(self.rows) < total:
             ready = rng.random() >= case.stall
             ctx.set(dut.o.ready, ready)
-            if first is None and ctx.get(dut.i_job.valid):
-                first = cycle
             if ctx.get(dut.o.valid):
                 chunk = ctx.get(dut.o.payload)
                 assert held is None or held == chunk.as_bits(), "payload moved while refused"
@@ -264,14 +266,13 @@ class Bench:
                     self.chunks += 1
                     if chunk.last:
                         self.rows.append((chunk.slot, chunk.row, partial))
+                        self.row_cycles.append(cycle)
                         partial = []
             else:
                 assert held is None, "valid fell before the transfer"
             self.done += ctx.get(dut.o_done)
             cycle += 1
             await ctx.tick()
-        assert first is not None
-        self.cycles = cycle - first
         for _ in range(20):
             self.done += ctx.get(dut.o_done)
             assert not ctx.get(dut.o.valid)

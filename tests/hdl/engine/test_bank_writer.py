@@ -31,7 +31,7 @@ def _chunks(
     rng: random.Random, config: Config, values: int, rows: int
 ) -> list[dict[int | str, Any]]:
     """Chunks of random lengths that cover ``rows`` rows of ``values`` values, in order."""
-    chunks = []
+    chunks: list[dict[int | str, Any]] = []
     slot = rng.randrange(2)
     for row in range(rows):
         k = 0

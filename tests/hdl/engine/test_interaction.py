@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from hdl.config import preset
-from hdl.engine.interaction import Interaction
 from hdl.program import InteractionMode
 from tests.hdl.engine.interaction_bench import Bench, Case
 
@@ -27,3 +26,61 @@ def test_shapes(
         jobs=[2, 1],
     )  # fmt: skip
     Bench(case).run()
+
+
+@pytest.mark.parametrize("mode", [DOT, CAT])
+@pytest.mark.parametrize("stall", [0.5, 0.9])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_stalls_and_late_rows(mode: InteractionMode, stall: float, slots: int) -> None:
+    case = Case(
+        config=preset("tiny"), anchor=(0, 0), level=1, mode=mode, width=8, vectors=9,
+        jobs=[3, 1, 2], stall=stall, loader_stall=0.6, slots=slots, dense_read_latency=2,
+        seed=int(10 * stall),
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize("mode", [DOT, CAT])
+def test_dense_vector_alone(mode: InteractionMode) -> None:
+    case = Case(
+        config=preset("tiny"), anchor=(0, 0), level=1, mode=mode, width=16, vectors=1,
+        jobs=[1, 4, 1],
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize(
+    ("name", "anchor", "level", "width", "vectors"),
+    [
+        ("small", (0, 0), 0, 4, 20),  # E below P's other limits
+        ("small", (0, 2), 1, 4, 53),  # as many vectors as a hybrid model has
+        ("small", (0, 0), 2, 128, 3),
+        ("tiny", (0, 1), 0, 128, 3),
+        ("medium", (0, 0), 2, 32, 5),  # E above a chunk
+        ("paper", (0, 0), 3, 64, 4),
+    ],
+)
+def test_wide_and_narrow(
+    name: str, anchor: tuple[int, int], level: int, width: int, vectors: int
+) -> None:
+    case = Case(
+        config=preset(name), anchor=anchor, level=level, mode=DOT, width=width, vectors=vectors,
+        jobs=[2], stall=0.2,
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize(("width", "mode"), [(4, DOT), (16, DOT), (32, DOT), (16, CAT)])
+def test_cycles_per_item(width: int, mode: InteractionMode) -> None:
+    """A step a cycle and one cycle between items, once the rows are there."""
+    case = Case(
+        config=preset("small"), anchor=(0, 0), level=2, mode=mode, width=width, vectors=14,
+        jobs=[4],
+    )  # fmt: skip
+    bench = Bench(case)
+    bench.run()
+    if mode == CAT:
+        steps = 14 * width // 16
+    else:
+        steps = -(-width // 16) + len(case.steps)
+    assert bench.row_cycles[3] - bench.row_cycles[2] == steps + 1
