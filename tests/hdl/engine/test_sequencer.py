@@ -1,6 +1,6 @@
+# amaranth: UnusedElaboratable=no
 """Sequencer against a Python walk over the same tiles, and against the array's rules."""
 
-# amaranth: UnusedElaboratable=no
 from __future__ import annotations
 
 import random
