@@ -1,0 +1,100 @@
+# amaranth: UnusedElaboratable=no
+"""Dot unit and scaling at the ends of their number ranges."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdl.engine.dot_unit import DotUnit
+from hdl.engine.round_clamp import RoundClamp
+from tests.hdl.support import simulate
+
+
+def _bits(values: np.ndarray) -> int:
+    return int.from_bytes(values.astype(np.int8).tobytes(), "little")
+
+
+@pytest.mark.parametrize("multipliers", [4, 8, 16, 64])
+def test_sums(multipliers: int) -> None:
+    dut = DotUnit(multipliers=multipliers)
+    numbers = np.random.default_rng(multipliers)
+    rng = random.Random(multipliers)
+    expected: list[list[int]] = []  # outputs that mean something, one list a step
+    size = max(16, multipliers)
+    commands: list[tuple[int, int, int, int, int, int, bool]] = []
+    for step in range(40):
+        log2_width = rng.randrange(2, 8)
+        width = 1 << log2_width
+        parts = max(1, width // multipliers)
+        total = 0
+        extreme = step % 4 == 0
+        for part in range(parts):
+            a = np.full(multipliers, -128) if extreme else numbers.integers(-128, 128, multipliers)
+            b = np.full(size, -128) if extreme else numbers.integers(-128, 128, size)
+            copy = parts == 1 and step % 5 == 1
+            final = part == parts - 1
+            commands.append((1, int(copy), int(part == 0), log2_width, _bits(a), _bits(b), final))
+            products = a * b[:multipliers]
+            total += int(products.sum())
+            if copy:
+                expected.append(b[:16].tolist())
+            elif final and parts > 1:
+                expected.append([total])
+            elif final:
+                expected.append(products.reshape(-1, width).sum(axis=1)[:16].tolist())
+            if rng.random() < 0.3:  # a hole in the middle of a sum
+                commands.append((0, 0, 1, 2, 3, 5, False))
+
+    async def bench(ctx: Any) -> None:
+        finals = [command[6] for command in commands]
+        waiting = list(expected)
+        for cycle in range(len(commands) + dut.latency):
+            command = commands[cycle] if cycle < len(commands) else (0, 0, 0, 2, 0, 0, False)
+            names = ("valid", "copy", "first", "log2_width", "a", "b")
+            for name, value in zip(names, command[:6], strict=True):
+                ctx.set(getattr(dut, name), value)
+            if cycle >= dut.latency and finals[cycle - dut.latency]:
+                outputs = waiting.pop(0)
+                assert [ctx.get(dut.o[n]) for n in range(len(outputs))] == outputs
+            await ctx.tick()
+        assert not waiting
+
+    simulate(dut, bench, cycles=2000)
+
+
+def test_round_and_clamp() -> None:
+    dut = RoundClamp()
+    rng = random.Random(7)
+    edges = [-(2**21), 2**21, 0, -1, 1, 127, 128, -128, -129]
+    values = [
+        [rng.choice([*edges, rng.randrange(-5000, 5000)]) for _ in range(16)] for _ in range(60)
+    ]
+    shifts = [[rng.randrange(16) for _ in range(16)] for _ in range(60)]
+    # Ties, at every shift: exactly half goes up, whatever the sign.
+    values += [[3 << shift >> 1 for shift in range(16)], [-3 << shift >> 1 for shift in range(16)]]
+    shifts += [list(range(16))] * 2
+
+    async def bench(ctx: Any) -> None:
+        for cycle in range(len(values) + dut.LATENCY):
+            if cycle < len(values):
+                ctx.set(dut.i, values[cycle])
+                ctx.set(dut.shift, shifts[cycle])
+            if cycle >= dut.LATENCY:
+                done = cycle - dut.LATENCY
+                for n in range(16):
+                    shift = shifts[done][n]
+                    scaled = (values[done][n] + (1 << shift >> 1)) >> shift
+                    assert ctx.get(dut.o[n]) == max(-128, min(127, scaled))
+            await ctx.tick()
+
+    simulate(dut, bench, cycles=200)
+
+
+@pytest.mark.parametrize("multipliers", [2, 12])
+def test_bad_multipliers(multipliers: int) -> None:
+    with pytest.raises(ValueError, match=f"at least 4, not {multipliers}"):
+        DotUnit(multipliers=multipliers)

@@ -1,0 +1,23 @@
+"""Order of the interaction's steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from hdl.engine.interaction_steps import interaction_steps
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("vectors", [1, 2, 9, 27, 53])
+def test_lower_triangle_row_major(vectors: int, outputs: int) -> None:
+    steps = interaction_steps(vectors, 16, outputs)
+    pairs = [(s.i, s.j0 + n, s.k + n) for s in steps for n in range(s.count)]
+    triangle = [(i, j) for i in range(1, vectors) for j in range(i)]
+    assert pairs == [(i, j, 16 + n) for n, (i, j) in enumerate(triangle)]
+    assert all(1 <= s.count <= outputs and s.j0 % outputs == 0 for s in steps)
+
+
+@pytest.mark.parametrize("arguments", [(0, 16, 1), (3, 0, 1), (3, 16, 17)])
+def test_bad_arguments(arguments: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        interaction_steps(*arguments)
