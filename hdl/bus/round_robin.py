@@ -13,7 +13,7 @@ class RoundRobin(wiring.Component):
     """Picks one of ``count`` requesters, the first one after the last that was served.
 
     ``grant`` follows ``requests`` in the same cycle and is one-hot, or 0 without a request. The
-    turn moves on only in cycles with ``advance``, so nobody waits for more than ``count`` - 1 turns.
+    turn moves on only in cycles with ``advance``; nobody waits for more than ``count`` - 1 turns.
 
     Parameters
     ----------

@@ -50,11 +50,12 @@ class WriteMaster(wiring.Component):
 
     A burst goes to channel ``address // 4096 mod channels``, id 0. Order between channels is not
     kept: a writer that needs it waits for ``idle``. Flow control: a request is taken when the burst
-    before has handed over its beats; then one beat a cycle. AW, W are registered, B is always taken.
+    before has handed over its beats; then one beat a cycle. AW and W are registered, B is always
+    taken.
 
-    ``quiesce``: no new burst is taken; beats that the burst in progress still lacks are made up with
-    all strobes off, so that the memory sees a whole burst. ``idle`` then tells that nothing is left.
-    This unit must stay out of the reset that follows.
+    ``quiesce``: no new burst is taken; beats that the burst in progress still lacks are made up
+    with all strobes off, so that the memory sees a whole burst. ``idle`` then tells that nothing is
+    left. This unit must stay out of the reset that follows.
 
     Parameters
     ----------

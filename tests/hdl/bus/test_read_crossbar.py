@@ -6,44 +6,15 @@ import random
 from dataclasses import replace
 
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS, ReadCrossbar
 from hdl.config import PRESETS
 
 from ..support import put_all
+from .bench import run
 from .memory import ReadMemory, word
 
 TINY = PRESETS["tiny"]
-
-
-def run(dut, benches, background, cycles=60_000):
-    """Like ``support.simulate`` with background benches."""
-    sim = Simulator(dut)
-    sim.add_clock(1e-6)
-    done = []
-    ticks = 0
-
-    def wrap(bench):
-        async def inner(ctx):
-            await bench(ctx)
-            done.append(bench)
-
-        return inner
-
-    async def watchdog(ctx):
-        nonlocal ticks
-        async for _ in ctx.tick():
-            ticks += 1
-
-    for bench in benches:
-        sim.add_testbench(wrap(bench))
-    for bench in [*background, watchdog]:
-        sim.add_testbench(bench, background=True)
-    while sim.advance():
-        if ticks > cycles:
-            raise TimeoutError(f"{len(done)} of {len(benches)} benches done")
-    assert len(done) == len(benches)
 
 
 def traffic(config, r, count, seed):

@@ -11,8 +11,8 @@ from hdl.bus.write_master import WriteMaster
 from hdl.config import PRESETS
 
 from ..support import put_all
+from .bench import run
 from .memory import WriteMemory
-from .test_read_crossbar import run
 
 TINY = PRESETS["tiny"]
 

@@ -1,0 +1,169 @@
+"""LOAD: copies words from device memory into on-chip memories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import config_write_layout, read_port_signature
+from ..program import Target
+
+__all__ = ["ConfigLoader", "load_layout"]
+
+_BURST_BYTES = 256
+"""Bursts end at multiples of this, so they never cross a 4 KB boundary."""
+_IN_FLIGHT = 8
+"""Bursts asked for ahead: 2 KB, more than 100 cycles of latency at 16 bytes a cycle."""
+_WORD_BITS = 25
+
+
+def load_layout(config: Config) -> data.StructLayout:
+    """A checked LOAD."""
+    return data.StructLayout(
+        {
+            "address": unsigned(config.address_bits),  # aligned to 64 bytes
+            "words": unsigned(_WORD_BITS),  # at least 1
+            "target": unsigned(8),
+            "unit": unsigned(8),
+            "start": unsigned(24),
+        }
+    )
+
+
+class ConfigLoader(wiring.Component):
+    """Reads packed words in bursts and hands them to the LOAD broadcast.
+
+    ``Target.WEIGHTS``: a beat is a word, one a cycle. Other targets: a beat is D / 8 words of 8
+    bytes, one word a cycle. The broadcast is registered. Words of a beat with an AXI error are not
+    written; the load still runs to its end.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    i
+        Load to do; taken when the one before is done.
+    memory
+        Read port; tag 0.
+    config_write
+        LOAD broadcast.
+    done
+        Pulse: the last word is on ``config_write``.
+    error
+        With ``done``: some beat had an error.
+    """
+
+    i: stream.Interface
+    memory: Any
+    config_write: Any
+    done: Signal
+    error: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(load_layout(config))),
+                "memory": Out(read_port_signature(config)),
+                "config_write": Out(config_write_layout(config)),
+                "done": Out(1),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        task = self.i.payload
+        busy = Signal()
+        take = Signal()
+        wide = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~busy),
+            take.eq(self.i.valid & ~busy),
+            wide.eq(task.target == Target.WEIGHTS),
+        ]
+        with m.If(take):
+            m.d.sync += busy.eq(1)
+        with m.If(self.done):
+            m.d.sync += busy.eq(0)
+        self._requests(m, take, wide)
+        self._words(m, take, wide)
+        return m
+
+    def _requests(self, m: Module, take: Signal, wide: Signal) -> None:
+        """Bursts up to the next multiple of 256 bytes, few in flight."""
+        config = self._config
+        task = self.i.payload
+        size = config.axi_bytes
+        per_beat = size // 8
+        address = Signal(config.address_bits)
+        left = Signal(_WORD_BITS)  # beats to ask for
+        burst_beats = _BURST_BYTES // size
+        room = Signal(range(burst_beats + 1))
+        beats = Signal(range(burst_beats + 1))
+        flying = Signal(range(_IN_FLIGHT + 1))
+        request = self.memory.request
+        response = self.memory.response
+        sent = request.valid & request.ready
+        landed = response.valid & response.ready & response.payload.last
+        offset = address[size.bit_length() - 1 : _BURST_BYTES.bit_length() - 1]
+        m.d.comb += [
+            room.eq(burst_beats - offset),
+            beats.eq(Mux(left < room, left, room)),
+            request.valid.eq((left != 0) & (flying != _IN_FLIGHT)),
+            request.payload.address.eq(address),
+            request.payload.beats.eq(beats - 1),
+        ]
+        m.d.sync += flying.eq(flying + sent - landed)
+        with m.If(take):
+            narrow_beats = (task.words + (per_beat - 1)) // per_beat
+            m.d.sync += [address.eq(task.address), left.eq(Mux(wide, task.words, narrow_beats))]
+        with m.Elif(sent):
+            m.d.sync += [address.eq(address + beats * size), left.eq(left - beats)]
+
+    def _words(self, m: Module, take: Signal, wide: Signal) -> None:
+        """Beats to words."""
+        config = self._config
+        task = self.i.payload
+        response = self.memory.response
+        per_beat = config.axi_bytes // 8
+        left = Signal(_WORD_BITS)  # words to write
+        index = Signal(range(per_beat))  # word of the beat
+        whole = Signal()  # a beat is a word
+        failed = Signal()
+        write = self.config_write
+        move = response.valid & (left != 0)
+        final = left == 1
+        word = Mux(whole, response.payload.data, response.payload.data.word_select(index, 64))
+        m.d.comb += response.ready.eq((left != 0) & (whole | (index == per_beat - 1) | final))
+        m.d.sync += [
+            write.valid.eq(move & ~response.payload.error),
+            write.data.eq(word),
+            self.done.eq(move & final),
+            self.error.eq(failed | (move & response.payload.error)),
+        ]
+        with m.If(take):
+            m.d.sync += [
+                left.eq(task.words),
+                index.eq(0),
+                whole.eq(wide),
+                failed.eq(0),
+                write.target.eq(task.target),
+                write.unit.eq(task.unit),
+                # One less: it steps with every word.
+                write.address.eq(task.start - 1),
+            ]
+        with m.Elif(move):
+            m.d.sync += [
+                left.eq(left - 1),
+                index.eq(Mux(response.ready, 0, index + 1)),
+                failed.eq(failed | response.payload.error),
+                write.address.eq(write.address + 1),
+            ]

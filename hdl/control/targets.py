@@ -1,0 +1,38 @@
+"""Sizes of the memories that LOAD writes: which units and how many words a target has."""
+
+from __future__ import annotations
+
+from ..config import Config
+from ..program import FEATURE_WORDS, LAYER_WORDS, PIPELINE_WORDS, STAGE_WORDS, Target
+
+__all__ = ["DOT_SHIFT_WORDS", "target_units", "target_words"]
+
+DOT_SHIFT_WORDS = 1 << 10
+"""``STAGE.shift_base`` addresses this many interaction steps."""
+
+
+def target_units(config: Config, target: Target) -> int:
+    """Number of units; ``ALL_UNITS`` is allowed besides."""
+    if target in (Target.FEATURES, Target.PIPELINES):
+        return 1
+    if target in (Target.CACHE_TAGS, Target.CACHE_DATA, Target.CACHE_REGIONS):
+        return config.gather_lanes
+    return config.sub_arrays
+
+
+def target_words(config: Config, target: Target) -> int:
+    """Words of one unit. Where the depth depends on the unit it is the largest one's."""
+    words = {
+        Target.WEIGHTS: config.weight_words,
+        Target.PARAMETERS: config.parameter_tiles * config.sub_array,
+        Target.ACTIVATION_TABLE: config.activation_tables * 32,
+        Target.LAYERS: config.max_layers * LAYER_WORDS,
+        Target.STAGES: config.max_programs * STAGE_WORDS,
+        Target.DOT_SHIFTS: DOT_SHIFT_WORDS,
+        Target.FEATURES: config.max_programs * config.max_features * FEATURE_WORDS,
+        Target.CACHE_TAGS: config.lane_cache_bytes // 4,  # a tag for each row of 4 bytes
+        Target.CACHE_DATA: config.lane_cache_bytes // 8,
+        Target.CACHE_REGIONS: 4,
+        Target.PIPELINES: config.max_pipelines * PIPELINE_WORDS,
+    }
+    return words[target]

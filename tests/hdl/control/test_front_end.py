@@ -1,0 +1,424 @@
+# amaranth: UnusedElaboratable=no
+"""Front end with real bus units, memory models and a fake dispatcher."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hdl.bus.axi import axi4_read_signature, axi4_write_signature
+from hdl.bus.read_crossbar import ReadCrossbar
+from hdl.bus.write_master import WriteMaster
+from hdl.config import PRESETS, Config
+from hdl.control.front_end import FrontEnd
+from hdl.interfaces import config_write_layout, query_done_layout, query_layout, result_layout
+from hdl.program import ALL_UNITS, COMPLETION, PIPELINE, SUBMISSION, Opcode, Status, Target
+
+from ..bus.memory import ReadMemory, WriteMemory
+from ..bus.bench import run
+from ..support import put_all
+
+TINY = PRESETS["tiny"]
+WIDE = replace(TINY, name="wide", axi_data_bits=512, sub_array=8, dot_multipliers=64)
+
+SUBMISSIONS, COMPLETIONS, SOURCE, RECORDS, RESULTS = 0x1000, 0x2000, 0x4000, 0x8000, 0xC000
+WINDOW = (0x4000, 0x10000)
+
+
+class Bench(wiring.Component):
+    """Front end behind crossbar and write master, one memory."""
+
+    def __init__(self, *, config: Config) -> None:
+        self.front = FrontEnd(config=config)
+        self.config = config
+        super().__init__(
+            {"read": Out(axi4_read_signature(config)), "write": Out(axi4_write_signature(config))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.front = front = self.front
+        m.submodules.crossbar = crossbar = ReadCrossbar(config=self.config)
+        m.submodules.master = master = WriteMaster(config=self.config)
+        wiring.connect(m, front.memory, crossbar.requester[0])
+        wiring.connect(m, front.write, master.port)
+        wiring.connect(m, crossbar.axi[0], wiring.flipped(self.read))
+        wiring.connect(m, master.axi[0], wiring.flipped(self.write))
+        return m
+
+
+class Host:
+    """Rings, image, fake dispatcher, and a log of the LOAD broadcast."""
+
+    def __init__(self, config: Config, *, stall: float = 0.2, size: int = 8, **errors: Any) -> None:
+        self.config, self.size = config, size
+        self.dut = Bench(config=config)
+        self.front = self.dut.front
+        self.image: dict[int, int] = {}
+        data_bytes = config.axi_bytes
+        self.reads = ReadMemory(
+            self.dut.read, self.image, data_bytes=data_bytes, seed=1, stall=stall,
+            errors=errors.get("read_errors", ()),
+        )  # fmt: skip
+        self.writes = WriteMemory(
+            self.dut.write, self.image, data_bytes=data_bytes, seed=2, stall=stall,
+            errors=errors.get("write_errors", ()),
+        )  # fmt: skip
+        self.tail = self.head = 0
+        self.loads: list[tuple[int, ...]] = []
+        self.queries: list[Any] = []
+        self.answers: dict[int, tuple[list[tuple[int, int]], int]] = {}
+        self.completed = self.failed = 0
+
+    def store(self, address: int, value: bytes) -> None:
+        for i, byte in enumerate(value):
+            self.image[address + i] = byte
+
+    def load(self, address: int, count: int) -> int:
+        return sum(self.image.get(address + i, 0) << (8 * i) for i in range(count))
+
+    async def setup(self, ctx: Any) -> None:
+        front = self.front
+        values = (
+            (front.submission_base, SUBMISSIONS), (front.submission_size, self.size),
+            (front.completion_base, COMPLETIONS), (front.completion_size, self.size),
+            (front.window_base, WINDOW[0]), (front.window_limit, WINDOW[1]),
+        )  # fmt: skip
+        for signal, value in values:
+            ctx.set(signal, value)
+
+    def submit(self, ctx: Any, **fields: Any) -> None:
+        entry = {"address": SOURCE, **fields}
+        raw = SUBMISSION.const(entry).as_bits().to_bytes(64, "little")
+        self.store(SUBMISSIONS + 64 * self.tail, raw)
+        self.tail = (self.tail + 1) % self.size
+        ctx.set(self.front.submission_tail, self.tail)
+
+    async def completion(self, ctx: Any) -> Any:
+        """Next completion, as a host that watches the tail reads it."""
+        if ctx.get(self.front.completion_tail) == self.head:
+            await ctx.tick().until(self.front.completion_tail != self.head)
+        bits = self.load(COMPLETIONS + 64 * self.head, 64)
+        self.head = (self.head + 1) % self.size
+        ctx.set(self.front.completion_head, self.head)
+        return COMPLETION.from_bits(bits)
+
+    async def do(self, ctx: Any, **fields: Any) -> Any:
+        self.submit(ctx, **fields)
+        return await self.completion(ctx)
+
+    async def load_pipeline(self, ctx: Any, index: int, stages: int, pitch: int = 64) -> None:
+        raw = PIPELINE.const({"stages": stages, "pitch": pitch}).as_bits().to_bytes(24, "little")
+        self.store(SOURCE, raw)
+        done = await self.do(
+            ctx, opcode=Opcode.LOAD, items=3, target=Target.PIPELINES, start=3 * index
+        )
+        assert done.status == Status.OK
+
+    async def dispatcher(self, ctx: Any) -> None:
+        front = self.front
+        rng = random.Random(9)
+        while True:
+            ctx.set(front.o_query.ready, 1)
+            # Not `until`: a background bench may end only at a plain tick.
+            valid = 0
+            while not valid:
+                _, _, valid, query = await ctx.tick().sample(
+                    front.o_query.valid, front.o_query.payload
+                )
+            ctx.set(front.o_query.ready, 0)
+            self.queries.append(query)
+            results, status = self.answers.pop(len(self.queries) - 1)
+            ctx.set(front.lookups, ctx.get(front.lookups) + 7)
+            ctx.set(front.hits, ctx.get(front.hits) + 5)
+            ctx.set(front.misses, ctx.get(front.misses) + 2)
+            payloads = [
+                {"item": item, "score": score, "last": i == len(results) - 1}
+                for i, (item, score) in enumerate(results)
+            ]
+            await put_all(ctx, front.i_result, payloads, stall=0.3, seed=rng.getrandbits(16))
+            done = {"status": status, "count": len(results), "stage_cycles": [1, 2, 3, 4]}
+            await put_all(ctx, front.i_done, [done], stall=0.3, seed=rng.getrandbits(16))
+
+    async def watch(self, ctx: Any) -> None:
+        front = self.front
+        async for _, _, write, completed, failed in ctx.tick().sample(
+            front.config_write, front.completed, front.failed
+        ):
+            if write.valid:
+                self.loads.append((write.target, write.unit, write.address, write.data))
+            self.completed += completed
+            self.failed += failed
+
+    def run(self, bench: Any, cycles: int = 60_000) -> None:
+        async def main(ctx: Any) -> None:
+            await self.setup(ctx)
+            await bench(ctx)
+
+        background = [self.dispatcher, self.watch, self.reads.run, self.writes.run]
+        run(self.dut, [main], background, cycles=cycles)
+
+
+def test_layouts_of_this_bench() -> None:
+    """The widths that the fake dispatcher relies on."""
+    assert query_layout(TINY).size == 8 + 32 + 128 + 40
+    assert query_done_layout(TINY).size == 8 + 32 + 128
+    assert result_layout(TINY).size == 65
+    assert config_write_layout(TINY)["data"].shape.width == 64
+
+
+@pytest.mark.parametrize("config", [TINY, WIDE], ids=lambda c: c.name)
+def test_load(config: Config) -> None:
+    host = Host(config)
+    size = config.axi_bytes
+    rng = random.Random(4)
+
+    async def bench(ctx: Any) -> None:
+        # Narrow: not a multiple of a beat, over a 4 KB boundary, every unit.
+        address = 0x5000 - 128
+        words = [rng.getrandbits(64) for _ in range(61)]
+        host.store(address, b"".join(w.to_bytes(8, "little") for w in words))
+        done = await host.do(
+            ctx, opcode=Opcode.LOAD, tag=77, address=address, items=61,
+            target=Target.PARAMETERS, unit=ALL_UNITS, start=3,
+        )  # fmt: skip
+        assert (done.status, done.tag, done.opcode, done.phase) == (0, 77, Opcode.LOAD, 1)
+        assert done.cycles > 61
+        assert [(t, u, a, d & (1 << 64) - 1) for t, u, a, d in host.loads] == [
+            (Target.PARAMETERS, ALL_UNITS, 3 + i, w) for i, w in enumerate(words)
+        ]
+        # Wide: a beat a word.
+        host.loads.clear()
+        beats = [rng.getrandbits(8 * size) for _ in range(40)]
+        host.store(address, b"".join(w.to_bytes(size, "little") for w in beats))
+        done = await host.do(
+            ctx, opcode=Opcode.LOAD, address=address, items=40, target=Target.WEIGHTS, unit=2
+        )
+        assert done.status == 0
+        assert host.loads == [(Target.WEIGHTS, 2, i, w) for i, w in enumerate(beats)]
+        # One word.
+        host.loads.clear()
+        done = await host.do(
+            ctx, opcode=Opcode.LOAD, address=address, items=1, target=Target.LAYERS, unit=1, start=9
+        )
+        first = beats[0] & (1 << 64) - 1
+        assert [(*x[:3], x[3] & (1 << 64) - 1) for x in host.loads] == [
+            (Target.LAYERS, 1, 9, first)
+        ]
+
+    host.run(bench)
+    assert host.failed == 0 and host.completed == 3
+    assert max(count for _, _, count in host.reads.seen) * size <= 256
+
+
+@pytest.mark.parametrize("config", [TINY, WIDE], ids=lambda c: c.name)
+def test_query_results(config: Config) -> None:
+    host = Host(config)
+    rng = random.Random(8)
+    counts = [1, 7, 8, 9, 16, 27]
+    lists = [
+        [(rng.randrange(1000), rng.randint(-32768, 32767)) for _ in range(count)]
+        for count in counts
+    ]
+    host.answers = {i: (results, Status.OK) for i, results in enumerate(lists)}
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 5, 2)
+        for i, results in enumerate(lists):
+            count = len(results)
+            marker = 0xA5
+            for offset in range(512):
+                host.image[RESULTS + offset] = marker
+            done = await host.do(
+                ctx, opcode=Opcode.QUERY, tag=i, pipeline=5, address=RECORDS, result=RESULTS,
+                items=40, keep=[30, count, 0, 0],
+            )  # fmt: skip
+            assert (done.status, done.tag, done.count) == (Status.OK, i, count)
+            assert list(done.stage_cycles) == [1, 2, 3, 4]
+            assert (done.lookups, done.hits, done.misses) == (7, 5, 2)
+            for j, (item, score) in enumerate(results):
+                assert host.load(RESULTS + 8 * j, 4) == item
+                assert host.load(RESULTS + 8 * j + 4, 4) == score & 0xFFFFFFFF
+            # Nothing behind the results was touched.
+            assert {host.image[RESULTS + o] for o in range(8 * count, 512)} == {marker}
+
+    host.run(bench)
+    query = host.queries[-1]
+    assert (query.pipeline, query.items, query.records) == (5, 40, RECORDS)
+    assert list(query.keep) == [30, 27, 0, 0]
+    assert host.failed == 0
+
+
+def bad_entries() -> list[tuple[Status, dict[str, Any]]]:
+    """One entry a rule; every one differs from a good entry in one field."""
+    query: dict[str, Any] = {
+        "opcode": Opcode.QUERY, "pipeline": 1, "address": RECORDS, "result": RESULTS,
+        "items": 16, "keep": [8, 4, 0, 0],
+    }  # fmt: skip
+    load: dict[str, Any] = {
+        "opcode": Opcode.LOAD, "address": SOURCE, "items": 4, "target": Target.LAYERS, "unit": 0,
+    }  # fmt: skip
+    end = WINDOW[1]
+    return [
+        (Status.BAD_OPCODE, query | {"opcode": 3}),
+        (Status.BAD_PIPELINE, query | {"pipeline": 2}),
+        (Status.BAD_PIPELINE, query | {"pipeline": 8}),
+        (Status.BAD_PIPELINE, query | {"pipeline": 9}),
+        (Status.BAD_SIZE, query | {"items": 0}),
+        (Status.BAD_SIZE, query | {"items": TINY.max_items + 1}),
+        (Status.BAD_SIZE, query | {"items": (1 << 31) + 16}),
+        (Status.BAD_SIZE, query | {"keep": [0, 4, 0, 0]}),
+        (Status.BAD_SIZE, query | {"keep": [8, 0, 0, 0]}),
+        (Status.BAD_SIZE, query | {"keep": [17, 4, 0, 0]}),
+        (Status.BAD_SIZE, query | {"keep": [8, 9, 0, 0]}),
+        (Status.BAD_ADDRESS, query | {"address": RECORDS + 8}),
+        (Status.BAD_ADDRESS, query | {"address": WINDOW[0] - 64}),
+        (Status.BAD_ADDRESS, query | {"address": end - 16 * 64 + 64}),
+        (Status.BAD_ADDRESS, query | {"address": RECORDS + (1 << 40)}),
+        (Status.BAD_ADDRESS, query | {"address": (1 << 40) - 64}),
+        (Status.BAD_ADDRESS, query | {"result": RESULTS + 32}),
+        (Status.BAD_ADDRESS, query | {"result": WINDOW[0] - 64}),
+        (Status.BAD_ADDRESS, query | {"result": end}),
+        (Status.BAD_ADDRESS, query | {"result": end - 64, "items": 64, "keep": [64, 9, 0, 0]}),
+        (Status.BAD_TARGET, load | {"target": 11}),
+        (Status.BAD_TARGET, load | {"unit": TINY.sub_arrays}),
+        (Status.BAD_TARGET, load | {"target": Target.PIPELINES, "unit": 1}),
+        (Status.BAD_TARGET, load | {"target": Target.CACHE_TAGS, "unit": TINY.gather_lanes}),
+        (Status.BAD_SIZE, load | {"items": 0}),
+        (Status.BAD_SIZE, load | {"items": 129}),
+        (Status.BAD_SIZE, load | {"items": 64, "start": 65}),
+        (Status.BAD_SIZE, load | {"items": 1, "start": 0xFFFFFFFF}),
+        (Status.BAD_ADDRESS, load | {"address": SOURCE + 4}),
+        (Status.BAD_ADDRESS, load | {"address": 0}),
+        (Status.BAD_ADDRESS, load | {"address": end - 64, "items": 9}),
+        (Status.BAD_ADDRESS, load | {"target": Target.WEIGHTS, "address": end - 64, "items": 9}),
+    ]
+
+
+def test_every_bad_entry_and_the_good_one_behind_it() -> None:
+    host = Host(TINY, stall=0.0)
+    cases = bad_entries()
+    good = [(3, -1), (1, -5)]
+    host.answers = {i: (good, Status.OK) for i in range(len(cases) + 2)}
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 1, 2)
+        loaded = len(host.loads)
+        for tag, (status, fields) in enumerate(cases):
+            done = await host.do(ctx, tag=tag, **fields)
+            assert (done.status, done.tag, done.count) == (status, tag, 0), fields
+            assert len(host.queries) == tag and len(host.loads) == loaded, "a bad entry ran"
+            done = await host.do(
+                ctx, tag=1000 + tag, opcode=Opcode.QUERY, pipeline=1, address=RECORDS,
+                result=RESULTS, items=16, keep=[8, 2, 0, 0],
+            )  # fmt: skip
+            assert (done.status, done.tag, done.count) == (Status.OK, 1000 + tag, 2)
+        # Ranges that end exactly at the window's end are fine; so is NOP.
+        done = await host.do(
+            ctx, opcode=Opcode.QUERY, pipeline=1, address=WINDOW[1] - 1024, result=WINDOW[1] - 64,
+            items=16, keep=[8, 8, 0, 0],
+        )  # fmt: skip
+        assert done.status == Status.OK
+        done = await host.do(ctx, opcode=Opcode.NOP, tag=5, address=0)
+        assert (done.status, done.tag, done.opcode) == (Status.OK, 5, Opcode.NOP)
+
+    host.run(bench, cycles=60_000)
+    assert host.failed == len(cases)
+
+
+def test_error_from_the_dispatcher() -> None:
+    host = Host(TINY)
+    host.answers = {
+        0: ([], Status.BAD_PIPELINE), 1: ([(1, 1)], Status.BAD_ID), 2: ([(2, 2)], Status.OK),
+    }  # fmt: skip
+    entry = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 4, "keep": [1, 0, 0, 0],
+    }  # fmt: skip
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        for status, count in ((Status.BAD_PIPELINE, 0), (Status.BAD_ID, 1), (Status.OK, 1)):
+            done = await host.do(ctx, **entry)
+            assert (done.status, done.count) == (status, count)
+        assert host.load(RESULTS, 8) == 2 << 32 | 2
+
+    host.run(bench)
+
+
+def test_bus_errors() -> None:
+    """Of the entry, of a load, of a result; the next entry is unharmed each time."""
+    host = Host(
+        TINY, read_errors={SUBMISSIONS + 64 + 8, SOURCE + 4096 + 8}, write_errors={RESULTS + 64}
+    )
+    host.answers = {0: ([(i, i) for i in range(9)], Status.OK), 1: ([(4, 4)], Status.OK)}
+    query = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 16, "keep": [9, 0, 0, 0],
+    }  # fmt: skip
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        done = await host.do(ctx, opcode=Opcode.NOP, tag=9)
+        assert (done.status, done.tag, done.opcode) == (Status.BUS_ERROR, 0, 0)
+        host.loads.clear()
+        load = {"opcode": Opcode.LOAD, "items": 4, "target": Target.LAYERS}
+        done = await host.do(ctx, address=SOURCE + 4096, **load)
+        assert done.status == Status.BUS_ERROR
+        assert [address for _, _, address, _ in host.loads] == [0, 2, 3]
+        done = await host.do(ctx, address=SOURCE, **load)
+        assert done.status == Status.OK
+        assert (await host.do(ctx, **query)).status == Status.BUS_ERROR
+        done = await host.do(ctx, **query)
+        assert (done.status, done.count) == (Status.OK, 1)
+
+    host.run(bench)
+    assert host.failed == 3
+
+
+def test_rings_wrap_and_a_full_completion_ring_waits() -> None:
+    host = Host(TINY, size=4, stall=0.0)
+
+    async def bench(ctx: Any) -> None:
+        front = host.front
+        for i in range(3):
+            host.submit(ctx, opcode=Opcode.NOP, tag=i)
+        await ctx.tick().until(front.submission_head == 3)
+        # Three completions fill a ring of four; the fourth waits, and loses nothing.
+        for i in range(3, 6):
+            host.submit(ctx, opcode=Opcode.NOP, tag=i)
+        await ctx.tick().repeat(400)
+        assert ctx.get(front.completion_full) and ctx.get(front.busy)
+        assert ctx.get(front.completion_tail) == 3 and host.completed == 3
+        phases = []
+        for i in range(6):
+            done = await host.completion(ctx)
+            assert done.tag == i
+            phases.append(done.phase)
+        assert phases == [1, 1, 1, 1, 0, 0]
+        for i in range(6, 12):
+            done = await host.do(ctx, opcode=Opcode.NOP, tag=i)
+            assert (done.tag, done.phase) == (i, 1 - i // 4 % 2)
+        # A tail outside the ring is ignored.
+        ctx.set(front.submission_tail, 100)
+        await ctx.tick().repeat(50)
+        assert not ctx.get(front.busy)
+
+    host.run(bench)
+
+
+def test_failed_completion_write_raises_the_error_event() -> None:
+    host = Host(TINY, write_errors={COMPLETIONS})
+
+    async def bench(ctx: Any) -> None:
+        await host.do(ctx, opcode=Opcode.NOP)
+        await host.do(ctx, opcode=Opcode.NOP)
+
+    host.run(bench)
+    assert (host.completed, host.failed) == (2, 1)
