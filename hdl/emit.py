@@ -1,0 +1,250 @@
+"""Writes a device: Verilog and the side files, all from the one configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import verilog
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal, Value
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from . import program
+from .bus.axi import port_name
+from .c_header import c_header
+from .config import Config
+from .control.registers import VERSION, Register, register_table
+from .control.targets import target_units, target_words
+from .register_documents import registers_markdown, system_rdl
+
+__all__ = ["FILES", "TOP", "emit", "side_data", "verilog_text"]
+
+TOP = "rpaccel"
+"""Name of the top module and stem of all files."""
+FILES = (f"{TOP}.v", f"{TOP}.json", f"{TOP}.h", f"{TOP}.rdl", f"{TOP}.core", "registers.md")
+
+
+class _Wrapper(Elaboratable):
+    """Clock and reset as AXI names them: ``aclk`` and the active-low, synchronous ``aresetn``.
+
+    The reset goes through one register, which also holds the device in reset from power-on.
+    """
+
+    def __init__(self, device: wiring.Component) -> None:
+        self.device = device
+        self.aclk = Signal()
+        self.aresetn = Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.domains.start = ClockDomain(reset_less=True)
+        reset = Signal(init=1)
+        m.d.start += reset.eq(~self.aresetn)
+        m.d.comb += [
+            ClockSignal("start").eq(self.aclk),
+            ClockSignal("sync").eq(self.aclk),
+            ResetSignal("sync").eq(reset),
+        ]
+        m.submodules.device = self.device
+        return m
+
+
+def _ports(wrapper: _Wrapper, channels: int) -> dict[str, tuple[Value, PortDirection]]:
+    """Top-level ports by their standard names."""
+    ports: dict[str, tuple[Value, PortDirection]] = {
+        "aclk": (wrapper.aclk, PortDirection.Input),
+        "aresetn": (wrapper.aresetn, PortDirection.Input),
+    }
+    device = wrapper.device
+    for path, member, value in device.signature.flatten(device):
+        direction = PortDirection.Input if member.flow == In else PortDirection.Output
+        ports[port_name(path, channels=channels)] = (Value.cast(value), direction)
+    return ports
+
+
+def verilog_text(config: Config, device: wiring.Component) -> str:
+    """Verilog of ``device`` inside the wrapper, from the pinned Yosys that Amaranth brings."""
+    wrapper = _Wrapper(device)
+    before = os.environ.get("AMARANTH_USE_YOSYS")
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    try:
+        # Without source attributes: no path of this machine gets into the text.
+        return str(
+            verilog.convert(
+                wrapper,
+                name=TOP,
+                ports=_ports(wrapper, config.axi_channels),
+                emit_src=False,
+                strip_internal_attrs=True,
+            )
+        )
+    finally:
+        if before is None:
+            del os.environ["AMARANTH_USE_YOSYS"]
+        else:
+            os.environ["AMARANTH_USE_YOSYS"] = before
+
+
+def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:
+    """What a driver or tool needs to know about the device, as plain data."""
+    derived = {
+        name: getattr(config, name)
+        for name, member in vars(Config).items()
+        if isinstance(member, property) and name != "hash"
+    }
+    registers = [
+        {
+            "name": register.name,
+            "offset": register.offset,
+            "access": register.access,
+            "width": register.width,
+            "count": register.count,
+            "reset": register.reset,
+            "description": register.description,
+            "fields": [
+                {
+                    "name": field.name,
+                    "lsb": field.lsb,
+                    "width": field.width,
+                    "reset": field.reset,
+                    "description": field.description,
+                }
+                for field in register.fields
+            ],
+        }
+        for register in table
+    ]
+    targets = [
+        {
+            "name": target.name,
+            "value": target.value,
+            "units": target_units(config, target),
+            "words": target_words(config, target),
+        }
+        for target in program.Target
+    ]
+    return {
+        "top": TOP,
+        "version": ".".join(str(part) for part in VERSION),
+        "preset": config.name,
+        "config_hash": f"{config.hash:08x}",
+        "config": config.as_dict(),
+        "derived": derived,
+        "registers": registers,
+        "opcodes": {opcode.name: opcode.value for opcode in program.Opcode},
+        "statuses": {status.name: status.value for status in program.Status},
+        "targets": targets,
+    }
+
+
+def _core_file(config: Config) -> str:
+    """FuseSoC core file (CAPI2)."""
+    version = ".".join(str(part) for part in VERSION)
+    return f"""\
+CAPI=2:
+name: ::rpaccel-{config.name}:{version}
+description: RPAccel recommendation inference accelerator, preset {config.name}
+
+filesets:
+  rtl:
+    files:
+      - {TOP}.v
+    file_type: verilogSource
+  software:
+    files:
+      - {TOP}.h: {{is_include_file: true}}
+      - {TOP}.json
+      - {TOP}.rdl
+    file_type: user
+
+targets:
+  default: &default
+    filesets: [rtl]
+    toplevel: {TOP}
+  lint:
+    <<: *default
+    description: Verilator lint
+    default_tool: verilator
+    tools:
+      verilator:
+        mode: lint-only
+        verilator_options: [-Wno-CASEINCOMPLETE, -Wno-WIDTHEXPAND, -Wno-WIDTHTRUNC]
+  sim:
+    <<: *default
+    description: Elaborate in Icarus Verilog; add a bench of your own
+    default_tool: icarus
+    tools:
+      icarus:
+        iverilog_options: [-g2005]
+  synth:
+    <<: *default
+    description: Synthesise with Yosys
+    default_tool: yosys
+    tools:
+      yosys:
+        arch: ecp5
+        output_format: json
+"""
+
+
+def _write(path: Path, text: str) -> bool:
+    """Replaces ``path`` in one step, only when its text changes; returns "it did"."""
+    content = text.encode()
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes private files; these are as public as the user's other files.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return True
+
+
+def emit(
+    config: Config, directory: Path | str, device_factory: Callable[[Config], wiring.Component]
+) -> list[Path]:
+    """Write the device and its side files into ``directory``.
+
+    Everything is made before the first file is written, and each file is replaced in one step, so
+    a failure leaves nothing half-written. Files whose text is the same keep their time.
+
+    Parameters
+    ----------
+    config
+        The device.
+    directory
+        Made if missing.
+    device_factory
+        Makes the top component; its members are the ports (``s_axil``, ``m_axi``, ``irq``).
+
+    Returns
+    -------
+    list[Path]
+        Files that changed.
+    """
+    table = register_table(config)
+    texts = {
+        f"{TOP}.json": json.dumps(side_data(config, table), indent=2) + "\n",
+        f"{TOP}.h": c_header(config, table),
+        f"{TOP}.rdl": system_rdl(config, table),
+        f"{TOP}.core": _core_file(config),
+        "registers.md": registers_markdown(config, table),
+        f"{TOP}.v": verilog_text(config, device_factory(config)),
+    }
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    return [directory / name for name in FILES if _write(directory / name, texts[name])]
