@@ -1,0 +1,127 @@
+"""Loader of item records: dense values to the engines, ids to the feature table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import job_layout, read_port_signature
+from .layouts import dense_chunk_layout, id_layout
+from .record_reader import RecordReader
+from .record_unpacker import RecordUnpacker
+from .record_walker import RecordWalker
+
+__all__ = ["CONTEXT", "RecordLoader", "loader_members"]
+
+CONTEXT = ("records", "pitch", "dense_bytes", "ids_offset", "first_stage")
+"""Names of the query context ports."""
+
+
+def loader_members(config: Config) -> dict[str, Any]:
+    """Ports of the loader that the embedding unit passes on unchanged."""
+    units = config.sub_arrays
+    return {
+        "i_job": In(stream.Signature(job_layout(config))),
+        "records": In(config.address_bits),
+        "pitch": In(16),
+        "dense_bytes": In(8),
+        "ids_offset": In(12),
+        "first_stage": In(1),
+        "list_address": Out(config.item_bits),
+        "list_data": In(config.item_bits),
+        "can_allocate": In(units),
+        "allocate": Out(units),
+        "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
+        "allocate_index": In(data.ArrayLayout(unsigned(4), units)),
+        "o_dense": Out(stream.Signature(dense_chunk_layout(config))),
+    }
+
+
+class RecordLoader(wiring.Component):
+    """Fetches every item record twice: dense values of a whole row block, then ids row by row.
+
+    Only the beats that hold the wanted bytes are read. Records are read ahead into a buffer of 2 KB;
+    dense chunks and ids leave in the order of the reads, one of either a cycle. A refused id holds up
+    what was read after it, dense chunks too; lookups always finish, so this cannot deadlock.
+
+    An item record lies at ``records`` + item * ``pitch``: ``dense_bytes`` (at least 1) dense values at
+    offset 0, then from ``ids_offset`` on one 32-bit id a feature. ``records`` and ``pitch`` are
+    multiples of 64. The item is the position itself in the first stage, else read from the item list.
+
+    Latency: 8 cycles from a job to its first read request, 2 from a beat to the first chunk or id.
+
+    Parameters
+    ----------
+    config
+        The device.
+
+    Members
+    -------
+    i_job
+        Row blocks, see ``RecordWalker`` for the order of service.
+    records, pitch, dense_bytes, ids_offset, first_stage
+        Query context, stable while not ``idle``.
+    list_address, list_data
+        Item list; data belongs to the address of the cycle before.
+    can_allocate, allocate, allocate_address, allocate_index
+        One vector buffer a unit, see ``RecordWalker``.
+    read
+        Read port (ordered, tag 0).
+    o_dense, o_id
+        Dense chunks for the engines; ids for the feature table.
+    bus_error
+        One cycle for each beat with an error; its data is used all the same.
+    idle
+        No job held, nothing in flight.
+    """
+
+    i_job: stream.Interface
+    o_dense: stream.Interface
+    o_id: stream.Interface
+    read: wiring.PureInterface
+    list_address: Value
+    list_data: Value
+    can_allocate: Value
+    allocate: Value
+    allocate_address: Any
+    allocate_index: Any
+    bus_error: Value
+    idle: Value
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                **loader_members(config),
+                "read": Out(read_port_signature(config)),
+                "o_id": Out(stream.Signature(id_layout(config))),
+                "bus_error": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.walker = walker = RecordWalker(config=self._config)
+        m.submodules.reader = reader = RecordReader(config=self._config)
+        m.submodules.unpacker = unpacker = RecordUnpacker(config=self._config)
+        wiring.connect(m, wiring.flipped(self.i_job), walker.i_job)
+        wiring.connect(m, walker.o, reader.i)
+        wiring.connect(m, reader.read, wiring.flipped(self.read))
+        wiring.connect(m, reader.o_record, unpacker.i_record)
+        wiring.connect(m, reader.o_beat, unpacker.i_beat)
+        wiring.connect(m, unpacker.o_dense, wiring.flipped(self.o_dense))
+        wiring.connect(m, unpacker.o_id, wiring.flipped(self.o_id))
+        for name in (*CONTEXT, "list_data", "can_allocate", "allocate_address", "allocate_index"):
+            m.d.comb += getattr(walker, name).eq(getattr(self, name))
+        for name in ("list_address", "allocate"):
+            m.d.comb += getattr(self, name).eq(getattr(walker, name))
+        m.d.comb += [
+            self.bus_error.eq(reader.bus_error),
+            self.idle.eq(walker.idle & reader.idle),
+        ]
+        return m

@@ -1,0 +1,220 @@
+"""Static cache of one gather lane: hot rows chosen offline, written by LOAD, never replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import config_write_layout, lane_request_layout
+from ..program import ALL_UNITS, CACHE_REGION, CACHE_TAG, Target
+from .layouts import cache_lookup_layout
+
+__all__ = ["CacheRows", "CacheTags", "check_lane"]
+
+_ROW_BYTES = 8
+"""Row data bytes per tag entry: the cache holds one tag for every 8 bytes of row data."""
+
+
+def check_lane(config: Config, lane: int) -> int:
+    """The lane number, or ValueError."""
+    if not 0 <= lane < config.gather_lanes:
+        raise ValueError(f"lane must be in 0..{config.gather_lanes - 1}, not {lane!r}")
+    return lane
+
+
+def _selected(write: Any, target: Target, lane: int) -> Value:
+    """A LOAD word for this target in this lane is on the broadcast."""
+    unit = (write.unit == lane) | (write.unit == ALL_UNITS)
+    return write.valid & (write.target == target) & unit
+
+
+class CacheTags(wiring.Component):
+    """Compares the tags of a lookup's set.
+
+    ``set = set_base + index`` with ``index = (id ^ seed) & (2**log2_sets - 1)`` of the feature's region;
+    a hit needs a valid tag with the same table and id in any way of the set, and ``cached``, and an id
+    that is not ``bad``. The row then lies at ``data_base + ((index * ways + way) << log2_row_bytes)``:
+    ``data_base`` belongs to the region's first set, all tables of a region share one row size.
+
+    One lookup a cycle, in order, latency 3 cycles; the pipeline stands still while ``o`` is refused.
+
+    Parameters
+    ----------
+    config
+        The device.
+    lane
+        Number of the lane, the ``unit`` of its LOADs.
+
+    Members
+    -------
+    i
+        Lookups.
+    o
+        Lookups with their outcome.
+    config_write
+        ``CACHE_TAGS`` and ``CACHE_REGIONS``; not while lookups are in flight.
+    idle
+        No lookup is held.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    config_write: data.View
+    idle: Value
+
+    def __init__(self, *, config: Config, lane: int) -> None:
+        self._config = config
+        self._lane = check_lane(config, lane)
+        super().__init__(
+            {
+                "i": In(stream.Signature(lane_request_layout(config))),
+                "o": Out(stream.Signature(cache_lookup_layout(config))),
+                "config_write": In(config_write_layout(config)),
+                "idle": Out(1),
+            }
+        )
+
+    @property
+    def sets(self) -> int:
+        """Sets of the tag memory, shared by the regions."""
+        return max(1, self._config.lane_cache_bytes // (_ROW_BYTES * self._config.cache_ways))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        ways = config.cache_ways
+        log2_ways = ways.bit_length() - 1
+        set_bits = (self.sets - 1).bit_length()
+        regions = Signal(data.ArrayLayout(CACHE_REGION, 4))
+        tags = self._memories(m, regions)
+
+        move = Signal()
+        m.d.comb += [move.eq(~self.o.valid | self.o.ready), self.i.ready.eq(move)]
+
+        # Stage 1: set number.
+        request_1 = Signal(lane_request_layout(config))
+        valid_1 = Signal()
+        set_1 = Signal(set_bits)
+        index_1 = Signal(set_bits)
+        base_1 = Signal(20)
+        new = self.i.payload
+        region = regions[new.region]
+        index = Signal(set_bits)
+        m.d.comb += index.eq((new.id ^ new.seed) & ((1 << region.log2_sets) - 1))
+        # Stage 2: tags, and the address of way 0.
+        request_2 = Signal(lane_request_layout(config))
+        valid_2 = Signal()
+        base_2 = Signal(20)
+        m.d.comb += [tags.addr.eq(set_1), tags.en.eq(move)]
+        # Stage 3, the output: outcome.
+        hit = Signal()
+        way = Signal(log2_ways)
+        for number in range(ways):
+            tag = data.View(CACHE_TAG, tags.data[number])
+            with m.If(
+                tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)
+            ):
+                m.d.comb += [hit.eq(request_2.cached & ~request_2.bad), way.eq(number)]
+        with m.If(move):
+            m.d.sync += [
+                valid_1.eq(self.i.valid),
+                request_1.eq(new),
+                index_1.eq(index),
+                set_1.eq(index + region.set_base),
+                base_1.eq(region.data_base),
+                valid_2.eq(valid_1),
+                request_2.eq(request_1),
+                base_2.eq(base_1 + ((index_1 << log2_ways) << request_1.log2_row_bytes)),
+                self.o.valid.eq(valid_2),
+                self.o.payload.request.eq(request_2),
+                self.o.payload.hit.eq(hit),
+                self.o.payload.address.eq(base_2 + (way << request_2.log2_row_bytes)),
+            ]
+        m.d.comb += self.idle.eq(~valid_1 & ~valid_2 & ~self.o.valid)
+        return m
+
+    def _memories(self, m: Module, regions: Any) -> Any:
+        """Tag memory and region registers with their LOAD ports; returns the tags' read port."""
+        config = self._config
+        ways = config.cache_ways
+        log2_ways = ways.bit_length() - 1
+        m.submodules.tags = tags = memory.Memory(
+            shape=data.ArrayLayout(CACHE_TAG.size, ways), depth=self.sets, init=[]
+        )
+        new = self.config_write
+        write = tags.write_port(granularity=1)
+        selected = _selected(new, Target.CACHE_TAGS, self._lane) & (new.address < self.sets * ways)
+        m.d.comb += [
+            write.addr.eq(new.address >> log2_ways),
+            write.data.as_value().eq(new.data[: CACHE_TAG.size].replicate(ways)),
+            write.en.eq(Mux(selected, Const(1) << new.address[:log2_ways], 0)),
+        ]
+        with m.If(_selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))):
+            m.d.sync += regions[new.address[:2]].eq(new.data[: CACHE_REGION.size])
+        return tags.read_port(domain="sync")
+
+
+class CacheRows(wiring.Component):
+    """Row data of one lane: a word of ``lane_bytes`` a cycle, read one cycle after its address.
+
+    Parameters
+    ----------
+    config
+        The device.
+    lane
+        Number of the lane, the ``unit`` of its LOADs.
+
+    Members
+    -------
+    address, enable, data
+        Word address; read in this cycle; the word read last.
+    config_write
+        ``CACHE_DATA``, 8 bytes a word.
+    """
+
+    address: Value
+    enable: Value
+    data: Value
+    config_write: data.View
+
+    def __init__(self, *, config: Config, lane: int) -> None:
+        self._config = config
+        self._lane = check_lane(config, lane)
+        self._depth = max(1, config.lane_cache_bytes // config.lane_bytes)
+        super().__init__(
+            {
+                "address": In((self._depth - 1).bit_length()),
+                "enable": In(1),
+                "data": Out(8 * config.lane_bytes),
+                "config_write": In(config_write_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        parts = self._config.lane_bytes // 8
+        log2_parts = parts.bit_length() - 1
+        m.submodules.rows = rows = memory.Memory(
+            shape=data.ArrayLayout(unsigned(64), parts), depth=self._depth, init=[]
+        )
+        read = rows.read_port(domain="sync")
+        m.d.comb += [
+            read.addr.eq(self.address),
+            read.en.eq(self.enable),
+            self.data.eq(read.data.as_value()),
+        ]
+        new = self.config_write
+        write = rows.write_port(granularity=1)
+        selected = _selected(new, Target.CACHE_DATA, self._lane) & (
+            new.address < self._depth * parts
+        )
+        m.d.comb += [
+            write.addr.eq(new.address >> log2_parts),
+            write.data.as_value().eq(new.data[:64].replicate(parts)),
+            write.en.eq(Mux(selected, Const(1) << new.address[:log2_parts], 0)),
+        ]
+        return m
