@@ -1,0 +1,246 @@
+"""The core: engines, embedding unit, dispatcher and the array, between the bus and the front end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Member, Out
+
+from .array.grid import Grid
+from .config import Config
+from .control.dispatcher import Dispatcher
+from .embedding.embedding_unit import EmbeddingUnit
+from .engine.cause import Cause
+from .engine.engine import Engine
+from .engine.weight_streamer import WeightStreamer
+from .interfaces import (
+    config_write_layout,
+    query_done_layout,
+    query_layout,
+    read_port_signature,
+    result_layout,
+)
+from .trace import TracePort, trace_ports
+
+__all__ = ["Core"]
+
+
+class Core(wiring.Component):
+    """Everything that a soft reset clears; one query at a time.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    config_write
+        Broadcast of LOAD, to all units.
+    levels, engine_stages
+        Partition in force.
+    i_query, o_result, o_done
+        See ``Dispatcher``.
+    read_{n}
+        Read ports of requesters 1 .. (record loader, weight streamer, gather lanes).
+    causes
+        What each engine does in this cycle.
+    hits, misses, bad_ids
+        Lookups finished in this cycle.
+    idle
+        No job held and nothing being fetched.
+    trace_{name}_valid, trace_{name}_payload
+        Events for simulation, see ``trace_ports``.
+    """
+
+    config_write: data.View
+    levels: data.View
+    engine_stages: data.View
+    i_query: stream.Interface
+    o_result: stream.Interface
+    o_done: stream.Interface
+    causes: data.View
+    hits: Signal
+    misses: Signal
+    bad_ids: Signal
+    idle: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        units, lanes = config.sub_arrays, config.gather_lanes
+        members: dict[str, Member] = {
+            "config_write": In(config_write_layout(config)),
+            "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
+            "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+            "i_query": In(stream.Signature(query_layout(config))),
+            "o_result": Out(stream.Signature(result_layout(config))),
+            "o_done": Out(stream.Signature(query_done_layout(config))),
+            "causes": Out(data.ArrayLayout(Cause, units)),
+            "hits": Out(range(lanes + 1)),
+            "misses": Out(range(lanes + 1)),
+            "bad_ids": Out(range(lanes + 1)),
+            "idle": Out(1),
+        }
+        for number in range(1, config.read_requesters):
+            members[f"read_{number}"] = Out(read_port_signature(config))
+        for port in trace_ports(config):
+            members[f"trace_{port.name}_valid"] = Out(port.count)
+            members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        # Every unit of every lane and engine sees the broadcast: one register against its fan-out.
+        config_write = Signal.like(self.config_write)
+        m.d.sync += config_write.eq(self.config_write)
+        m.submodules.grid = grid = Grid(config=config)
+        m.submodules.streamer = streamer = WeightStreamer(config=config)
+        m.submodules.embedding = embedding = EmbeddingUnit(config=config)
+        m.submodules.dispatcher = dispatcher = Dispatcher(config=config)
+        engines = self._engines(m, config_write, grid, streamer, embedding, dispatcher)
+        m.d.comb += [
+            grid.levels.eq(self.levels),
+            grid.config_write.eq(config_write),
+            grid.weight_write.eq(streamer.weight_write),
+            streamer.levels.eq(self.levels),
+            embedding.config_write.eq(config_write),
+            dispatcher.config_write.eq(config_write),
+            dispatcher.levels.eq(self.levels),
+            dispatcher.engine_stages.eq(self.engine_stages),
+            dispatcher.bad_id.eq(embedding.bad_id),
+            dispatcher.bus_error.eq(embedding.bus_error | streamer.bus_error),
+        ]
+        self._query(m, embedding, dispatcher)
+        wiring.connect(m, embedding.read_record, wiring.flipped(self.read_1))
+        wiring.connect(m, streamer.read, wiring.flipped(self.read_2))
+        for lane in range(config.gather_lanes):
+            port = getattr(self, f"read_{3 + lane}")
+            wiring.connect(m, getattr(embedding, f"read_lane_{lane}"), wiring.flipped(port))
+        self._events(m, embedding, engines)
+        self._traces(m, grid, embedding, dispatcher, engines)
+        return m
+
+    def _engines(
+        self,
+        m: Module,
+        config_write: Signal,
+        grid: Grid,
+        streamer: WeightStreamer,
+        embedding: EmbeddingUnit,
+        dispatcher: Dispatcher,
+    ) -> list[Engine]:
+        """One engine at every sub-array position, wired to its place in the grid."""
+        config = self._config
+        engines = []
+        job = dispatcher.o_engine_job
+        dense = embedding.o_dense
+        for u in range(config.sub_arrays):
+            row, column = divmod(u, config.grid)
+            engine = Engine(config=config, unit=u, row=row, column=column)
+            m.submodules[f"engine_{u}"] = engine
+            engines.append(engine)
+            mine = job.payload.unit == u
+            dense_mine = dense.payload.unit == u
+            m.d.comb += [
+                engine.level.eq(self.levels[u]),
+                engine.config_write.eq(config_write),
+                engine.i_job.payload.eq(job.payload),
+                engine.i_job.valid.eq(job.valid & mine),
+                engine.i_dense.payload.eq(dense.payload.chunk),
+                engine.i_dense.valid.eq(dense.valid & dense_mine),
+                engine.row_write.eq(embedding.row_write),
+                getattr(grid, f"control_{u}").eq(engine.control),
+                getattr(grid, f"dense_address_{u}").eq(engine.dense_address),
+                Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
+                engine.score.eq(getattr(grid, f"score_{u}")),
+                engine.tile_done.eq(getattr(grid, f"tile_done_{u}")),
+                engine.landed.eq(getattr(streamer, f"landed_{u}")),
+                getattr(streamer, f"consumed_{u}").eq(engine.consumed),
+                engine.allocate.eq(embedding.allocate[u]),
+                embedding.can_allocate[u].eq(engine.can_allocate),
+                embedding.allocate_address[u].eq(engine.allocate_address),
+                embedding.allocate_index[u].eq(engine.allocate_index),
+                dispatcher.free[u].eq(engine.free),
+                self.causes[u].eq(engine.cause),
+            ]
+            with m.If(mine):
+                m.d.comb += job.ready.eq(engine.i_job.ready)
+            with m.If(dense_mine):
+                m.d.comb += dense.ready.eq(engine.i_dense.ready)
+            wiring.connect(m, engine.bank_write, getattr(grid, f"bank_write_{u}"))
+            wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
+            wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
+        return engines
+
+    def _query(self, m: Module, embedding: EmbeddingUnit, dispatcher: Dispatcher) -> None:
+        """Queries in, row blocks to the record loader, results out."""
+        wiring.connect(m, wiring.flipped(self.i_query), dispatcher.i_query)
+        wiring.connect(m, dispatcher.o_result, wiring.flipped(self.o_result))
+        wiring.connect(m, dispatcher.o_done, wiring.flipped(self.o_done))
+        wiring.connect(m, dispatcher.o_loader_job, embedding.i_job)
+        for name in ("records", "pitch", "dense_bytes", "ids_offset", "first_stage"):
+            m.d.comb += getattr(embedding, name).eq(getattr(dispatcher, name))
+        m.d.comb += [
+            dispatcher.loader_position.eq(embedding.list_address),
+            embedding.list_data.eq(dispatcher.loader_item),
+        ]
+
+    def _events(self, m: Module, embedding: EmbeddingUnit, engines: list[Engine]) -> None:
+        """Counters' increments."""
+        lookups = [embedding.lookup[lane] for lane in range(self._config.gather_lanes)]
+        m.d.comb += [
+            self.hits.eq(sum((x.valid & x.hit for x in lookups), start=Value.cast(0))),
+            self.misses.eq(
+                sum((x.valid & ~x.hit & ~x.bad for x in lookups), start=Value.cast(0))
+            ),
+            self.bad_ids.eq(sum((x.valid & x.bad for x in lookups), start=Value.cast(0))),
+            self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
+        ]
+
+    def _traces(
+        self,
+        m: Module,
+        grid: Grid,
+        embedding: EmbeddingUnit,
+        dispatcher: Dispatcher,
+        engines: list[Engine],
+    ) -> None:
+        """Events for simulation; nothing in the device reads them."""
+        config = self._config
+        ports = {port.name: port for port in trace_ports(config)}
+
+        def out(port: TracePort, index: int, valid: Value, fields: dict[str, Any]) -> None:
+            size = port.payload.size
+            bits = getattr(self, f"trace_{port.name}_payload")[index * size : (index + 1) * size]
+            m.d.comb += getattr(self, f"trace_{port.name}_valid")[index].eq(valid)
+            offset = 0
+            for name, field in port.payload:
+                m.d.comb += bits[offset : offset + field.width].eq(Value.cast(fields[name]))
+                offset += field.width
+
+        def view(fields: Any, names: TracePort) -> dict[str, Any]:
+            return {name: fields[name] for name, _ in names.payload}
+
+        for index in range(ports["columns"].count):
+            record = grid.trace[index]
+            out(ports["columns"], index, record.valid, view(record, ports["columns"]))
+        for u, engine in enumerate(engines):
+            chunk = engine.trace_chunk
+            out(ports["interaction"], u, chunk.valid, view(chunk.chunk, ports["interaction"]))
+            last = Signal(Cause, name=f"last_cause_{u}")
+            m.d.sync += last.eq(engine.cause)
+            out(ports["causes"], u, last != engine.cause, {"cause": engine.cause})
+        job = dispatcher.o_engine_job
+        out(ports["jobs"], 0, job.valid & job.ready, view(job.payload, ports["jobs"]))
+        for lane in range(config.gather_lanes):
+            record = embedding.lookup[lane]
+            out(ports["lookups"], lane, record.valid, view(record, ports["lookups"]))
+        out(
+            ports["survivors"],
+            0,
+            dispatcher.survivor.valid,
+            {"item": dispatcher.survivor.item},
+        )

@@ -1,0 +1,64 @@
+"""Equal modules are written once: generation instantiates what simulation elaborates.
+
+Amaranth writes one Verilog module per instance. A grid has hundreds of equal units, so a unit passes
+its bigger children through ``share``: in simulation that is the child itself, in generation (the
+platform is a ``ModuleLibrary``) an instance of a module that is elaborated once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import ClockSignal, Elaboratable, Instance, ResetSignal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Flow
+
+__all__ = ["ModuleLibrary", "share"]
+
+_PORT = re.compile(r"^  wire .*\b(?:input|output) \d+ +\\(\S+)$", re.MULTILINE)
+
+
+class ModuleLibrary:
+    """Modules by name; passed as the platform of a conversion."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._ports: dict[str, frozenset[str]] = {}
+
+    def add(self, component: wiring.Component, name: str) -> frozenset[str]:
+        """Convert ``component`` as module ``name`` unless that was done; returns its ports."""
+        if name not in self._ports:
+            # Taken before the children are converted: a unit that contains itself would be a bug.
+            text = rtlil.convert(component, name=name, platform=self, emit_src=False)
+            self._texts[name] = text.replace("attribute \\top 1\n", "")
+            start = text.index(f"module \\{name}\n")
+            end = text.index("\nend\n", start)
+            self._ports[name] = frozenset(_PORT.findall(text[start:end]))
+        return self._ports[name]
+
+    @property
+    def text(self) -> str:
+        """RTLIL of all modules."""
+        return "\n".join(self._texts.values())
+
+
+def share(platform: object, component: wiring.Component, name: str) -> Elaboratable:
+    """``component`` itself, or in generation an instance of the module ``name``.
+
+    Two components of the same name must be equal: same class, same parameters.
+    """
+    if not isinstance(platform, ModuleLibrary):
+        return component
+    known = platform.add(component, name)
+    ports: dict[str, Any] = {}
+    for path, member, value in component.signature.flatten(component):
+        port = "__".join(str(part) for part in path)
+        if port in known:
+            ports[f"{'i' if member.flow is Flow.In else 'o'}_{port}"] = Value.cast(value)
+    if "clk" in known:
+        ports["i_clk"] = ClockSignal()
+    if "rst" in known:
+        ports["i_rst"] = ResetSignal()
+    return Instance(name, **ports)

@@ -1,0 +1,92 @@
+"""Trace ports of the simulated device: events that the checks compare with the golden models.
+
+``Core`` brings them out; the synthesizable top leaves them unconnected, so they cost nothing there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from .config import Config
+
+__all__ = ["TracePort", "trace_ports"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracePort:
+    """``count`` sources of one kind of event."""
+
+    name: str
+    count: int
+    payload: data.StructLayout
+
+
+def trace_ports(config: Config) -> tuple[TracePort, ...]:
+    """All kinds of events, in the order of the ports.
+
+    ``columns``: a value leaves a column (source: sub-array * S + column). ``interaction``: a chunk
+    leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an engine
+    does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane). ``survivors``: an item
+    is kept.
+    """
+    return (
+        TracePort(
+            name="columns",
+            count=config.sub_arrays * config.sub_array,
+            payload=data.StructLayout(
+                {
+                    "value": signed(16),
+                    "parameter": unsigned(config.parameter_address_bits),
+                    "row": unsigned(config.row_bits),
+                    "slot": unsigned(1),
+                }
+            ),
+        ),
+        TracePort(
+            name="interaction",
+            count=config.sub_arrays,
+            payload=data.StructLayout(
+                {
+                    "slot": unsigned(1),
+                    "row": unsigned(config.row_bits),
+                    "k": unsigned(13),
+                    "count": unsigned(5),
+                    "last": unsigned(1),
+                    "data": data.ArrayLayout(signed(8), 16),
+                }
+            ),
+        ),
+        TracePort(
+            name="jobs",
+            count=1,
+            payload=data.StructLayout(
+                {
+                    "unit": unsigned(8),
+                    "slot": unsigned(1),
+                    "program": unsigned(4),
+                    "rows": unsigned(config.row_bits + 1),
+                    "position": unsigned(config.item_bits),
+                }
+            ),
+        ),
+        TracePort(
+            name="causes",
+            count=config.sub_arrays,
+            payload=data.StructLayout({"cause": unsigned(4)}),
+        ),
+        TracePort(
+            name="lookups",
+            count=config.gather_lanes,
+            payload=data.StructLayout(
+                {"hit": unsigned(1), "bad": unsigned(1), "table": unsigned(9), "id": unsigned(32)}
+            ),
+        ),
+        TracePort(
+            name="survivors",
+            count=1,
+            payload=data.StructLayout({"item": unsigned(config.item_bits)}),
+        ),
+    )
