@@ -13,11 +13,11 @@ from ..queue import Queue
 from .cause import Cause
 from .layer_table import layer_record_layout
 
-__all__ = ["RowWalker", "phase_done_layout"]
+__all__ = ["RowWalker", "phase_name_layout"]
 
 
-def phase_done_layout() -> data.StructLayout:
-    """A phase of a slot ended: all its outputs are written back."""
+def phase_name_layout() -> data.StructLayout:
+    """Pulse that names a phase by its slot and MLP."""
     return data.StructLayout({"valid": unsigned(1), "slot": unsigned(1), "top": unsigned(1)})
 
 
@@ -56,7 +56,7 @@ class RowWalker(wiring.Component):
     swap
         Same as ``word.swap``.
     done
-        Pulse: a phase ended (`phase_done_layout`).
+        Pulse: a phase ended (`phase_name_layout`).
     cause
         What this cycle is charged to.
     """
@@ -89,7 +89,7 @@ class RowWalker(wiring.Component):
                 "tile_done": In(1),
                 "word": Out(control_word_layout(config)),
                 "swap": Out(1),
-                "done": Out(phase_done_layout()),
+                "done": Out(phase_name_layout()),
                 "cause": Out(Cause),
             }
         )

@@ -11,7 +11,7 @@ from ..interfaces import config_write_layout, control_word_layout, phase_layout
 from .cause import Cause
 from .layer_table import LayerTable
 from .load_walker import LoadWalker
-from .row_walker import RowWalker, phase_done_layout
+from .row_walker import RowWalker, phase_name_layout
 
 __all__ = ["Sequencer"]
 
@@ -77,7 +77,7 @@ class Sequencer(wiring.Component):
                 "consumed": Out(1),
                 "control": Out(control_word_layout(config)),
                 "tile_done": In(1),
-                "done": Out(phase_done_layout()),
+                "done": Out(phase_name_layout()),
                 "cause": Out(Cause),
             }
         )

@@ -1,0 +1,339 @@
+"""Engine: runs row blocks through bottom MLP, interaction and top MLP on its part of the grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..array.timing import DENSE_LATENCY
+from ..config import Config
+from ..interfaces import (
+    bank_write_signature,
+    chunk_layout,
+    config_write_layout,
+    control_word_layout,
+    job_layout,
+    phase_layout,
+    position_score_layout,
+    row_write_layout,
+    score_layout,
+    stream_state_layout,
+)
+from ..queue import Queue
+from .allocation import AllocationGate
+from .bank_writer import BankWriter
+from .cause import Cause
+from .interaction import Interaction
+from .job_slot import JobSlot
+from .phase_issuer import PhaseIssuer
+from .sequencer import Sequencer
+from .stage_table import StageTable
+
+__all__ = ["Engine"]
+
+PHASES_WAITING = 2
+"""Each slot has at most one phase queued or running: the second never waits outside."""
+
+
+class Engine(wiring.Component):
+    """Control of the engine anchored at one sub-array; its PEs and banks are in the grid.
+
+    Two job slots: while the array works on one job, inputs and vectors of the other land. Jobs
+    enter the slots alternately, starting with slot 0, and their scores leave in order. Every job
+    that was accepted must get all its dense rows and all its vectors, in the order of the jobs. A
+    job's ``unit`` and ``slot`` are not looked at; ``rows`` is 1 .. config.rows.
+
+    Flow control: ``i_job`` is refused while both slots are in use, ``i_dense`` until the descriptor
+    of its slot's job is read (about 10 cycles, twice that after two jobs at once). ``row_write``,
+    ``score`` and ``tile_done`` are never refused: scores of both slots fit into the score queue.
+
+    Parameters
+    ----------
+    config
+        Sizes of the device.
+    unit
+        Sub-array number of the anchor, ``row * config.grid + column``.
+    row, column
+        Sub-array of the anchor.
+
+    Members
+    -------
+    level
+        Level of this engine; changes only while ``idle``.
+    config_write
+        Broadcast of LOAD: LAYERS, STAGES, DOT_SHIFTS of this unit.
+    i_job
+        Row blocks.
+    free, idle
+        ``i_job`` has a free slot; no job is held.
+    i_dense
+        Dense values of the accepted jobs, k from 0, ``last`` on the last chunk of a row.
+    row_write
+        Embedding rows; words of other units are left alone.
+    can_allocate, allocate, allocate_index, allocate_address
+        Vector slots, one for each item in order; see ``VectorBuffer``. ``can_allocate`` is given
+        only for the oldest job that misses items.
+    control, tile_done, score, bank_write, dense_address, dense_data
+        To and from the grid.
+    o_stream, landed, consumed
+        To and from the weight streamer.
+    o_score
+        Position in the stage's list of items, and score.
+    cause
+        What this cycle is charged to (`Cause`).
+    """
+
+    level: Signal
+    config_write: data.View
+    i_job: stream.Interface
+    free: Signal
+    idle: Signal
+    i_dense: stream.Interface
+    row_write: data.View
+    can_allocate: Signal
+    allocate: Signal
+    allocate_index: Signal
+    allocate_address: Signal
+    control: data.View
+    tile_done: Signal
+    score: data.View
+    bank_write: stream.Interface
+    dense_address: Signal
+    dense_data: Signal
+    o_stream: stream.Interface
+    landed: Signal
+    consumed: Signal
+    o_score: stream.Interface
+    cause: data.View
+
+    def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
+        if unit != row * config.grid + column:
+            raise ValueError(
+                f"unit must be row * grid + column = {row * config.grid + column}, not {unit!r}"
+            )
+        self._config = config
+        self._unit = unit
+        place: dict[str, Any] = {"config": config, "row": row, "column": column}
+        self._writer = BankWriter(**place)
+        self._interaction = Interaction(**place, dense_read_latency=DENSE_LATENCY)
+        super().__init__(
+            {
+                "level": In(config.level_bits),
+                "config_write": In(config_write_layout(config)),
+                "i_job": In(stream.Signature(job_layout(config))),
+                "free": Out(1),
+                "idle": Out(1),
+                "i_dense": In(stream.Signature(chunk_layout(config))),
+                "row_write": In(row_write_layout(config)),
+                "can_allocate": Out(1),
+                "allocate": In(1),
+                "allocate_index": Out(4),
+                "allocate_address": Out(13),
+                "control": Out(control_word_layout(config)),
+                "tile_done": In(1),
+                "score": In(score_layout(config)),
+                "bank_write": Out(bank_write_signature(config)),
+                "dense_address": Out(config.dense_address_bits),
+                "dense_data": In(8 * config.edge),
+                "o_stream": Out(stream.Signature(stream_state_layout(config))),
+                "landed": In(1),
+                "consumed": Out(1),
+                "o_score": Out(stream.Signature(position_score_layout(config))),
+                "cause": Out(Cause),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        slots = [JobSlot(config=config) for _ in range(2)]
+        for number, slot in enumerate(slots):
+            m.submodules[f"slot_{number}"] = slot
+        m.submodules.stages = stages = StageTable(config=config, unit=self._unit)
+        m.submodules.issuer = issuer = PhaseIssuer(config=config)
+        m.submodules.sequencer = sequencer = Sequencer(config=config, unit=self._unit)
+        m.submodules.gate = gate = AllocationGate(config=config)
+        m.submodules.bank_writer = self._writer
+        m.submodules.interaction = self._interaction
+
+        older = self._accept(m, slots, stages, gate)
+        self._run_phases(m, slots, stages, issuer, sequencer, older)
+        self._write_banks(m, slots, stages)
+        self._interact(m, slots, stages, gate, older)
+        self._collect_scores(m, slots)
+        self._charge(m, slots, sequencer)
+        return m
+
+    def _accept(
+        self, m: Module, slots: list[JobSlot], stages: StageTable, gate: AllocationGate
+    ) -> Signal:
+        """Jobs into slots, then the descriptor; returns the slot of the older job of two."""
+        accept = Signal()  # the next job's slot: while both are in use, that of the older job
+        free = Cat(slot.free for slot in slots)
+        starts = self.i_job.valid & self.i_job.ready
+        want_stage = Cat(slot.want_stage for slot in slots)
+        request = stages.i.payload
+        m.d.comb += [
+            self.free.eq(free.bit_select(accept, 1)),
+            self.idle.eq(free.all()),
+            self.i_job.ready.eq(self.free),
+            stages.config_write.eq(self.config_write),
+            stages.i.valid.eq(want_stage.any()),
+            request.slot.eq(Mux(want_stage.bit_select(accept, 1), accept, ~accept)),
+            request.program.eq(Mux(request.slot, slots[1].program, slots[0].program)),
+        ]
+        with m.If(starts):
+            m.d.sync += accept.eq(~accept)
+        for number, slot in enumerate(slots):
+            m.d.comb += [
+                slot.start.eq(starts & (accept == number)),
+                slot.job.eq(self.i_job.payload),
+                slot.stage_done.eq(stages.done[number]),
+                slot.bottom_layers.eq(stages.stages[number].bottom_layers),
+                gate.start[number].eq(slot.start),
+            ]
+        return accept
+
+    def _run_phases(
+        self,
+        m: Module,
+        slots: list[JobSlot],
+        stages: StageTable,
+        issuer: PhaseIssuer,
+        sequencer: Sequencer,
+        older: Signal,
+    ) -> None:
+        """Wishes to phases, phases through the queue to the sequencer, ends back to the slots."""
+        m.submodules.phases = phases = Queue(shape=phase_layout(self._config), depth=PHASES_WAITING)
+        wiring.connect(m, issuer.o, phases.i)
+        wiring.connect(m, phases.o, sequencer.i)
+        wiring.connect(m, issuer.o_stream, wiring.flipped(self.o_stream))
+        m.d.comb += [
+            issuer.want_top.eq(Cat(slot.want_top for slot in slots)),
+            issuer.want_bottom.eq(Cat(slot.want_bottom for slot in slots)),
+            issuer.older.eq(older),
+            issuer.stages.eq(stages.stages),
+            issuer.done.eq(sequencer.done),
+            sequencer.config_write.eq(self.config_write),
+            sequencer.landed.eq(self.landed),
+            sequencer.tile_done.eq(self.tile_done),
+            self.consumed.eq(sequencer.consumed),
+            self.control.eq(sequencer.control),
+        ]
+        for number, slot in enumerate(slots):
+            m.d.comb += [
+                issuer.rows[number].eq(slot.rows),
+                slot.phase_pushed.eq(issuer.pushed.valid & (issuer.pushed.slot == number)),
+                slot.phase_done.eq(sequencer.done.valid & (sequencer.done.slot == number)),
+            ]
+
+    def _write_banks(self, m: Module, slots: list[JobSlot], stages: StageTable) -> None:
+        """Dense inputs and interaction outputs into the banks, each by its slot's descriptor."""
+        writer = self._writer
+        dense_slot = self.i_dense.payload.slot
+        staged = Signal()
+        wiring.connect(m, self._interaction.o, writer.i_chunk)
+        wiring.connect(m, writer.bank_write, wiring.flipped(self.bank_write))
+        m.d.comb += [
+            staged.eq(Cat(slot.staged for slot in slots).bit_select(dense_slot, 1)),
+            writer.level.eq(self.level),
+            writer.i_dense.payload.eq(self.i_dense.payload),
+            writer.i_dense.valid.eq(self.i_dense.valid & staged),
+            self.i_dense.ready.eq(writer.i_dense.ready & staged),
+            writer.dense_base.eq(stages.stages[dense_slot].input_base),
+            writer.dense_pitch.eq(stages.stages[dense_slot].row_pitch),
+            writer.chunk_base.eq(stages.stages[writer.i_chunk.payload.slot].output_base),
+            writer.chunk_pitch.eq(stages.stages[writer.i_chunk.payload.slot].row_pitch),
+        ]
+        for number, slot in enumerate(slots):
+            m.d.comb += [
+                slot.dense_row.eq(writer.dense_row.valid & (writer.dense_row.slot == number)),
+                slot.chunk_row.eq(writer.chunk_row.valid & (writer.chunk_row.slot == number)),
+            ]
+
+    def _interact(
+        self,
+        m: Module,
+        slots: list[JobSlot],
+        stages: StageTable,
+        gate: AllocationGate,
+        older: Signal,
+    ) -> None:
+        """Vector slots by the gate's leave; jobs to the interaction in their order."""
+        interaction = self._interaction
+        for name in ("level", "config_write", "row_write", "dense_data"):
+            m.d.comb += getattr(interaction, name).eq(getattr(self, name))
+        for name in ("slot_bytes", "slots", "features", "clear"):
+            m.d.comb += getattr(interaction, name).eq(getattr(gate, name))
+        for name in ("allocate_index", "allocate_address", "dense_address"):
+            m.d.comb += getattr(self, name).eq(getattr(interaction, name))
+        m.d.comb += [
+            self.can_allocate.eq(interaction.can_allocate & gate.open),
+            interaction.allocate.eq(self.allocate),
+            gate.allocate.eq(self.allocate),
+            gate.stages.eq(stages.stages),
+            gate.staged.eq(Cat(slot.staged for slot in slots)),
+        ]
+        want = Cat(slot.want_interaction for slot in slots) & gate.configured
+        before = Cat(~slot.free & ~slot.interacted for slot in slots)  # not past the interaction
+        chosen = Signal()
+        job = interaction.i_job
+        m.d.comb += [
+            # The younger job's turn comes only when the older one has been taken.
+            chosen.eq(Mux(before.bit_select(older, 1), older, ~older)),
+            job.valid.eq(want.bit_select(chosen, 1)),
+            job.payload.slot.eq(chosen),
+            job.payload.rows.eq(Mux(chosen, slots[1].rows, slots[0].rows)),
+            job.payload.stage.eq(stages.stages[chosen]),
+        ]
+        for number, slot in enumerate(slots):
+            m.d.comb += [
+                slot.interaction_taken.eq(job.valid & job.ready & (chosen == number)),
+                gate.rows[number].eq(slot.rows),
+                gate.interacting[number].eq(before[number] | slot.waits_vectors),
+            ]
+
+    def _collect_scores(self, m: Module, slots: list[JobSlot]) -> None:
+        """Scores of the running top phase, in row order, into the score queue."""
+        config = self._config
+        m.submodules.scores = scores = Queue(
+            shape=data.StructLayout({"slot": 1, "value": position_score_layout(config)}),
+            depth=2 * config.rows,  # all rows of both slots: the array is never held up
+        )
+        slot = Signal()  # top phases end in the order of the jobs, which alternate
+        rows = Signal(unsigned(config.row_bits + 1))
+        entry, oldest = scores.i.payload, scores.o.payload
+        m.d.comb += [
+            rows.eq(Mux(slot, slots[1].rows, slots[0].rows)),
+            scores.i.valid.eq(self.score.valid),
+            entry.slot.eq(slot),
+            # The last position is below max_items: the sum fits.
+            entry.value.position.eq(
+                Mux(slot, slots[1].position, slots[0].position) + self.score.row
+            ),
+            entry.value.score.eq(self.score.value),
+            self.o_score.valid.eq(scores.o.valid),
+            self.o_score.payload.eq(oldest.value),
+            scores.o.ready.eq(self.o_score.ready),
+        ]
+        with m.If(self.score.valid & (self.score.row + 1 == rows)):
+            m.d.sync += slot.eq(~slot)
+        taken = self.o_score.valid & self.o_score.ready
+        for number, job in enumerate(slots):
+            m.d.comb += job.score_taken.eq(taken & (oldest.slot == number))
+
+    def _charge(self, m: Module, slots: list[JobSlot], sequencer: Sequencer) -> None:
+        """The sequencer's cause, or what keeps it without a phase."""
+        with m.If(sequencer.cause != Cause.IDLE):
+            m.d.comb += self.cause.eq(sequencer.cause)
+        with m.Elif(self.idle):
+            m.d.comb += self.cause.eq(Cause.IDLE)
+        with m.Elif(Cat(slot.waits_vectors for slot in slots).any()):
+            m.d.comb += self.cause.eq(Cause.VECTORS)
+        with m.Elif(Cat(slot.waits_input for slot in slots).any()):
+            m.d.comb += self.cause.eq(Cause.INPUT)
+        with m.Else():
+            m.d.comb += self.cause.eq(Cause.DEPENDENCY)
