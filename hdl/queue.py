@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Shape, ShapeLike
+from amaranth.hdl import Module, Shape, ShapeLike, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,6 +32,7 @@ class Queue(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    level: Signal
 
     def __init__(self, *, shape: ShapeLike, depth: int) -> None:
         if depth < 1:

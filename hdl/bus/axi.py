@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.lib.wiring import In, Out, Signature
+from amaranth.lib.wiring import In, Member, Out, Signature
 
 from ..config import Config
 
@@ -34,7 +34,7 @@ class Response(IntEnum):
     DECERR = 3
 
 
-def _address_members(prefix: str, config: Config) -> dict[str, Out]:
+def _address_members(prefix: str, config: Config) -> dict[str, Member]:
     """Members of an AW or AR channel, manager's side."""
     return {
         f"{prefix}id": Out(config.id_bits),
@@ -51,7 +51,7 @@ def _address_members(prefix: str, config: Config) -> dict[str, Out]:
     }
 
 
-def _read_members(config: Config) -> dict[str, In | Out]:
+def _read_members(config: Config) -> dict[str, Member]:
     return _address_members("ar", config) | {
         "rid": In(config.id_bits),
         "rdata": In(config.axi_data_bits),
@@ -62,7 +62,7 @@ def _read_members(config: Config) -> dict[str, In | Out]:
     }
 
 
-def _write_members(config: Config) -> dict[str, In | Out]:
+def _write_members(config: Config) -> dict[str, Member]:
     return _address_members("aw", config) | {
         "wdata": Out(config.axi_data_bits),
         "wstrb": Out(config.axi_bytes),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,6 +46,18 @@ class ReadChannel(wiring.Component):
         A request was accepted, a beat was received.
     """
 
+    valid: Signal
+    payload: Any
+    accepted: Signal
+    response: stream.Interface
+    requester: Signal
+    axi: Any
+    quiesce: Signal
+    outstanding: Signal
+    idle: Signal
+    burst: Signal
+    beat: Signal
+
     OUTSTANDING_BITS = 10
     OUTSTANDING_LIMIT = 1 << (OUTSTANDING_BITS - 1)
     """More than any preset's reads in flight; only bounds the counter."""
@@ -79,7 +93,7 @@ class ReadChannel(wiring.Component):
         ]
         return m
 
-    def _address(self, m: Module) -> Signal:
+    def _address(self, m: Module) -> Value:
         """Arbiter and AR register; returns "an address is waiting"."""
         config = self._config
         axi = self.axi
@@ -122,7 +136,7 @@ class ReadChannel(wiring.Component):
         ]
         return address.o.valid
 
-    def _beats(self, m: Module) -> Signal:
+    def _beats(self, m: Module) -> Value:
         """R register and id decoding; returns "a beat is waiting"."""
         config = self._config
         axi = self.axi

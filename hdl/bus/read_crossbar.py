@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -60,6 +62,8 @@ class ReadCrossbar(wiring.Component):
         Requests sent and beats received in this cycle, for counters.
     """
 
+    requester: Any
+    axi: Any
     quiesce: Signal
     outstanding: Signal
     idle: Signal

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
@@ -76,6 +78,8 @@ class WriteMaster(wiring.Component):
         Bursts taken and beats handed over in this cycle, for counters.
     """
 
+    port: Any
+    axi: Any
     quiesce: Signal
     outstanding: Signal
     idle: Signal
@@ -151,7 +155,7 @@ class WriteMaster(wiring.Component):
         ]
         return m
 
-    def _address(self, m: Module, c: int, push: Signal) -> Signal:
+    def _address(self, m: Module, c: int, push: Value) -> Value:
         """AW of channel ``c``; returns "has room"."""
         config = self._config
         axi = self.axi[c]
@@ -171,7 +175,7 @@ class WriteMaster(wiring.Component):
         ]
         return queue.i.ready
 
-    def _data(self, m: Module, c: int, push: Signal, last: Signal) -> Signal:
+    def _data(self, m: Module, c: int, push: Value, last: Value) -> Value:
         """W of channel ``c``; returns "has room"."""
         config = self._config
         axi = self.axi[c]

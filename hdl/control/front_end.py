@@ -141,9 +141,9 @@ class FrontEnd(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        self._entry = Signal(SUBMISSION)
-        self._completion = Signal(COMPLETION)  # built up while the entry is worked on
-        self._final = Signal(COMPLETION)  # as it is written
+        self._entry: Any = Signal(SUBMISSION)
+        self._completion: Any = Signal(COMPLETION)  # built up while the entry is worked on
+        self._final: Any = Signal(COMPLETION)  # as it is written
         self._phase = Signal(init=1)
         self._pending = Signal()  # the submission ring holds an entry
         self._next_head = Signal(_INDEX_BITS)

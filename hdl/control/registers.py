@@ -101,7 +101,9 @@ class Register:
     @property
     def layout(self) -> data.FlexibleLayout:
         """Bits of one element."""
-        fields = {f.name: data.Field(unsigned(f.width), f.lsb) for f in self.fields}
+        fields: dict[int | str, data.Field] = {
+            f.name: data.Field(unsigned(f.width), f.lsb) for f in self.fields
+        }
         return data.FlexibleLayout(self.width, fields)
 
     @property
@@ -206,8 +208,8 @@ def _constants(config: Config) -> list[Register]:
     ]  # fmt: skip
 
 
-def _one(name: str, width: int, description: str, **keywords: int) -> tuple[Field, ...]:
-    return (Field(name=name, lsb=0, width=width, description=description, **keywords),)
+def _one(name: str, width: int, description: str) -> tuple[Field, ...]:
+    return (Field(name=name, lsb=0, width=width, description=description),)
 
 
 def _control(config: Config) -> list[Register]:

@@ -88,7 +88,7 @@ class ResultWriter(wiring.Component):
         held = Signal(range(per_beat + 1))  # results in the beat
         held_beats = Signal(range(per_burst + 1))  # beats in the burst
         received = Signal(32)
-        beat = Signal(write_data_layout(config))
+        beat: Any = Signal(write_data_layout(config))
         m.d.comb += [
             beats.i.payload.eq(beat),
             bursts.i.payload.address.eq(address),

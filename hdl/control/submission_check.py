@@ -112,9 +112,9 @@ class SubmissionCheck(wiring.Component):
         config = self._config
         entry = self.entry
         known = data.StructLayout({"stages": unsigned(3), "pitch": unsigned(16)})
-        table = Signal(data.ArrayLayout(known, config.max_pipelines))
+        table: Any = Signal(data.ArrayLayout(known, config.max_pipelines))
         write = self.config_write
-        head = data.View(PIPELINE, Cat(write.data[:64], Value.cast(0).replicate(128)))
+        head: Any = data.View(PIPELINE, Cat(write.data[:64], Value.cast(0).replicate(128)))
         for p in range(config.max_pipelines):
             with m.If(
                 write.valid
@@ -123,7 +123,7 @@ class SubmissionCheck(wiring.Component):
             ):
                 m.d.sync += [table[p].stages.eq(head.stages), table[p].pitch.eq(head.pitch)]
 
-        chosen = Signal(known)
+        chosen: Any = Signal(known)
         in_range = entry.pipeline < config.max_pipelines
         m.d.comb += chosen.eq(table[entry.pipeline[: (config.max_pipelines - 1).bit_length()]])
         pipeline_bad = Signal()

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ class Stub(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.registers = registers = RegisterFile(table=self._table)
+        registers: Any = RegisterFile(table=self._table)
+        m.submodules.registers = registers
         wiring.connect(m, wiring.flipped(self.s_axil), registers.bus)
         m.d.comb += self.irq.eq(registers.irq_status.completion)
         return m
@@ -154,7 +157,7 @@ def test_c_header(files: Path, tmp_path: Path) -> None:
         pytest.skip("no C compiler")
     subprocess.run([compiler, *options, str(source), "-o", str(tmp_path / "host")], check=True)
     output = subprocess.run([str(tmp_path / "host")], check=True, capture_output=True).stdout
-    expected = [
+    expected: list[tuple[Any, dict[str, Any]]] = [
         (SUBMISSION, {
             "opcode": 1, "tag": 0x01020304, "result": 0x1122334455667788, "keep": [0, 0, 0, 9],
             "start": 7,
@@ -171,12 +174,26 @@ def test_c_header(files: Path, tmp_path: Path) -> None:
 
 
 def test_system_rdl(files: Path) -> None:
-    text = (files / "rpaccel.rdl").read_text()
+    path = files / "rpaccel.rdl"
+    text = path.read_text()
     plain = re.sub(r'"(\\.|[^"\\])*"', '""', text)
     assert plain.count("{") == plain.count("}") > 40
     table = register_table(TINY)
     for register in table:
         assert re.search(rf"}} {register.name}(\[\d+\])? @ {register.offset:#05x}", plain)
+    if find_spec("systemrdl") is not None:
+        # The reference compiler, where it is installed, places everything as the table does.
+        systemrdl = import_module("systemrdl")
+        compiler = systemrdl.RDLCompiler()
+        compiler.compile_file(str(path))
+        top = compiler.elaborate().top
+        for register in table:
+            for i in range(register.count):
+                suffix = f"[{i}]" if register.array else ""
+                node = top.find_by_path(register.name + suffix)
+                assert node.absolute_address == register.offset + i * register.width // 8
+                fields = {(f.inst_name, f.lsb, f.width) for f in node.fields()}
+                assert fields == {(f.name, f.lsb, f.width) for f in register.fields}
 
 
 def test_markdown_names_every_register(files: Path) -> None:

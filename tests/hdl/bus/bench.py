@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
 from amaranth.sim import Simulator
 
 __all__ = ["run"]
 
+Bench = Callable[[Any], Awaitable[None]]
 
-def run(dut, benches, background, cycles=60_000):
+
+def run(
+    dut: Any, benches: Sequence[Bench], background: Sequence[Bench], cycles: int = 60_000
+) -> None:
     """Like ``support.simulate`` with background benches."""
     sim = Simulator(dut)
     sim.add_clock(1e-6)
-    done = []
+    done: list[Bench] = []
     ticks = 0
 
-    def wrap(bench):
-        async def inner(ctx):
+    def wrap(bench: Bench) -> Bench:
+        async def inner(ctx: Any) -> None:
             await bench(ctx)
             done.append(bench)
 
         return inner
 
-    async def watchdog(ctx):
+    async def watchdog(ctx: Any) -> None:
         nonlocal ticks
         async for _ in ctx.tick():
             ticks += 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["ReadMemory", "WriteMemory", "word"]
+__all__ = ["Image", "ReadMemory", "WriteMemory", "word"]
+
+Image = dict[int, int] | bytearray
 
 
-def word(image: dict[int, int] | bytearray, address: int, count: int) -> int:
+def word(image: Image, address: int, count: int) -> int:
     """``count`` bytes of ``image`` from ``address`` on, little endian."""
     if isinstance(image, bytearray):
         return int.from_bytes(image[address : address + count], "little")
@@ -24,23 +28,32 @@ def check_burst(address: int, beats: int, size: int) -> None:
 class ReadMemory:
     """Answers reads out of order between ids, beats interleaved, in order within an id."""
 
-    def __init__(self, axi, image, *, data_bytes, seed, stall=0.3, latency=(1, 20), errors=()):
+    def __init__(
+        self,
+        axi: Any,
+        image: Image,
+        *,
+        data_bytes: int,
+        seed: int,
+        stall: float = 0.3,
+        latency: tuple[int, int] = (1, 20),
+        errors: Iterable[int] = (),
+    ) -> None:
         self.axi, self.image, self.data_bytes = axi, image, data_bytes
         self.rng = random.Random(seed)
         self.stall, self.latency, self.errors = stall, latency, set(errors)
-        self.queues = defaultdict(list)
-        self.seen = []
+        self.queues: defaultdict[int, list[tuple[int, int, bool]]] = defaultdict(list)
+        self.seen: list[tuple[int, int, int]] = []
         self.time = 0
-        self.hold = False
 
-    async def run(self, ctx):
+    async def run(self, ctx: Any) -> None:
         axi = self.axi
         stuck = None
         beat = None
         while True:
-            ar_ready = not self.hold and self.rng.random() >= self.stall
+            ar_ready = self.rng.random() >= self.stall
             ctx.set(axi.arready, ar_ready)
-            if beat is None and not self.hold and self.rng.random() >= self.stall:
+            if beat is None and self.rng.random() >= self.stall:
                 beat = self.pick()
                 if beat is not None:
                     ident, address, last = beat
@@ -66,7 +79,7 @@ class ReadMemory:
             if beat is not None and rready:
                 beat = None
 
-    def pick(self):
+    def pick(self) -> tuple[int, int, bool] | None:
         ready = [i for i, q in self.queues.items() if q and q[0][0] <= self.time]
         if not ready:
             return None
@@ -78,13 +91,25 @@ class ReadMemory:
 class WriteMemory:
     """Takes AW and W in any order of arrival, writes by strobe, answers later."""
 
-    def __init__(self, axi, image, *, data_bytes, seed, stall=0.3, errors=()):
+    def __init__(
+        self,
+        axi: Any,
+        image: Image,
+        *,
+        data_bytes: int,
+        seed: int,
+        stall: float = 0.3,
+        errors: Iterable[int] = (),
+    ) -> None:
         self.axi, self.image, self.data_bytes = axi, image, data_bytes
         self.rng = random.Random(seed)
         self.stall, self.errors = stall, set(errors)
-        self.addresses, self.beats, self.answers, self.bursts = [], [], [], []
+        self.addresses: list[tuple[int, int]] = []
+        self.beats: list[tuple[int, int, int]] = []
+        self.answers: list[int] = []
+        self.bursts: list[tuple[int, int]] = []
 
-    async def run(self, ctx):
+    async def run(self, ctx: Any) -> None:
         axi = self.axi
         held_a = held_w = None
         answering = False
@@ -116,7 +141,7 @@ class WriteMemory:
                 self.beats.append((wdata, strobe, last))
             self.finish()
 
-    def finish(self):
+    def finish(self) -> None:
         if not self.addresses:
             return
         address, count = self.addresses[0]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS, ReadCrossbar
-from hdl.config import PRESETS
+from hdl.config import PRESETS, Config
 
 from ..support import put_all
 from .bench import run
-from .memory import ReadMemory, word
+from .memory import Image, ReadMemory, word
 
 TINY = PRESETS["tiny"]
 
 
-def traffic(config, r, count, seed):
+def traffic(config: Config, r: int, count: int, seed: int) -> list[dict[str, int]]:
     """Bursts of requester ``r``: ordered ones use tag 0, lanes give every tag a row of its own."""
     rng = random.Random(seed * 100 + r)
     size = config.axi_bytes
@@ -31,7 +32,7 @@ def traffic(config, r, count, seed):
     return out
 
 
-def expected(config, image, request):
+def expected(config: Config, image: Image, request: dict[str, int]) -> list[tuple[int, int]]:
     size = config.axi_bytes
     count = request["beats"] + 1
     return [
@@ -42,7 +43,7 @@ def expected(config, image, request):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-def test_every_beat_comes_home(channels, stall):
+def test_every_beat_comes_home(channels: int, stall: float) -> None:
     config = replace(TINY, axi_channels=channels)
     dut = ReadCrossbar(config=config)
     rng = random.Random(7)
@@ -57,16 +58,20 @@ def test_every_beat_comes_home(channels, stall):
         # A lane asks for a tag again only when the tag's burst is home.
         free = {t: True for t in range(config.reads_per_lane)}
 
-        async def send(ctx, r=r, port=port, plan=plan, free=free):
+        async def send(
+            ctx: Any, r: int = r, port: Any = port, plan: Any = plan, free: Any = free
+        ) -> None:
             for i, request in enumerate(plan):
                 while r >= ORDERED_REQUESTERS and not free[request["tag"]]:
                     await ctx.tick()
                 free[request["tag"]] = False
                 await put_all(ctx, port.request, [request], stall=stall, seed=r * 1000 + i)
 
-        async def take(ctx, r=r, port=port, plan=plan, free=free):
+        async def take(
+            ctx: Any, r: int = r, port: Any = port, plan: Any = plan, free: Any = free
+        ) -> None:
             stalls = random.Random(r)
-            waiting = {}
+            waiting: dict[int, list[Any]] = {}
             for request in plan:
                 waiting.setdefault(request["tag"], []).append(expected(config, image, request))
             for _ in range(sum(request["beats"] + 1 for request in plan)):
@@ -91,7 +96,7 @@ def test_every_beat_comes_home(channels, stall):
         assert ident >> config.tag_bits < config.read_requesters
 
 
-def test_one_beat_a_cycle_and_errors():
+def test_one_beat_a_cycle_and_errors() -> None:
     """Full rate without stalls; a SLVERR beat carries ``error``; the counters count."""
     dut = ReadCrossbar(config=TINY)
     image = bytearray(random.Random(1).randbytes(4096))
@@ -101,13 +106,13 @@ def test_one_beat_a_cycle_and_errors():
     port = dut.requester[0]
     totals = [0, 0]
 
-    async def send(ctx):
+    async def send(ctx: Any) -> None:
         requests = [{"address": i * 128, "beats": 15, "tag": 0} for i in range(16)]
         await put_all(ctx, port.request, requests, stall=0.0, seed=0)
 
-    async def take(ctx):
+    async def take(ctx: Any) -> None:
         ctx.set(port.response.ready, 1)
-        errors = []
+        errors: list[int] = []
         gaps = 0
         started = False
         while len(errors) < 256:
@@ -130,24 +135,24 @@ def test_one_beat_a_cycle_and_errors():
     assert totals == [16, 256]
 
 
-def test_ordered_requester_waits_to_change_channel():
+def test_ordered_requester_waits_to_change_channel() -> None:
     """The second page is on the other, faster channel: its beat must still come second."""
     config = replace(TINY, axi_channels=2)
     dut = ReadCrossbar(config=config)
     image = bytearray(random.Random(5).randbytes(8192))
     slow = ReadMemory(dut.axi[0], image, data_bytes=8, seed=0, stall=0.0, latency=(50, 50))
     fast = ReadMemory(dut.axi[1], image, data_bytes=8, seed=0, stall=0.0, latency=(1, 1))
-    order = {}
+    order: dict[int, list[int]] = {}
 
-    def sender(r):
-        async def send(ctx):
+    def sender(r: int) -> Any:
+        async def send(ctx: Any) -> None:
             requests = [{"address": page * 4096, "beats": 0, "tag": page} for page in (0, 1)]
             await put_all(ctx, dut.requester[r].request, requests, stall=0.0, seed=0)
 
         return send
 
-    def taker(r):
-        async def take(ctx):
+    def taker(r: int) -> Any:
+        async def take(ctx: Any) -> None:
             port = dut.requester[r].response
             ctx.set(port.ready, 1)
             order[r] = []
@@ -161,13 +166,13 @@ def test_ordered_requester_waits_to_change_channel():
     assert order == {2: [0, 1], 3: [1, 0]}
 
 
-def test_quiesce_drains_and_discards():
+def test_quiesce_drains_and_discards() -> None:
     dut = ReadCrossbar(config=TINY)
     image = bytearray(random.Random(2).randbytes(4096))
     memory = ReadMemory(dut.axi[0], image, data_bytes=8, seed=4, stall=0.5)
     lane, front = dut.requester[3], dut.requester[0]
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         # Nobody takes responses: the crossbar fills up.
         requests = [{"address": i * 64, "beats": 7, "tag": i % 8} for i in range(6)]
         await put_all(ctx, lane.request, requests, stall=0.0, seed=0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ from ..support import simulate
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_against_model(count):
+def test_against_model(count: int) -> None:
     dut = RoundRobin(count=count)
     rng = random.Random(count)
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         last = count - 1
         for _ in range(300):
             requests = rng.getrandbits(count)
@@ -34,6 +35,6 @@ def test_against_model(count):
     simulate(dut, bench)
 
 
-def test_bad_count():
+def test_bad_count() -> None:
     with pytest.raises(ValueError, match="count must be an integer of at least 1, not 0"):
         RoundRobin(count=0)

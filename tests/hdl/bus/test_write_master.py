@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ TINY = PRESETS["tiny"]
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-def test_writes_land(channels, stall):
+def test_writes_land(channels: int, stall: float) -> None:
     config = replace(TINY, axi_channels=channels)
     dut = WriteMaster(config=config)
     rng = random.Random(3)
@@ -30,11 +31,11 @@ def test_writes_land(channels, stall):
     bursts = [(rng.randrange(8) * 4096 + i * 64, rng.randint(1, 8)) for i in range(40)]
     beats = [(rng.getrandbits(64), rng.getrandbits(8)) for _ in range(sum(n for _, n in bursts))]
 
-    async def requests(ctx):
+    async def requests(ctx: Any) -> None:
         values = [{"address": address, "beats": count - 1} for address, count in bursts]
         await put_all(ctx, dut.port.request, values, stall=stall, seed=1)
 
-    async def data(ctx):
+    async def data(ctx: Any) -> None:
         values = [{"data": value, "strobe": strobe} for value, strobe in beats]
         await put_all(ctx, dut.port.data, values, stall=stall, seed=2)
         await ctx.tick().until(dut.port.idle)
@@ -53,12 +54,12 @@ def test_writes_land(channels, stall):
         assert all(address // 4096 % channels == c for address, _ in memory.bursts)
 
 
-def test_error_is_a_pulse():
+def test_error_is_a_pulse() -> None:
     dut = WriteMaster(config=TINY)
     memory = WriteMemory(dut.axi[0], {}, data_bytes=8, seed=0, errors={64})
-    pulses = []
+    pulses: list[int] = []
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         for address in (0, 64, 128):
             request = {"address": address, "beats": 0}
             await put_all(ctx, dut.port.request, [request], stall=0.0, seed=0)
@@ -66,7 +67,7 @@ def test_error_is_a_pulse():
             await ctx.tick().until(dut.port.idle)
         await ctx.tick().repeat(2)
 
-    async def watch(ctx):
+    async def watch(ctx: Any) -> None:
         async for _, _, error in ctx.tick().sample(dut.port.error):
             pulses.append(error)
 
@@ -74,13 +75,13 @@ def test_error_is_a_pulse():
     assert sum(pulses) == 1
 
 
-def test_quiesce_finishes_the_burst():
+def test_quiesce_finishes_the_burst() -> None:
     """A burst that lost its writer is completed with strobes off."""
     dut = WriteMaster(config=TINY)
     image: dict[int, int] = {}
     memory = WriteMemory(dut.axi[0], image, data_bytes=8, seed=0)
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         await put_all(ctx, dut.port.request, [{"address": 0, "beats": 7}], stall=0.0, seed=0)
         await put_all(ctx, dut.port.data, [{"data": 5, "strobe": 255}] * 2, stall=0.0, seed=0)
         assert not ctx.get(dut.idle)

@@ -17,7 +17,7 @@ from ..support import simulate
 
 
 def test_events() -> None:
-    dut = EventCounters(events={"beats": 4, "hits": 1})
+    dut: Any = EventCounters(events={"beats": 4, "hits": 1})
 
     async def bench(ctx: Any) -> None:
         rng = random.Random(1)

@@ -83,7 +83,7 @@ def test_bad_registers() -> None:
 
 
 def test_constants_and_unknown_addresses() -> None:
-    dut = RegisterFile(table=TABLE)
+    dut: Any = RegisterFile(table=TABLE)
 
     async def bench(ctx: Any) -> None:
         bus = dut.bus
@@ -102,7 +102,7 @@ def test_constants_and_unknown_addresses() -> None:
 
 @pytest.mark.parametrize("order", ["both", "address", "data"])
 def test_every_writable_register(order: str) -> None:
-    dut = RegisterFile(table=TABLE)
+    dut: Any = RegisterFile(table=TABLE)
 
     async def bench(ctx: Any) -> None:
         rng = random.Random(order)
@@ -140,7 +140,7 @@ def test_every_writable_register(order: str) -> None:
 
 
 def test_pulse_and_write_one_to_clear() -> None:
-    dut = RegisterFile(table=TABLE)
+    dut: Any = RegisterFile(table=TABLE)
     pulses = []
 
     async def bench(ctx: Any) -> None:
@@ -170,7 +170,7 @@ def test_pulse_and_write_one_to_clear() -> None:
 
 
 def test_wide_counter_reads_as_one_number() -> None:
-    dut = RegisterFile(table=TABLE)
+    dut: Any = RegisterFile(table=TABLE)
 
     async def bench(ctx: Any) -> None:
         cycles = BY_NAME["CYCLES"].offset
@@ -186,7 +186,7 @@ def test_wide_counter_reads_as_one_number() -> None:
 
 def test_back_to_back_with_slow_response() -> None:
     """AW and W of the next write may come while B of the last one waits."""
-    dut = RegisterFile(table=TABLE)
+    dut: Any = RegisterFile(table=TABLE)
 
     async def bench(ctx: Any) -> None:
         bus = dut.bus

@@ -20,8 +20,8 @@ from hdl.control.front_end import FrontEnd
 from hdl.interfaces import config_write_layout, query_done_layout, query_layout, result_layout
 from hdl.program import ALL_UNITS, COMPLETION, PIPELINE, SUBMISSION, Opcode, Status, Target
 
-from ..bus.memory import ReadMemory, WriteMemory
 from ..bus.bench import run
+from ..bus.memory import ReadMemory, WriteMemory
 from ..support import put_all
 
 TINY = PRESETS["tiny"]
@@ -31,11 +31,18 @@ SUBMISSIONS, COMPLETIONS, SOURCE, RECORDS, RESULTS = 0x1000, 0x2000, 0x4000, 0x8
 WINDOW = (0x4000, 0x10000)
 
 
+def pack(layout: Any, values: dict[str, Any]) -> bytes:
+    return bytes(layout.const(values).as_bits().to_bytes(layout.size // 8, "little"))
+
+
 class Bench(wiring.Component):
     """Front end behind crossbar and write master, one memory."""
 
+    read: Any
+    write: Any
+
     def __init__(self, *, config: Config) -> None:
-        self.front = FrontEnd(config=config)
+        self.front: Any = FrontEnd(config=config)
         self.config = config
         super().__init__(
             {"read": Out(axi4_read_signature(config)), "write": Out(axi4_write_signature(config))}
@@ -95,7 +102,7 @@ class Host:
 
     def submit(self, ctx: Any, **fields: Any) -> None:
         entry = {"address": SOURCE, **fields}
-        raw = SUBMISSION.const(entry).as_bits().to_bytes(64, "little")
+        raw = pack(SUBMISSION, entry)
         self.store(SUBMISSIONS + 64 * self.tail, raw)
         self.tail = (self.tail + 1) % self.size
         ctx.set(self.front.submission_tail, self.tail)
@@ -114,8 +121,7 @@ class Host:
         return await self.completion(ctx)
 
     async def load_pipeline(self, ctx: Any, index: int, stages: int, pitch: int = 64) -> None:
-        raw = PIPELINE.const({"stages": stages, "pitch": pitch}).as_bits().to_bytes(24, "little")
-        self.store(SOURCE, raw)
+        self.store(SOURCE, pack(PIPELINE, {"stages": stages, "pitch": pitch}))
         done = await self.do(
             ctx, opcode=Opcode.LOAD, items=3, target=Target.PIPELINES, start=3 * index
         )
