@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -78,10 +80,10 @@ class ActivationBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        control = self.control
-        write_back = Signal(write_back_layout(self._config), name="write_back_0")
+        control: Any = self.control
+        write_back: Any = Signal(write_back_layout(self._config), name="write_back_0")
         m.d.sync += write_back.eq(self.write_back)
-        results = Signal(self.results.shape(), reset_less=True)
+        results: Any = Signal(self.results.shape(), reset_less=True)
         m.d.sync += results.eq(self.results)
         for lane in range(self._config.sub_array):
             self._lane(m, lane, control, write_back, results[lane])
@@ -97,7 +99,8 @@ class ActivationBank(wiring.Component):
         self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
     ) -> None:
         """One lane's memories and the swap bit that travels with its activation."""
-        values = memory.Memory(shape=signed(8), depth=self._config.activation_bytes, init=[])
+        depth = self._config.activation_bytes
+        values: memory.Memory = memory.Memory(shape=signed(8), depth=depth, init=[])
         m.submodules[f"activations_{lane}"] = values
         read, write = values.read_port(domain="sync"), values.write_port()
         activation = Signal(signed(8), name=f"activation_{lane}", reset_less=True)
@@ -117,7 +120,8 @@ class ActivationBank(wiring.Component):
             write.data.eq(Mux(write_back.bank, result, self.write.data[lane])),
         ]
 
-        dense = memory.Memory(shape=signed(8), depth=self._config.dense_bytes, init=[])
+        depth = self._config.dense_bytes
+        dense: memory.Memory = memory.Memory(shape=signed(8), depth=depth, init=[])
         m.submodules[f"dense_{lane}"] = dense
         dense_read, dense_write = dense.read_port(domain="sync"), dense.write_port()
         below_slot = write_back.address[: self._config.dense_address_bits - 1]

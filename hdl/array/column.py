@@ -91,7 +91,8 @@ class Column(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         total = self._accumulator(m)
-        parameters = memory.Memory(shape=PARAMETER, depth=self._config.parameter_tiles, init=[])
+        depth = self._config.parameter_tiles
+        parameters: memory.Memory = memory.Memory(shape=PARAMETER, depth=depth, init=[])
         m.submodules.parameters = parameters
         read, write = parameters.read_port(domain="sync"), parameters.write_port()
         parameter = Signal(PARAMETER, reset_less=True)
@@ -112,7 +113,7 @@ class Column(wiring.Component):
     def _accumulator(self, m: Module) -> Signal:
         """The sum over the K tiles so far; valid in ACCUMULATE_STAGE."""
         width = self._config.accumulator_width
-        sums = memory.Memory(shape=signed(width), depth=self._config.rows, init=[])
+        sums: memory.Memory = memory.Memory(shape=signed(width), depth=self._config.rows, init=[])
         m.submodules.accumulators = sums
         read, write = sums.read_port(domain="sync"), sums.write_port()
         held = Signal(signed(width), reset_less=True)
@@ -131,7 +132,7 @@ class Column(wiring.Component):
 
     def _activation(self, m: Module, value: Signal) -> None:
         """None, ReLU or table; ``value`` is valid in FUNCTION_STAGE."""
-        tables = memory.Memory(
+        tables: memory.Memory = memory.Memory(
             shape=data.ArrayLayout(signed(8), 8), depth=32 * self._config.activation_tables, init=[]
         )
         m.submodules.tables = tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.hdl._ast import Assign
@@ -91,9 +92,7 @@ class Grid(wiring.Component):
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        self._levels = (
-            range(config.levels) if config.features.fission else (config.levels - 1,)
-        )
+        self._levels = range(config.levels) if config.features.fission else (config.levels - 1,)
         units = config.sub_arrays
         edge_bytes = data.ArrayLayout(signed(8), config.edge)
         members: dict[str, Member] = {
@@ -113,6 +112,16 @@ class Grid(wiring.Component):
             }
         super().__init__(members)
 
+    @property
+    def bank_units(self) -> list[int]:
+        """Sub-arrays with an activation bank: where an engine's left edge can be."""
+        return [u for u in range(self._config.sub_arrays) if self._left(u) is not False]
+
+    @property
+    def strip_units(self) -> list[int]:
+        """Sub-arrays with a strip: where an engine's bottom row can be."""
+        return [u for u in range(self._config.sub_arrays) if self._bottom(u) is not False]
+
     def latency(self, level: int) -> int:
         """Cycles from a control word to ``tile_done`` and the last column's write-back."""
         return timing.latency(self._config.sub_array << level)
@@ -125,30 +134,21 @@ class Grid(wiring.Component):
         m = Module()
         size = self._config.grid
         units = range(self._config.sub_arrays)
-        # Banks stand where a left edge can be, strips where a bottom row can be.
-        self.arrays = {u: SubArray(config=self._config) for u in units}
-        self.weights = {u: WeightBank(config=self._config) for u in units}
-        self.banks = {
-            u: ActivationBank(config=self._config)
-            for u in units
-            if self._is(u, lambda row, column, edge: column % edge == 0) is not False
-        }
-        self.strips = {
-            u: Strip(config=self._config)
-            for u in units
-            if self._is(u, lambda row, column, edge: row % edge == edge - 1) is not False
-        }
+        self._arrays = {u: SubArray(config=self._config) for u in units}
+        self._weights = {u: WeightBank(config=self._config) for u in units}
+        self._banks = {u: ActivationBank(config=self._config) for u in self.bank_units}
+        self._strips = {u: Strip(config=self._config) for u in self.strip_units}
         for u in units:
             name = f"{u // size}_{u % size}"
-            m.submodules[f"array_{name}"] = self.arrays[u]
-            m.submodules[f"weights_{name}"] = self.weights[u]
+            m.submodules[f"array_{name}"] = self._arrays[u]
+            m.submodules[f"weights_{name}"] = self._weights[u]
             self._connect_array(m, u)
             self._connect_anchor(m, u)
-            if u in self.banks:
-                m.submodules[f"bank_{name}"] = self.banks[u]
+            if u in self._banks:
+                m.submodules[f"bank_{name}"] = self._banks[u]
                 self._connect_bank(m, u)
-            if u in self.strips:
-                m.submodules[f"strip_{name}"] = self.strips[u]
+            if u in self._strips:
+                m.submodules[f"strip_{name}"] = self._strips[u]
                 self._connect_strip(m, u)
         self._connect_writes(m)
         return m
@@ -185,7 +185,7 @@ class Grid(wiring.Component):
     def _connect_array(self, m: Module, u: int) -> None:
         """West, north and shadow inputs of a sub-array, and the load chain of its weight bank."""
         left, top = self._left(u), self._top(u)
-        array, weights, arrays, banks = self.arrays[u], self.weights[u], self.arrays, self.banks
+        array, weights, arrays, banks = self._arrays[u], self._weights[u], self._arrays, self._banks
         west, north = u - 1, u - self._config.grid  # used only where a level has such a neighbour
         m.d.comb += [
             _cut(
@@ -200,13 +200,13 @@ class Grid(wiring.Component):
                 weights.load,
                 left,
                 lambda: banks[u].control.load,
-                lambda: self.weights[west].load_out,
+                lambda: self._weights[west].load_out,
             ),
             _cut(
                 weights.load_address,
                 left,
                 lambda: banks[u].control.load_address,
-                lambda: self.weights[west].load_address_out,
+                lambda: self._weights[west].load_address_out,
             ),
             array.shadow_select.eq(weights.shadow_select),
             array.shadow_row.eq(weights.shadow_row),
@@ -216,14 +216,14 @@ class Grid(wiring.Component):
         """Control chain, write-back, bank writes and dense address of an activation bank."""
         size, lanes = self._config.grid, self._config.sub_array
         row, column = divmod(u, size)
-        bank, left = self.banks[u], self._left(u)
-        control = Signal(bank.control.shape(), name=f"control_in_{u}")
+        bank, left = self._banks[u], self._left(u)
+        control: Any = Signal(bank.control.shape(), name=f"control_in_{u}")
         m.d.comb += [
             _cut(
                 control,
                 self._top(u),
                 lambda: getattr(self, f"control_{u}"),
-                lambda: self.banks[u - size].control_out,
+                lambda: self._banks[u - size].control_out,
             ),
             bank.control.eq(control),
         ]
@@ -234,7 +234,7 @@ class Grid(wiring.Component):
             if column % edge:
                 continue
             offset = row % edge
-            strip = self.strips[(row - offset + edge - 1) * size + column + offset]
+            strip = self._strips[(row - offset + edge - 1) * size + column + offset]
             anchor = u - offset * size
             port = getattr(self, f"bank_write_{anchor}")
             accepted = port.valid & port.ready
@@ -255,15 +255,15 @@ class Grid(wiring.Component):
     def _connect_strip(self, m: Module, u: int) -> None:
         """Word, sums and trace of a strip."""
         lanes = self._config.sub_array
-        strip, left, bottom = self.strips[u], self._left(u), self._bottom(u)
-        entry = Signal(strip_word_layout(self._config), name=f"strip_word_{u}")
+        strip, left, bottom = self._strips[u], self._left(u), self._bottom(u)
+        entry: Any = Signal(strip_word_layout(self._config), name=f"strip_word_{u}")
         if left is not False:
-            control = self.banks[u].control_out
+            control = self._banks[u].control_out
             m.d.comb += [entry[field].eq(control[field]) for field, _ in entry.shape()]
             m.d.comb += entry.valid.eq(control.valid & bottom)
         m.d.comb += [
-            _cut(strip.word, left, lambda: entry, lambda: self.strips[u - 1].word_out),
-            strip.partial_sums.eq(self.arrays[u].sums_out),
+            _cut(strip.word, left, lambda: entry, lambda: self._strips[u - 1].word_out),
+            strip.partial_sums.eq(self._arrays[u].sums_out),
         ]
         m.d.comb += [self.trace[u * lanes + j].eq(strip.trace[j]) for j in range(lanes)]
 
@@ -277,18 +277,18 @@ class Grid(wiring.Component):
         for edge in self._cases(m, u):
             if row % edge or column % edge:
                 continue
-            busy = Cat(self.banks[u + j * size].busy for j in range(edge))
+            busy = Cat(self._banks[u + j * size].busy for j in range(edge))
             m.d.comb += port.ready.eq(~(port.payload.enable & busy).any())
             bottom = u + (edge - 1) * size
             m.d.sync += [
-                score.eq(self.strips[bottom].score),
-                tile_done.eq(self.strips[bottom + edge - 1].tile_done),
+                score.eq(self._strips[bottom].score),
+                tile_done.eq(self._strips[bottom + edge - 1].tile_done),
             ]
         dense = getattr(self, f"dense_data_{u}")
         for j in range(1 << self._config.largest_level_at(row, column)):
-            if u + j * size in self.banks:
+            if u + j * size in self._banks:
                 m.d.comb += [
-                    dense[j * lanes + i].eq(self.banks[u + j * size].dense_data[i])
+                    dense[j * lanes + i].eq(self._banks[u + j * size].dense_data[i])
                     for i in range(lanes)
                 ]
 
@@ -302,8 +302,8 @@ class Grid(wiring.Component):
             hit.eq(Cat((source.unit == u) | (source.unit == ALL_UNITS) for u in range(units))),
             is_weights.eq(source.valid & (source.target == Target.WEIGHTS)),
         ]
-        weight = Signal(grid_weight_write_layout(self._config))
-        word = Signal(strip_config_layout(self._config))
+        weight: Any = Signal(grid_weight_write_layout(self._config))
+        word: Any = Signal(strip_config_layout(self._config))
         selected = Signal(units)
         m.d.sync += [
             weight.valid.eq(streamed.valid | is_weights),
@@ -316,13 +316,13 @@ class Grid(wiring.Component):
             word.address.eq(source.address),
             word.data.eq(source.data),
         ]
-        for u, bank in self.weights.items():
+        for u, bank in self._weights.items():
             m.d.comb += [
                 bank.write.valid.eq(weight.valid & weight.mask[u]),
                 bank.write.address.eq(weight.address),
                 bank.write.data.eq(weight.data),
             ]
-        for u, strip in self.strips.items():
+        for u, strip in self._strips.items():
             m.d.comb += [
                 strip.config_write.eq(word),
                 strip.config_write.parameters.eq(word.parameters & selected[u]),

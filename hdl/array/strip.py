@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -88,7 +90,7 @@ class Strip(wiring.Component):
         size = self._config.sub_array
         words = [self.word]
         for k in range(1, size + RESULT_STAGE):
-            word = Signal(self.word.shape(), name=f"word_{k}")
+            word: Any = Signal(self.word.shape(), name=f"word_{k}")
             m.d.sync += word.eq(words[-1])
             words.append(word)
         m.d.comb += self.word_out.eq(words[size])

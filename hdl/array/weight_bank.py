@@ -68,9 +68,10 @@ class WeightBank(wiring.Component):
         m = Module()
         size = self._config.sub_array
         rows_per_word = self._config.axi_bytes // size
-        m.submodules.words = words = memory.Memory(
+        words: memory.Memory = memory.Memory(
             shape=unsigned(self._config.axi_data_bits), depth=self._config.weight_words, init=[]
         )
+        m.submodules.words = words
         write = words.write_port()
         read = words.read_port(domain="sync")
         m.d.comb += [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from hdl.program import Destination, Function
 Matrix = NDArray[np.int64]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Layer:
     """One layer, quantised; ``source`` is the layer whose outputs it takes (-1: the job's)."""
 
@@ -71,7 +72,7 @@ def random_layer(
     )
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Job:
     """A row block with its layers, run in one slot of an engine."""
 
@@ -99,7 +100,7 @@ def _tiles(count: int, edge: int) -> int:
     return -(-count // edge)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Engine:
     """Jobs placed on one engine: addresses, bank contents and the cycle-by-cycle control."""
 
@@ -170,7 +171,7 @@ class Engine:
                         value = int.from_bytes(packed[low : low + self.config.axi_bytes], "little")
                         yield self.unit(row, column), t * self.config.slice_words + word, value
 
-    def parameter_words(self) -> Iterator[tuple[int, int, dict[str, int]]]:
+    def parameter_words(self) -> Iterator[tuple[int, int, dict[int | str, Any]]]:
         """Sub-array, LOAD address and PARAMETER fields of every channel."""
         size = self.config.sub_array
         for j, job in enumerate(self.jobs):

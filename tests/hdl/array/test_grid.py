@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Bench:
         self.tile_ends: dict[int, list[int]] = {e.anchor: [] for e in engines}
         self.traced: dict[tuple[int, int, int, int], int] = {}
         self.refused = 0
+        self.cycle = 0
 
     def levels(self) -> list[int]:
         levels = [0] * self.config.sub_arrays
@@ -44,7 +46,7 @@ class Bench:
                     levels[engine.unit(row, column)] = engine.level
         return levels
 
-    async def write(self, ctx: Any, target: Target, unit: int, address: int, word: int) -> None:
+    async def write(self, ctx: Any, target: Target, unit: int, address: int, word: Any) -> None:
         ctx.set(
             self.grid.config_write,
             {"valid": 1, "target": target, "unit": unit, "address": address, "data": word},
@@ -59,9 +61,7 @@ class Bench:
             raw = table.astype(np.int8).tobytes()
             for word in range(32):
                 value = int.from_bytes(raw[8 * word : 8 * word + 8], "little")
-                await self.write(
-                    ctx, Target.ACTIVATION_TABLE, ALL_UNITS, 32 * index + word, value
-                )
+                await self.write(ctx, Target.ACTIVATION_TABLE, ALL_UNITS, 32 * index + word, value)
         for number, engine in enumerate(self.engines):
             for unit, address, word in engine.weight_words():
                 if number % 2:
@@ -71,10 +71,9 @@ class Bench:
                     ctx.set(self.grid.weight_write, fields)
                     await ctx.tick()
                     ctx.set(self.grid.weight_write.valid, 0)
-            for unit, address, fields in engine.parameter_words():
-                await self.write(
-                    ctx, Target.PARAMETERS, unit, address, PARAMETER.const(fields).as_bits()
-                )
+            for unit, address, parameter in engine.parameter_words():
+                bits: Any = PARAMETER.const(parameter)
+                await self.write(ctx, Target.PARAMETERS, unit, address, bits.as_bits())
             await self.send_inputs(ctx, engine, 0)
 
     async def send_inputs(self, ctx: Any, engine: Engine, job: int) -> None:
@@ -87,11 +86,11 @@ class Bench:
         await self.load(ctx)
         end = max(engine.schedule() + self.grid.latency(engine.level) for engine in self.engines)
         layout = control_word_layout(self.config)
-        self.cycle = 0
         for self.cycle in range(end + 1):
             for engine in self.engines:
-                word = layout.const(engine.words.get(self.cycle))
-                ctx.set(getattr(self.grid, f"control_{engine.anchor}"), word)
+                if self.cycle in engine.words or self.cycle - 1 in engine.words:
+                    fields: Any = engine.words.get(self.cycle)
+                    ctx.set(getattr(self.grid, f"control_{engine.anchor}"), layout.const(fields))
             self._log(ctx)
             await ctx.tick()
 
@@ -158,8 +157,13 @@ class Bench:
         assert [entry[:2] for entry in actual] == expected
         assert [entry[2] for entry in actual] == values
 
-    async def check_dense(self, ctx: Any, engine: Engine, job: Job, outputs: Any) -> None:
-        """Read a DENSE layer's outputs back through the engine's dense port."""
+    async def check_dense(self, ctx: Any, engine: Engine, job: Job) -> None:
+        """Read the DENSE layer's outputs back through the engine's dense port."""
+        (outputs,) = (
+            outputs
+            for layer, outputs in zip(job.layers, job.outputs, strict=True)
+            if layer.destination == Destination.DENSE
+        )
         address = getattr(self.grid, f"dense_address_{engine.anchor}")
         port = getattr(self.grid, f"dense_data_{engine.anchor}")
         for row in range(job.rows):
@@ -192,54 +196,65 @@ def make_job(
     return Job(inputs=values, layers=layers, tables=tables, slot=slot, not_before=wait)
 
 
-def run_engines(config: Config, shape: list[tuple[int, int, int, int]], seed: int) -> Bench:
-    """Run one job per (anchor, level, rows, start) at the same time and check everything."""
+def make_short_job(rng: np.random.Generator, tables: Any, edge: int, rows: int) -> Job:
+    """Two K and two N tiles and all destinations, for grids that simulate slowly."""
+    layers = [
+        random_layer(rng, edge + 3, edge + 1, function=Function.RELU),
+        random_layer(rng, edge + 1, edge + 2, destination=Destination.DENSE, source=0),
+        random_layer(rng, edge + 1, 1, destination=Destination.SCORE, source=0),
+    ]
+    values = rng.integers(-128, 128, (rows, edge + 3))
+    return Job(inputs=values, layers=layers, tables=tables)
+
+
+Shape = tuple[int, int, int, int]
+"""An engine: anchor, level, rows of its job, start cycle."""
+
+
+def run_partitions(
+    config: Config, partitions: list[list[Shape]], seed: int, job: Callable[..., Job] = make_job
+) -> Grid:
+    """One partition after the other on one grid, all engines of a partition at the same time."""
     rng = np.random.default_rng(seed)
     tables = make_tables(rng)
     grid = Grid(config=config)
-    engines = [
-        Engine(
-            grid=grid,
-            config=config,
-            anchor=anchor,
-            level=level,
-            jobs=[make_job(rng, tables, config.sub_array << level, rows)],
-            start=start,
-        )
-        for anchor, level, rows, start in shape
-    ]
-    bench = Bench(grid, config, engines, tables)
+    benches = []
+    for shapes in partitions:
+        engines = [
+            Engine(
+                grid=grid,
+                config=config,
+                anchor=anchor,
+                level=level,
+                jobs=[job(rng, tables, config.sub_array << level, rows)],
+                start=start,
+            )
+            for anchor, level, rows, start in shapes
+        ]
+        benches.append(Bench(grid, config, engines, tables))
 
     async def main(ctx: Any) -> None:
-        await bench.run(ctx)
-        bench.check()
-        for engine in engines:
-            (job,) = engine.jobs
-            await bench.check_dense(ctx, engine, job, job.outputs[2])
+        for bench in benches:
+            await bench.run(ctx)
+            bench.check()
+            for engine in bench.engines:
+                await bench.check_dense(ctx, engine, engine.jobs[0])
 
     simulate(grid, main)
-    return bench
+    return grid
 
 
-@pytest.mark.parametrize("rows", [1, 7, 16])
-def test_fused(rows: int) -> None:
-    """One engine over the whole grid; one row (closest turn-around), short and full tiles."""
-    run_engines(TINY, [(0, 1, rows, 0)], seed=rows)
+def test_fused_and_split_in_turn() -> None:
+    """Fused with full tiles, split, fused with one row (the closest turn-around), fused again."""
+    split = [(0, 0, 16, 0), (1, 0, 12, 5), (2, 0, 3, 40), (3, 0, 13, 11)]
+    run_partitions(TINY, [[(0, 1, 16, 0)], split, [(0, 1, 1, 0)], [(0, 1, 7, 0)]], seed=5)
 
 
-def test_all_split() -> None:
-    """Four engines with their own weights, row counts and starts."""
-    run_engines(TINY, [(0, 0, 16, 0), (1, 0, 12, 5), (2, 0, 3, 40), (3, 0, 13, 11)], seed=5)
-
-
-def test_mixed_partition() -> None:
-    """On a 4 x 4 grid: two engines of 2 x 2 sub-arrays and single ones beside them."""
-    shape = [(0, 1, 12, 0), (10, 1, 5, 9), (2, 0, 13, 3), (7, 0, 12, 0), (8, 0, 2, 17), (13, 0, 9, 4)]
-    run_engines(SMALL, shape, seed=6)
-
-
-def test_whole_grid_of_four() -> None:
-    run_engines(SMALL, [(0, 2, 5, 0)], seed=7)
+def test_mixed_partition_then_the_whole_grid() -> None:
+    """A 4 x 4 grid: two 2 x 2 engines, single ones beside them; then one of 4 x 4."""
+    pairs = [(0, 1, 12, 0), (10, 1, 5, 9)]
+    single = [(2, 0, 13, 3), (7, 0, 12, 0), (8, 0, 2, 17), (13, 0, 9, 4)]
+    run_partitions(SMALL, [pairs + single, [(0, 2, 12, 0)]], seed=6, job=make_short_job)
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -261,7 +276,7 @@ def test_bank_writes_give_way_to_write_back(level: int) -> None:
         await bench.run(ctx)
         bench.check()
         for job in jobs:
-            await bench.check_dense(ctx, engine, job, job.outputs[2])
+            await bench.check_dense(ctx, engine, job)
 
     async def second(ctx: Any) -> None:
         while not engine.words:
@@ -275,10 +290,8 @@ def test_bank_writes_give_way_to_write_back(level: int) -> None:
 
 def test_without_fission_only_the_whole_grid_exists() -> None:
     config = preset("tiny-baseline")
-    run_engines(config, [(0, 1, 12, 0)], seed=10)
-    grid = Grid(config=config)
-    grid.elaborate(None)
-    assert list(grid.banks) == [0, 2] and list(grid.strips) == [2, 3]
+    grid = run_partitions(config, [[(0, 1, 12, 0)]], seed=10)
+    assert grid.bank_units == [0, 2] and grid.strip_units == [2, 3]
 
 
 def test_verilog_converts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,9 +58,9 @@ def test_sub_array_swaps_between_two_matrices_without_a_gap() -> None:
     weights = rng.integers(-127, 128, (2, size, size))
     inputs = rng.integers(-128, 128, (2 * rows, size))
     north = rng.integers(-1000, 1000, (2 * rows, size))
-    expected = np.concatenate(
-        [inputs[t * rows : (t + 1) * rows] @ weights[t] for t in range(2)]
-    ) + north
+    expected = (
+        np.concatenate([inputs[t * rows : (t + 1) * rows] @ weights[t] for t in range(2)]) + north
+    )
     start = 2 * size  # cycle of row 0 at lane 0, after the first load and its swap
 
     def load(cycle: int) -> tuple[int, int] | None:
