@@ -223,7 +223,7 @@ class BankWriter(wiring.Component):
         row_slot = Signal()
         row_dense = Signal()
         end = Signal(range(2 * self._edge))  # one past the last lane, before wrapping
-        over = Signal(range(self._edge))  # lanes beyond the page's end
+        over = Signal(range(self._edge + 1))  # lanes beyond the page's end
         rotation_mask = self._lane_mask(m, "rotate")[:4]
         m.d.comb += [
             end.eq(piece.start + Mux(final, piece.count, edge)),
@@ -241,7 +241,7 @@ class BankWriter(wiring.Component):
             ]
             for lane in range(self._edge):
                 wrapped = lane < over
-                straight = (piece.start <= lane) & (lane < end)
+                straight = (piece.start < lane + 1) & (lane < end)
                 m.d.sync += [
                     # Lanes from E up belong to other engines.
                     write.payload.enable[lane].eq((lane < edge) & (straight | wrapped)),

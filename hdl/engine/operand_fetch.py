@@ -103,5 +103,6 @@ class OperandFetch(wiring.Component):
         part = vector[:32]
         for step in range(2, exact_log2(self._multipliers)):
             upper = vector[8 << step : 16 << step]
-            part = Cat(part, Mux(log2_width <= step, part, upper))
+            # Vectors have at most 128 bytes: the upper half of 256 always repeats.
+            part = Cat(part, part if step == 7 else Mux(log2_width <= step, part, upper))
         return part
