@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.hdl._ast import Assign
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -18,6 +17,7 @@ from ..interfaces import (
     score_layout,
 )
 from ..program import ALL_UNITS, Target
+from ..share import share
 from . import timing
 from .activation_bank import ActivationBank
 from .layouts import (
@@ -140,15 +140,15 @@ class Grid(wiring.Component):
         self._strips = {u: Strip(config=self._config) for u in self.strip_units}
         for u in units:
             name = f"{u // size}_{u % size}"
-            m.submodules[f"array_{name}"] = self._arrays[u]
-            m.submodules[f"weights_{name}"] = self._weights[u]
+            m.submodules[f"array_{name}"] = share(platform, self._arrays[u], "sub_array")
+            m.submodules[f"weights_{name}"] = share(platform, self._weights[u], "weight_bank")
             self._connect_array(m, u)
             self._connect_anchor(m, u)
             if u in self._banks:
-                m.submodules[f"bank_{name}"] = self._banks[u]
+                m.submodules[f"bank_{name}"] = share(platform, self._banks[u], "activation_bank")
                 self._connect_bank(m, u)
             if u in self._strips:
-                m.submodules[f"strip_{name}"] = self._strips[u]
+                m.submodules[f"strip_{name}"] = share(platform, self._strips[u], "strip")
                 self._connect_strip(m, u)
         self._connect_writes(m)
         return m
@@ -332,7 +332,7 @@ class Grid(wiring.Component):
 
 def _cut(
     target: object, select: Value | bool, then: Callable[[], object], other: Callable[[], object]
-) -> Assign:
+) -> Any:
     """``target = select ? then : other``, without a mux where ``select`` is a constant."""
     if isinstance(select, bool):
         source = Value.cast(then() if select else other())

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..interfaces import score_layout
 from ..program import Destination
+from ..share import share
 from .column import Column
 from .layouts import strip_config_layout, strip_word_layout, trace_layout, write_back_layout
 from .timing import (
@@ -95,7 +96,7 @@ class Strip(wiring.Component):
             words.append(word)
         m.d.comb += self.word_out.eq(words[size])
 
-        columns = [self._column(m, j, words[j:]) for j in range(size)]
+        columns = [self._column(m, platform, j, words[j:]) for j in range(size)]
         first, last = words[RESULT_STAGE], words[size - 1 + RESULT_STAGE]
         leaves = first.valid & first.last
         m.d.comb += [
@@ -110,9 +111,12 @@ class Strip(wiring.Component):
         ]
         return m
 
-    def _column(self, m: Module, index: int, stages: list[data.View]) -> Column:
+    def _column(
+        self, m: Module, platform: object, index: int, stages: list[data.View]
+    ) -> Column:
         """Column ``index``; ``stages[k]`` is the word of its stage k."""
-        m.submodules[f"column_{index}"] = column = Column(config=self._config)
+        column = Column(config=self._config)
+        m.submodules[f"column_{index}"] = share(platform, column, "column")
         accumulate, result = stages[ACCUMULATE_STAGE], stages[RESULT_STAGE]
         write = self.config_write
         column_bits = self._config.sub_array.bit_length() - 1

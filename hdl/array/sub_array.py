@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..share import share
 from .pe import ProcessingElement
 
 __all__ = ["SubArray"]
@@ -74,7 +75,7 @@ class SubArray(wiring.Component):
             swap: Value = self.swaps[i]
             for j in range(size):
                 pe = ProcessingElement(sum_width=self._config.partial_sum_width)
-                m.submodules[f"pe_{i}_{j}"] = pe
+                m.submodules[f"pe_{i}_{j}"] = share(platform, pe, "pe")
                 m.d.comb += [
                     pe.activation.eq(activation),
                     pe.swap.eq(swap),

@@ -74,6 +74,7 @@ def test_activation_bank_against_a_model() -> None:
         (rng.choice(["bank", "dense", None, None]), rng.randrange(span), rng.randint(0, 1))
         for _ in range(cycles)
     ]
+    backs[-SIZE - 1 :] = [(None, 0, 0)] * (SIZE + 1)  # all have landed at the end
     results = [[rng.randint(-128, 127) for _ in range(SIZE)] for _ in range(cycles)]
     memories = [[0] * span for _ in range(SIZE)]
     dense: list[dict[int, int]] = [{} for _ in range(SIZE)]
@@ -127,7 +128,7 @@ def test_activation_bank_against_a_model() -> None:
                 writes_bank = back is not None and back[0][0] == "bank"
                 assert ctx.get(dut.busy[lane]) == writes_bank
                 conflicts += writes_bank
-                if back is not None and back[0][0] == "bank":
+                if back is not None and writes_bank:
                     memories[lane][back[0][1]] = back[1]
                 elif request["enable"] >> lane & 1:
                     wrapped = request["wrapped"] >> lane & 1

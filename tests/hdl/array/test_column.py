@@ -50,7 +50,8 @@ def test_rows_accumulate_and_leave_as_the_formula_says() -> None:
                 word = {"row": row, "first": k == 0, "last": k == inputs - 1, "sum": value}
                 if word["last"]:
                     parameter = parameters[common["parameter"]]
-                    result = model(sums[row], *parameter.values(), common["wide"])
+                    bias, multiplier, shift = parameter.values()
+                    result = model(sums[row], bias, multiplier, shift, common["wide"])
                     if common["function"] == Function.RELU:
                         result = max(result, 0)
                     elif common["function"] == Function.TABLE:
