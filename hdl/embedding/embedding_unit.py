@@ -16,7 +16,9 @@ from ..interfaces import (
     read_port_signature,
     row_write_layout,
 )
+from ..program import ALL_UNITS
 from ..queue import Queue
+from ..share import share
 from .feature_table import FeatureTable
 from .gather_lane import GatherLane
 from .layouts import lookup_layout
@@ -101,7 +103,7 @@ class EmbeddingUnit(wiring.Component):
             m.d.comb += getattr(self, name).eq(getattr(loader, name))
         m.d.comb += features.config_write.eq(self.config_write)
 
-        queues, lanes = self._lanes(m)
+        queues, lanes = self._lanes(m, platform)
         self._route(m, features, queues)
         self._broadcast(m, lanes)
         m.d.comb += [
@@ -119,20 +121,29 @@ class EmbeddingUnit(wiring.Component):
         ]
         return m
 
-    def _lanes(self, m: Module) -> tuple[list[Queue], list[GatherLane]]:
+    def _lanes(self, m: Module, platform: object) -> tuple[list[Queue], list[GatherLane]]:
         """Gather lanes, each behind its queue."""
         queues, lanes = [], []
         for number in range(self._config.gather_lanes):
             # Ids of one item come feature by feature, so a lane gets them in clusters: 16 hold two
             # items of 26 features on four lanes and ride out rows of several words.
             queue = Queue(shape=lane_request_layout(self._config), depth=_LANE_QUEUE)
-            lane = GatherLane(config=self._config, lane=number)
+            lane = GatherLane(config=self._config, lane=0)
             m.submodules[f"queue_{number}"] = queue
-            m.submodules[f"lane_{number}"] = lane
+            m.submodules[f"lane_{number}"] = share(platform, lane, "gather_lane")
             wiring.connect(m, queue.o, lane.i)
             wiring.connect(m, lane.read, wiring.flipped(getattr(self, f"read_lane_{number}")))
             m.d.comb += [
+                # Lanes are equal modules: each is told of its own words as if it were lane 0.
                 lane.config_write.eq(self.config_write),
+                lane.config_write.unit.eq(0),
+                lane.config_write.valid.eq(
+                    self.config_write.valid
+                    & (
+                        (self.config_write.unit == number)
+                        | (self.config_write.unit == ALL_UNITS)
+                    )
+                ),
                 self.lookup[number].eq(lane.lookup),
             ]
             queues.append(queue)
