@@ -18,6 +18,7 @@ from ..interfaces import (
     result_layout,
 )
 from ..program import PIPELINE, Status
+from ..ranking.layouts import survivor_event_layout
 from ..ranking.ranking import Ranking
 from .engine_map import EngineMap
 from .job_issuer import JobIssuer
@@ -42,8 +43,10 @@ class Dispatcher(wiring.Component):
     Without ``features.on_chip_filter`` a pipeline has one stage, all of its n scores are results
     in the order of positions, and ``keep`` is ignored.
 
-    Latency: ``CHECK_CYCLES + stages`` at most from a query taken to its first stage; between
-    stages 2 cycles. ``stage_cycles`` counts from a stage's start to its end, sort included.
+    Latency: a stage starts ``CHECK_CYCLES`` plus one a stage after the query is taken (after a
+    reset the filter may add up to 260), its first job is offered 5 cycles later. The next stage
+    starts, or ``o_done`` comes, 2 cycles after a stage's last survivor or result.
+    ``stage_cycles`` counts from a stage's start to its end, sort included.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ class Dispatcher(wiring.Component):
         Query context for the record loader, stable from the first job to ``o_done``.
     """
 
-    CHECK_CYCLES = 9
+    CHECK_CYCLES = 8
 
     config_write: data.View
     levels: data.View
@@ -98,6 +101,7 @@ class Dispatcher(wiring.Component):
     dense_bytes: Signal
     ids_offset: Signal
     first_stage: Signal
+    survivor: data.View
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -125,6 +129,7 @@ class Dispatcher(wiring.Component):
                 "dense_bytes": Out(PIPELINE["dense_bytes"].shape),
                 "ids_offset": Out(PIPELINE["ids_offset"].shape),
                 "first_stage": Out(1),
+                "survivor": Out(survivor_event_layout(config)),
             }
         )
 
@@ -236,6 +241,7 @@ class Dispatcher(wiring.Component):
             ranking.i_stage.payload.first.eq(self.first_stage),
             ranking.list_address.eq(self.list_address),
             self.list_data.eq(ranking.list_data),
+            self.survivor.eq(ranking.survivor),
         ]
 
     def _wire_context(

@@ -91,7 +91,7 @@ class Bench:
             ctx.set(dut.levels, self.levels)
             ctx.set(dut.engine_stages, self.engine_stages)
             for number, stages in self.pipelines.items():
-                await self._load(ctx, number, stages)
+                await self.load(ctx, number, stages)
             for query in queries:
                 ctx.set(dut.i_query.payload, dict(vars(query)))
                 ctx.set(dut.i_query.valid, 1)
@@ -112,7 +112,8 @@ class Bench:
 
         return host
 
-    async def _load(self, ctx: Any, number: int, stages: list[Stage]) -> None:
+    async def load(self, ctx: Any, number: int, stages: list[Stage]) -> None:
+        """Write a pipeline entry, then one of another target that must not count."""
         entry: Any = PIPELINE.const(
             {
                 "stages": len(stages),

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from hdl.config import preset
+from hdl.control.dispatcher import Dispatcher
 from hdl.program import Status
 from tests.hdl.control.dispatcher_bench import Bench, Query, Stage, model
+from tests.hdl.support import simulate
 
 TINY = preset("tiny")
 SMALL = preset("small")
@@ -188,3 +190,27 @@ def test_item_scores_of_all_kinds() -> None:
         queries.append(Query(2, n, [k, rng.randint(1, k), 0, 0]))
     for query, answer in zip(queries, test.run(queries), strict=True):
         check(test, query, answer)
+
+
+def test_stated_latency_from_query_to_first_job() -> None:
+    test = bench()
+    dut = Dispatcher(config=TINY)
+    test.dut = dut
+
+    async def run(ctx: Any) -> None:
+        ctx.set(dut.levels, [0] * 4)
+        ctx.set(dut.engine_stages, [15] * 4)
+        ctx.set(dut.free, 15)
+        await test.load(ctx, 2, TWO_STAGES)
+        await ctx.tick().repeat(300)  # the filter has cleared its histogram
+        ctx.set(dut.i_query.payload, {"pipeline": 2, "items": 9, "keep": [9, 9, 0, 0]})
+        ctx.set(dut.i_query.valid, 1)
+        await ctx.tick().until(dut.i_query.ready)
+        ctx.set(dut.i_query.valid, 0)
+        cycles = 1  # the cycle after the one in which the query was taken
+        while not ctx.get(dut.o_engine_job.valid):
+            cycles += 1
+            await ctx.tick()
+        assert cycles == Dispatcher.CHECK_CYCLES + len(TWO_STAGES) + 5
+
+    simulate(dut, run, cycles=1_000)
