@@ -22,6 +22,8 @@ from .interfaces import (
     read_port_signature,
     result_layout,
 )
+from .program import ALL_UNITS
+from .share import share
 from .trace import TracePort, trace_ports
 
 __all__ = ["Core"]
@@ -96,11 +98,15 @@ class Core(wiring.Component):
         # Every unit of every lane and engine sees the broadcast: one register against its fan-out.
         config_write = Signal.like(self.config_write)
         m.d.sync += config_write.eq(self.config_write)
-        m.submodules.grid = grid = Grid(config=config)
-        m.submodules.streamer = streamer = WeightStreamer(config=config)
-        m.submodules.embedding = embedding = EmbeddingUnit(config=config)
-        m.submodules.dispatcher = dispatcher = Dispatcher(config=config)
-        engines = self._engines(m, config_write, grid, streamer, embedding, dispatcher)
+        grid = Grid(config=config)
+        m.submodules.grid = share(platform, grid, "grid")
+        streamer = WeightStreamer(config=config)
+        m.submodules.streamer = share(platform, streamer, "weight_streamer")
+        embedding = EmbeddingUnit(config=config)
+        m.submodules.embedding = share(platform, embedding, "embedding")
+        dispatcher = Dispatcher(config=config)
+        m.submodules.dispatcher = share(platform, dispatcher, "dispatcher")
+        engines = self._engines(m, config_write, grid, streamer, embedding, dispatcher, platform)
         m.d.comb += [
             grid.levels.eq(self.levels),
             grid.config_write.eq(config_write),
@@ -131,6 +137,7 @@ class Core(wiring.Component):
         streamer: WeightStreamer,
         embedding: EmbeddingUnit,
         dispatcher: Dispatcher,
+        platform: object,
     ) -> list[Engine]:
         """One engine at every sub-array position, wired to its place in the grid."""
         config = self._config
@@ -139,19 +146,18 @@ class Core(wiring.Component):
         dense = embedding.o_dense
         for u in range(config.sub_arrays):
             row, column = divmod(u, config.grid)
-            engine = Engine(config=config, unit=u, row=row, column=column)
-            m.submodules[f"engine_{u}"] = engine
+            engine, home = self._engine(u)
+            level = config.largest_level_at(row, column)
+            m.submodules[f"engine_{u}"] = share(platform, engine, f"engine_{level}")
             engines.append(engine)
             mine = job.payload.unit == u
             dense_mine = dense.payload.unit == u
             m.d.comb += [
                 engine.level.eq(self.levels[u]),
-                engine.config_write.eq(config_write),
                 engine.i_job.payload.eq(job.payload),
                 engine.i_job.valid.eq(job.valid & mine),
                 engine.i_dense.payload.eq(dense.payload.chunk),
                 engine.i_dense.valid.eq(dense.valid & dense_mine),
-                engine.row_write.eq(embedding.row_write),
                 getattr(grid, f"control_{u}").eq(engine.control),
                 getattr(grid, f"dense_address_{u}").eq(engine.dense_address),
                 Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
@@ -166,6 +172,8 @@ class Core(wiring.Component):
                 dispatcher.free[u].eq(engine.free),
                 self.causes[u].eq(engine.cause),
             ]
+            self._localise(m, engine.config_write, config_write, u, home)
+            self._localise(m, engine.row_write, embedding.row_write, u, home)
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
             with m.If(dense_mine):
@@ -174,6 +182,28 @@ class Core(wiring.Component):
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
             wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
         return engines
+
+    def _engine(self, u: int) -> tuple[Engine, int]:
+        """Engine for position u, built for the first position like it; returns that position too.
+
+        Positions differ only in the largest engine that can be anchored there: units of one kind
+        are equal modules, and each is told of its own words as if it stood at the first place.
+        """
+        config = self._config
+        kind = config.largest_level_at(*divmod(u, config.grid))
+        home = next(
+            v
+            for v in range(config.sub_arrays)
+            if config.largest_level_at(*divmod(v, config.grid)) == kind
+        )
+        row, column = divmod(home, config.grid)
+        return Engine(config=config, unit=home, row=row, column=column), home
+
+    @staticmethod
+    def _localise(m: Module, to: Any, source: Any, u: int, home: int) -> None:
+        """Broadcast words for position u, readdressed to ``home``; others lose their valid bit."""
+        mine = (source.unit == u) | (source.unit == ALL_UNITS)
+        m.d.comb += [to.eq(source), to.unit.eq(home), to.valid.eq(source.valid & mine)]
 
     def _query(self, m: Module, embedding: EmbeddingUnit, dispatcher: Dispatcher) -> None:
         """Queries in, row blocks to the record loader, results out."""
@@ -184,8 +214,8 @@ class Core(wiring.Component):
         for name in ("records", "pitch", "dense_bytes", "ids_offset", "first_stage"):
             m.d.comb += getattr(embedding, name).eq(getattr(dispatcher, name))
         m.d.comb += [
-            dispatcher.loader_position.eq(embedding.list_address),
-            embedding.list_data.eq(dispatcher.loader_item),
+            dispatcher.list_address.eq(embedding.list_address),
+            embedding.list_data.eq(dispatcher.list_data),
         ]
 
     def _events(self, m: Module, embedding: EmbeddingUnit, engines: list[Engine]) -> None:
@@ -242,5 +272,5 @@ class Core(wiring.Component):
             ports["survivors"],
             0,
             dispatcher.survivor.valid,
-            {"item": dispatcher.survivor.item},
+            {"position": dispatcher.survivor.position},
         )

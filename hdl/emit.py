@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal, Value
+from amaranth.hdl import UnusedElaboratable
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -21,7 +25,9 @@ from .c_header import c_header
 from .config import Config
 from .control.registers import VERSION, Register, register_table
 from .control.targets import target_units, target_words
+from .memory_text import zero_loops
 from .register_documents import registers_markdown, system_rdl
+from .share import ModuleLibrary
 
 __all__ = ["FILES", "TOP", "emit", "side_data", "verilog_text"]
 
@@ -69,27 +75,41 @@ def _ports(wrapper: _Wrapper, channels: int) -> dict[str, tuple[Value, PortDirec
     return ports
 
 
-def verilog_text(config: Config, device: wiring.Component) -> str:
-    """Verilog of ``device`` inside the wrapper, from the pinned Yosys that Amaranth brings."""
-    wrapper = _Wrapper(device)
+@contextmanager
+def _pinned_yosys() -> Iterator[None]:
+    """The Yosys that Amaranth brings, whatever the machine has: the text depends on nothing else."""
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     try:
-        # Without source attributes: no path of this machine gets into the text.
-        return str(
-            verilog.convert(
-                wrapper,
-                name=TOP,
-                ports=_ports(wrapper, config.axi_channels),
-                emit_src=False,
-                strip_internal_attrs=True,
-            )
-        )
+        yield
     finally:
         if before is None:
             del os.environ["AMARANTH_USE_YOSYS"]
         else:
             os.environ["AMARANTH_USE_YOSYS"] = before
+
+
+def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
+    """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
+    wrapper = _Wrapper(device)
+    library = ModuleLibrary()
+    with _pinned_yosys(), warnings.catch_warnings():
+        # Components behind shared modules are never elaborated themselves.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        text = rtlil.convert(
+            wrapper,
+            name=top,
+            platform=library,
+            ports=_ports(wrapper, config.axi_channels),
+            # Without source attributes: no path of this machine gets into the text.
+            emit_src=False,
+        )
+        text = verilog._convert_rtlil_text(
+            text + "\n" + library.text, strip_internal_attrs=True
+        )
+        del device, wrapper
+        gc.collect()  # the components' own warnings come now, while they are silenced
+    return zero_loops(text)
 
 
 def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:

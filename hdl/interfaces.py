@@ -15,6 +15,7 @@ from .config import Config
 __all__ = [
     "bank_write_layout",
     "bank_write_signature",
+    "chunk_event_layout",
     "chunk_layout",
     "config_write_layout",
     "control_word_layout",
@@ -157,6 +158,11 @@ def chunk_layout(config: Config) -> data.StructLayout:
             "data": data.ArrayLayout(signed(8), 16),
         }
     )
+
+
+def chunk_event_layout(config: Config) -> data.StructLayout:
+    """Event for traces: a chunk is handed over."""
+    return data.StructLayout({"valid": unsigned(1), "chunk": chunk_layout(config)})
 
 
 def row_write_layout(config: Config) -> data.StructLayout:

@@ -29,8 +29,8 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
 
     ``columns``: a value leaves a column (source: sub-array * S + column). ``interaction``: a chunk
     leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an engine
-    does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane). ``survivors``: an item
-    is kept.
+    does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane). ``survivors``: the filter
+    keeps a position of the stage in work.
     """
     return (
         TracePort(
@@ -87,6 +87,6 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
         TracePort(
             name="survivors",
             count=1,
-            payload=data.StructLayout({"item": unsigned(config.item_bits)}),
+            payload=data.StructLayout({"position": unsigned(config.item_bits)}),
         ),
     )

@@ -33,9 +33,9 @@ class EmbeddingUnit(wiring.Component):
     """Record loader, feature table, gather lanes and the broadcast to the vector buffers.
 
     Ids are handed to the lanes in order, at one a cycle; an id whose lane's queue is full holds up
-    those behind it. The lanes share ``row_write``, one word a cycle, taking turns. Nothing here waits
-    for an engine but dense chunks (``o_dense``) and slots (``can_allocate``); row words are never
-    refused, so every id that was read is looked up and handed over.
+    those behind it. The lanes share ``row_write``, one word a cycle, taking turns. Nothing here
+    waits for an engine but dense chunks (``o_dense``) and slots (``can_allocate``); row words are
+    never refused, so every id that was read is looked up and handed over.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class EmbeddingUnit(wiring.Component):
     i_job: stream.Interface
     o_dense: stream.Interface
     row_write: data.View
-    read_record: wiring.PureInterface
+    read_record: Any
     config_write: data.View
     lookup: Any
     bad_id: Value
@@ -108,9 +108,7 @@ class EmbeddingUnit(wiring.Component):
         self._broadcast(m, lanes)
         m.d.comb += [
             self.bad_id.eq(Cat(lane.bad_id for lane in lanes).any()),
-            self.bus_error.eq(
-                loader.bus_error | Cat(lane.bus_error for lane in lanes).any()
-            ),
+            self.bus_error.eq(loader.bus_error | Cat(lane.bus_error for lane in lanes).any()),
             self.idle.eq(
                 loader.idle
                 & features.idle
@@ -139,10 +137,7 @@ class EmbeddingUnit(wiring.Component):
                 lane.config_write.unit.eq(0),
                 lane.config_write.valid.eq(
                     self.config_write.valid
-                    & (
-                        (self.config_write.unit == number)
-                        | (self.config_write.unit == ALL_UNITS)
-                    )
+                    & ((self.config_write.unit == number) | (self.config_write.unit == ALL_UNITS))
                 ),
                 self.lookup[number].eq(lane.lookup),
             ]

@@ -12,6 +12,7 @@ from ..array.timing import DENSE_LATENCY
 from ..config import Config
 from ..interfaces import (
     bank_write_signature,
+    chunk_event_layout,
     chunk_layout,
     config_write_layout,
     control_word_layout,
@@ -84,6 +85,8 @@ class Engine(wiring.Component):
         Position in the stage's list of items, and score.
     cause
         What this cycle is charged to (`Cause`).
+    trace_chunk
+        Event: a chunk of the interaction's output goes to the banks; for traces.
     """
 
     level: Signal
@@ -108,6 +111,7 @@ class Engine(wiring.Component):
     consumed: Signal
     o_score: stream.Interface
     cause: data.View
+    trace_chunk: data.View
 
     def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
         if unit != row * config.grid + column:
@@ -143,6 +147,7 @@ class Engine(wiring.Component):
                 "consumed": Out(1),
                 "o_score": Out(stream.Signature(position_score_layout(config))),
                 "cause": Out(Cause),
+                "trace_chunk": Out(chunk_event_layout(config)),
             }
         )
 
@@ -236,6 +241,10 @@ class Engine(wiring.Component):
         dense_slot = self.i_dense.payload.slot
         staged = Signal()
         wiring.connect(m, self._interaction.o, writer.i_chunk)
+        m.d.comb += [
+            self.trace_chunk.valid.eq(writer.i_chunk.valid & writer.i_chunk.ready),
+            self.trace_chunk.chunk.eq(writer.i_chunk.payload),
+        ]
         wiring.connect(m, writer.bank_write, wiring.flipped(self.bank_write))
         m.d.comb += [
             staged.eq(Cat(slot.staged for slot in slots).bit_select(dense_slot, 1)),

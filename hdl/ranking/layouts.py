@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from ..config import Config
 
-__all__ = ["filter_start_layout", "ranked_item_layout", "ranking_stage_layout", "survivor_layout"]
+__all__ = ["filter_start_layout", "ranked_item_layout", "ranking_stage_layout", "survivor_event_layout", "survivor_layout"]
 
 
 def filter_start_layout(config: Config) -> data.StructLayout:
@@ -22,6 +22,11 @@ def survivor_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {"position": unsigned(config.item_bits), "score": signed(16), "last": unsigned(1)}
     )
+
+
+def survivor_event_layout(config: Config) -> data.StructLayout:
+    """Event for traces: a position is kept."""
+    return data.StructLayout({"valid": unsigned(1), "position": unsigned(config.item_bits)})
 
 
 def ranked_item_layout(config: Config) -> data.StructLayout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
@@ -13,7 +13,7 @@ from ..interfaces import position_score_layout, result_layout
 from .bypass import Bypass
 from .filter import Filter
 from .item_list import ItemList
-from .layouts import ranking_stage_layout
+from .layouts import ranking_stage_layout, survivor_event_layout
 from .score_collector import ScoreCollector
 from .sorter import Sorter
 
@@ -52,6 +52,8 @@ class Ranking(wiring.Component):
         the first stage). Not to be used once all scores of the stage are in.
     done
         One pulse at the end of a stage.
+    survivor
+        Event: the filter keeps a position of the stage in work; for traces.
     """
 
     i_stage: stream.Interface
@@ -60,6 +62,7 @@ class Ranking(wiring.Component):
     list_address: Signal
     list_data: Signal
     done: Signal
+    survivor: data.View
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -72,6 +75,7 @@ class Ranking(wiring.Component):
                 "list_address": In(config.item_bits),
                 "list_data": Out(config.item_bits),
                 "done": Out(1),
+                "survivor": Out(survivor_event_layout(config)),
             }
         )
 
@@ -84,6 +88,10 @@ class Ranking(wiring.Component):
         for index in range(self._config.sub_arrays):
             wiring.connect(m, wiring.flipped(self.i_scores[index]), collector.i[index])
         wiring.connect(m, collector.o, chooser.i_score)
+        m.d.comb += [
+            self.survivor.valid.eq(chooser.o.valid & chooser.o.ready),
+            self.survivor.position.eq(chooser.o.payload.position),
+        ]
 
         stage = self.i_stage.payload
         keep = stage.k if features.on_chip_filter else stage.n

@@ -1,0 +1,238 @@
+"""The whole device: registers, bus and soft reset around front end and core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Module,
+    ResetSignal,
+    Signal,
+    Value,
+)
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Member, Out
+
+from .bus.axi import axi4_signature, axi_lite_signature
+from .bus.read_crossbar import ReadCrossbar
+from .bus.write_master import WriteMaster
+from .config import Config
+from .control.counters import EngineCounters, EventCounters
+from .control.csr import RegisterFile
+from .control.front_end import FrontEnd
+from .control.registers import ADDRESS_BITS, COUNTERS, register_table
+from .control.reset import SoftReset
+from .core import Core
+from .share import share
+from .trace import trace_ports
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(wiring.Component):
+    """RPAccel: AXI4-Lite registers, AXI4 masters, one interrupt.
+
+    Two clock domains on one clock: ``sync`` (bus and registers), which only the pin resets, and
+    ``core``, which a soft reset clears as well once the bus is quiet.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+    trace
+        Bring the trace ports out, for simulation.
+
+    Members
+    -------
+    s_axil
+        Registers.
+    m_axi
+        Device memory, one master a channel.
+    irq
+        Interrupt, high while a reason is set and enabled.
+    trace_{name}_valid, trace_{name}_payload
+        With ``trace``: see ``trace_ports``.
+    """
+
+    s_axil: Any
+    m_axi: Any
+    irq: Signal
+
+    def __init__(self, *, config: Config, trace: bool = False) -> None:
+        self._config = config
+        self._trace = trace
+        members: dict[str, Member] = {
+            "s_axil": In(axi_lite_signature(address_bits=ADDRESS_BITS)),
+            "m_axi": Out(axi4_signature(config)).array(config.axi_channels),
+            "irq": Out(1),
+        }
+        if trace:
+            for port in trace_ports(config):
+                members[f"trace_{port.name}_valid"] = Out(port.count)
+                members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        registers = RegisterFile(table=register_table(config))
+        crossbar = ReadCrossbar(config=config)
+        writer = WriteMaster(config=config)
+        front, core = FrontEnd(config=config), Core(config=config)
+        m.submodules.registers = share(platform, registers, "registers")
+        m.submodules.read_crossbar = share(platform, crossbar, "read_crossbar")
+        m.submodules.write_master = share(platform, writer, "write_master")
+        m.submodules.front_end = DomainRenamer("core")(share(platform, front, "front_end"))
+        m.submodules.core = DomainRenamer("core")(share(platform, core, "core"))
+        self._reset(m, registers, crossbar, writer)
+        self._bus(m, registers, crossbar, writer, front, core)
+        self._rings(m, registers, front, core)
+        self._counters(m, registers, crossbar, writer, front, core)
+        self._interrupt(m, registers, front, core, crossbar, writer)
+        if self._trace:
+            for port in trace_ports(config):
+                for part in ("valid", "payload"):
+                    name = f"trace_{port.name}_{part}"
+                    m.d.comb += getattr(self, name).eq(getattr(core, name))
+        return m
+
+    def _reset(
+        self, m: Module, registers: RegisterFile, crossbar: ReadCrossbar, writer: WriteMaster
+    ) -> None:
+        """The core's clock domain and the soft reset sequence."""
+        m.submodules.soft_reset = reset = SoftReset()
+        m.domains.core = core = ClockDomain("core", local=True)
+        m.d.comb += [
+            core.clk.eq(ClockSignal("sync")),
+            core.rst.eq(ResetSignal("sync") | reset.core_reset),
+            reset.request.eq(registers.control.soft_reset),
+            reset.bus_idle.eq(crossbar.idle & writer.idle),
+            crossbar.quiesce.eq(reset.quiesce),
+            writer.quiesce.eq(reset.quiesce),
+            registers.clear.eq(reset.core_reset),
+            registers.status.resetting.eq(reset.busy),
+        ]
+
+    def _bus(
+        self,
+        m: Module,
+        registers: RegisterFile,
+        crossbar: ReadCrossbar,
+        writer: WriteMaster,
+        front: FrontEnd,
+        core: Core,
+    ) -> None:
+        """AXI ports."""
+        wiring.connect(m, wiring.flipped(self.s_axil), registers.bus)
+        wiring.connect(m, front.memory, crossbar.requester[0])
+        for number in range(1, self._config.read_requesters):
+            wiring.connect(m, getattr(core, f"read_{number}"), crossbar.requester[number])
+        wiring.connect(m, front.write, writer.port)
+        for channel in range(self._config.axi_channels):
+            port = self.m_axi[channel]
+            for unit in (crossbar.axi[channel], writer.axi[channel]):
+                for name, member in unit.signature.members.items():
+                    outer, inner = getattr(port, name), getattr(unit, name)
+                    m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+
+    def _rings(self, m: Module, registers: RegisterFile, front: FrontEnd, core: Core) -> None:
+        """Registers to front end and core."""
+        m.d.comb += [
+            front.submission_base.eq(registers.submission_base.address),
+            front.submission_size.eq(registers.submission_size.entries),
+            front.submission_tail.eq(registers.submission_tail.index),
+            registers.submission_head.index.eq(front.submission_head),
+            front.completion_base.eq(registers.completion_base.address),
+            front.completion_size.eq(registers.completion_size.entries),
+            front.completion_head.eq(registers.completion_head.index),
+            registers.completion_tail.index.eq(front.completion_tail),
+            front.window_base.eq(registers.window_base.address),
+            front.window_limit.eq(registers.window_limit.address),
+            core.config_write.eq(front.config_write),
+        ]
+        units = self._config.sub_arrays
+        levels = Cat(Value.cast(word) for word in registers.partition)
+        stages = Cat(Value.cast(word) for word in registers.engine_stages)
+        m.d.comb += [
+            Value.cast(core.levels).eq(levels[: 2 * units]),
+            Value.cast(core.engine_stages).eq(stages[: 4 * units]),
+        ]
+        wiring.connect(m, front.o_query, core.i_query)
+        wiring.connect(m, core.o_result, front.i_result)
+        wiring.connect(m, core.o_done, front.i_done)
+
+    def _counters(
+        self,
+        m: Module,
+        registers: RegisterFile,
+        crossbar: ReadCrossbar,
+        writer: WriteMaster,
+        front: FrontEnd,
+        core: Core,
+    ) -> None:
+        """Event and engine counters; cleared with the core."""
+        lanes = self._config.gather_lanes
+        lookups = Signal(range(3 * lanes + 1))
+        m.d.comb += lookups.eq(core.hits + core.misses + core.bad_ids)
+        steps: dict[str, tuple[Any, int]] = {
+            "CYCLES": (1, 1),
+            "BUSY_CYCLES": (front.busy, 1),
+            "QUERIES": (front.query_completed, 1),
+            "ERRORS": (front.failed, 1),
+            "RESULTS": (front.result_taken, 1),
+            "LOOKUPS": (lookups, 3 * lanes),
+            "HITS": (core.hits, lanes),
+            "MISSES": (core.misses, lanes),
+            "BAD_IDS": (core.bad_ids, lanes),
+            "READ_BURSTS": (crossbar.bursts, self._config.axi_channels),
+            "READ_BEATS": (crossbar.beats, self._config.axi_channels),
+            "WRITE_BURSTS": (writer.bursts, 1),
+            "WRITE_BEATS": (writer.beats, 1),
+        }
+        names = [name for name, _ in COUNTERS]
+        events = EventCounters(events={name.lower(): steps[name][1] for name in names})
+        engines = EngineCounters(config=self._config)
+        m.submodules.counters = DomainRenamer("core")(events)
+        m.submodules.engine_counters = DomainRenamer("core")(engines)
+        for name in names:
+            low = name.lower()
+            count = getattr(events, f"{low}_count")
+            m.d.comb += [
+                getattr(events, low).eq(steps[name][0]),
+                getattr(registers, low).value.eq(count),
+            ]
+        for name in ("lookups", "hits", "misses"):
+            m.d.comb += getattr(front, name).eq(getattr(events, f"{name}_count"))
+        m.d.comb += [
+            engines.causes.eq(core.causes),
+            engines.select.eq(registers.counter_select.unit),
+        ]
+        for index, word in enumerate(registers.engine_cycles):
+            m.d.comb += word.cycles.eq(engines.cycles[index])
+
+    def _interrupt(
+        self,
+        m: Module,
+        registers: RegisterFile,
+        front: FrontEnd,
+        core: Core,
+        crossbar: ReadCrossbar,
+        writer: WriteMaster,
+    ) -> None:
+        status = registers.irq_status
+        m.d.sync += self.irq.eq(
+            registers.control.irq_enable & (status.completion | status.error)
+        )
+        idle = ~front.busy & core.idle & crossbar.idle & writer.idle
+        m.d.comb += [
+            registers.irq_status_set.completion.eq(front.completed),
+            registers.irq_status_set.error.eq(front.failed),
+            registers.status.busy.eq(front.busy),
+            registers.status.idle.eq(idle),
+            registers.status.completion_full.eq(front.completion_full),
+            registers.status.error.eq(status.error),
+        ]
