@@ -1,0 +1,192 @@
+"""Compiled benches, kept by what they were made from: the same text is never compiled twice."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocotb_tools.runner import Runner, get_runner
+
+from . import toolchain
+from .bench import BenchSpec, bench_verilog
+from .errors import SimulationError, SimulatorError
+
+__all__ = ["Build", "build_bench", "cache_folder", "quiet_runner"]
+
+_VERILOG = Path(__file__).parent / "verilog"
+_PARTS = ("axi_checker.v", "axil_master.v", "dram.v", "trace_logger.v")
+TIMESCALE = ("1ns", "1ps")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled bench."""
+
+    folder: Path
+    simulator: str
+    spec: BenchSpec
+    cached: bool
+    """It was there already."""
+
+
+def cache_folder() -> Path:
+    """Folder for compiled benches and runs.
+
+    `RPACCEL_CACHE` if set; ``build/`` in a working copy of the project; else the user's cache.
+    """
+    if "RPACCEL_CACHE" in os.environ:
+        return Path(os.environ["RPACCEL_CACHE"])
+    root = Path(__file__).resolve().parents[1]
+    if (root / "pyproject.toml").exists():
+        return root / "build"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rpaccel"
+
+
+def quiet_runner(simulator: str) -> Runner:
+    """cocotb's runner without its report of every command; the log files have what matters."""
+    runner = get_runner(simulator)
+    logging.getLogger(type(runner).__qualname__).setLevel(logging.CRITICAL)
+    return runner
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One builder a folder, also across processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _for_icarus(text: str) -> str:
+    # Icarus runs `always @*` only when an input changes, so that what depends on nothing that
+    # changes stays unknown; `always_comb` also runs at time 0.
+    return text.replace("always @*", "always_comb")
+
+
+def _arguments(simulator: str, waves: str | None, depth: int) -> list[str]:
+    if simulator == "icarus":
+        return [f"-DWAVES={depth}"] if waves else []
+    arguments = ["--timing", "--no-public-flat-rw", "--x-initial", "fast", "bench.vlt"]
+    if waves:
+        # Verilator takes the depth at build time, Icarus when the recording starts.
+        arguments += ["-DWAVES=0", "--trace-fst" if waves == ".fst" else "--trace-vcd"]
+        arguments += ["--trace-depth", str(depth + 2)] if depth else []
+    return arguments
+
+
+def build_bench(
+    spec: BenchSpec,
+    sources: Sequence[Path],
+    *,
+    simulator: str,
+    waves: str | None = None,
+    waves_depth: int | None = None,
+    arguments: Sequence[str] = (),
+) -> Build:
+    """Compile a device in its bench, or find it compiled.
+
+    Parameters
+    ----------
+    spec
+        The device's pins.
+    sources
+        Its Verilog files.
+    simulator
+        ``verilator`` or ``icarus``.
+    waves
+        ``.fst`` or ``.vcd``: able to record waves, which makes it slower.
+    waves_depth
+        Levels of hierarchy to record; None: all.
+    arguments
+        Further arguments for the compiler.
+
+    Raises
+    ------
+    SimulatorError
+        The simulator is unknown or missing, or the path has a space.
+    SimulationError
+        It does not compile; the message names the log.
+    """
+    toolchain.check(simulator)
+    files = {f"device_{n}.v": path.read_text() for n, path in enumerate(sources)}
+    if simulator == "icarus":
+        files = {name: _for_icarus(text) for name, text in files.items()}
+    files |= {name: (_VERILOG / name).read_text() for name in (*_PARTS, "bench.vlt")}
+    files["bench.v"] = bench_verilog(spec)
+    words = [*_arguments(simulator, waves, waves_depth or 0), *arguments]
+    key = hashlib.sha256()
+    for word in (simulator, toolchain.versions(simulator), *words, *sorted(files)):
+        key.update(word.encode() + b"\0")
+        key.update(files.get(word, "").encode() + b"\0")
+    folder = cache_folder().resolve() / "sim" / f"{simulator}-{key.hexdigest()[:20]}"
+    if any(character.isspace() for character in str(folder)):
+        raise SimulatorError(f"the path {str(folder)!r} has a space in it: make cannot handle it")
+    with _locked(folder.with_suffix(".lock")):
+        done = folder / "built"
+        cached = done.exists()
+        if not cached:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            with _shared_runtime(folder, simulator, waves):
+                _compile(folder, simulator, words, waves, len(sources))
+            done.touch()
+    return Build(folder, simulator, spec, cached)
+
+
+@contextmanager
+def _shared_runtime(folder: Path, simulator: str, waves: str | None) -> Iterator[None]:
+    """Lend a build Verilator's own objects from an earlier one: half of a small build's time.
+
+    They depend on compiler, Verilator and kind of waves only; make keeps what is newer than its
+    source.
+    """
+    if simulator != "verilator":
+        yield
+        return
+    key = hashlib.sha256(f"{toolchain.versions(simulator)} {waves}".encode()).hexdigest()[:20]
+    store = folder.parent / f"runtime-{key}"
+    for item in store.glob("verilated*.o"):
+        shutil.copyfile(item, folder / item.name)
+    yield
+    if not store.exists():
+        part = Path(tempfile.mkdtemp(dir=folder.parent))
+        for item in folder.glob("verilated*.o"):
+            shutil.copyfile(item, part / item.name)
+        try:
+            part.rename(store)
+        except OSError:  # another build was first
+            shutil.rmtree(part)
+
+
+def _compile(
+    folder: Path, simulator: str, words: Sequence[str], waves: str | None, devices: int
+) -> None:
+    names = [f"device_{n}.v" for n in range(devices)] + [*_PARTS, "bench.v"]
+    log = folder / "build.log"
+    with toolchain.environment(simulator):
+        try:
+            quiet_runner(simulator).build(
+                sources=[folder / name for name in names],
+                hdl_toplevel="bench",
+                build_dir=folder,
+                cwd=folder,
+                always=True,
+                timescale=TIMESCALE,
+                build_args=list(words),
+                # For Icarus, `waves` would add a dump of everything.
+                waves=waves is not None and simulator == "verilator",
+                log_file=log,
+            )
+        except (RuntimeError, SystemExit) as error:
+            raise SimulationError(f"{simulator} could not compile the bench; see {log}") from error
