@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,10 @@ Method = Literal["max", "percentile", "mse"]
 makes the squared error least."""
 
 PERCENTILE = 99.99
-MSE_SAMPLES = 1 << 17
+MSE_SAMPLES = 1 << 15
+"""Values looked at, in even strides: enough for a scale, and quantising stays a second."""
+SHIFT_SAMPLES = 1 << 11
+"""Rows looked at per column; even strides, as above."""
 LARGEST_SHIFT = 15
 
 
@@ -28,8 +32,10 @@ def choose_scale(values: NDArray[Any], method: Method) -> float:
         # A tensor that is nearly always zero would lose all of its values.
         peak = float(np.percentile(magnitude, PERCENTILE)) or peak
     elif method == "mse":
-        # Even strides, not a random draw: the same input gives the same scale.
-        sample = magnitude[:: max(1, len(magnitude) // MSE_SAMPLES)].astype(np.float64)
+        stride = max(1, len(magnitude) // MSE_SAMPLES)
+        while math.gcd(stride, values.shape[-1]) > 1:  # or some channels would never be looked at
+            stride += 1
+        sample = magnitude[::stride].astype(np.float64)
         candidates = peak * np.linspace(0.2, 1.0, 41)
         peak = float(min(candidates[::-1], key=lambda top: _squared_error(sample, top / 127)))
     elif method != "max":
@@ -45,6 +51,7 @@ def _squared_error(magnitude: NDArray[np.float64], scale: float) -> float:
 def choose_shifts(values: NDArray[np.float64], method: Method) -> NDArray[np.uint8]:
     """Right shift, 0..15, of each column of integers [n, columns] so that it fits int8."""
     if method == "mse":
+        values = values[:: max(1, values.size // (values.shape[1] * SHIFT_SAMPLES))]
         errors = []
         for shift in range(LARGEST_SHIFT + 1):
             unit = float(1 << shift)

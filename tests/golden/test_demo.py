@@ -81,6 +81,5 @@ def test_every_model_beats_popularity_and_random_order() -> None:
     train, _ = Teacher().items(100_000, stream=Stream.TRAIN)
     popularity = query_ndcg(popularity_scores(train, queries()), queries()).mean()
     random = query_ndcg(np.random.default_rng(0).random(len(queries().labels)), queries()).mean()
-    assert popularity > random
     for name in ("RMsmall", "RMlarge", DEMO_2):
-        assert quality(name)[1].mean() > popularity + 0.2
+        assert quality(name)[1].mean() > max(popularity, random) + 0.2

@@ -180,6 +180,13 @@ def test_scale_methods() -> None:
     assert error(choose_scale(heavy, "mse")) < error(choose_scale(heavy, "max"))
 
 
+def test_mse_looks_at_every_channel() -> None:
+    """Only one channel of 512 is alive; sampling in steps of a power of two would miss it."""
+    values = np.zeros((8192, 512), np.float32)
+    values[:, 13] = np.linspace(-3, 3, 8192)
+    assert choose_scale(values, "mse") == pytest.approx(3 / 127, rel=0.1)
+
+
 def test_shift_is_the_least_that_fits() -> None:
     peaks = np.array([[100.0, 127.0, 128.0, 1000.0, 16129.0 * 128, 1e9]])
     assert choose_shifts(peaks, "max").tolist() == [0, 0, 1, 3, 14, 15]
