@@ -19,9 +19,9 @@ __all__ = ["FeatureTable"]
 class FeatureTable(wiring.Component):
     """Looks up the descriptor of (program, feature) and makes a lookup of each id.
 
-    ``address = base + (id << log2_row_bytes)``, modulo the address width; ``offset`` = vector slot +
-    the feature's offset; ``bad`` when the id is at or above the row count. One id a cycle, latency
-    2 cycles. The pipeline stands still while ``o`` is refused.
+    ``address = base + (id << log2_row_bytes)``, modulo the address width; ``offset`` = vector slot
+    + the feature's offset; ``bad`` when the id is at or above the row count. One id a cycle,
+    latency 2 cycles. The pipeline stands still while ``o`` is refused.
 
     Parameters
     ----------
@@ -63,9 +63,8 @@ class FeatureTable(wiring.Component):
         feature_bits = (features - 1).bit_length()
         program_bits = (programs - 1).bit_length()
         depth = features * programs
-        m.submodules.table = table = memory.Memory(
-            shape=data.ArrayLayout(64, FEATURE_WORDS), depth=depth, init=[]
-        )
+        table: Any = memory.Memory(shape=data.ArrayLayout(64, FEATURE_WORDS), depth=depth, init=[])
+        m.submodules.table = table
 
         new = self.config_write
         write = table.write_port(granularity=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -45,7 +47,8 @@ class GatherLane(wiring.Component):
     read
         Read port; the tag is the number of the outstanding slot.
     config_write
-        ``CACHE_TAGS``, ``CACHE_DATA``, ``CACHE_REGIONS`` of this lane; not while lookups are in flight.
+        ``CACHE_TAGS``, ``CACHE_DATA``, ``CACHE_REGIONS`` of this lane; not while lookups are in
+        flight.
     lookup
         Event: one finished tag lookup.
     bad_id, bus_error
@@ -56,7 +59,7 @@ class GatherLane(wiring.Component):
 
     i: stream.Interface
     row_write: stream.Interface
-    read: wiring.PureInterface
+    read: Any
     config_write: data.View
     lookup: data.View
     bad_id: Value

@@ -10,9 +10,7 @@ GRANULE_BYTES = 4
 """The smallest row, and the unit of write enables of the vector buffers."""
 
 
-def place_granules(
-    word: Value, *, source: Value, log2_granules: Value, granules: int
-) -> Value:
+def place_granules(word: Value, *, source: Value, log2_granules: Value, granules: int) -> Value:
     """Copy the piece of ``word`` around granule ``source`` to every aligned place of the result.
 
     A piece is ``2**log2_granules`` granules, aligned to its size in both words, so a target granule

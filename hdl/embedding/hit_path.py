@@ -101,9 +101,7 @@ class HitPath(wiring.Component):
                 held.address.eq(((request.offset >> log2_lane) + word) << log2_lane),
                 held.source.eq(lookup.address[2:log2_lane]),
                 held.target.eq(request.offset[2:log2_lane]),
-                held.log2_granules.eq(
-                    Mux(last_word == 0, request.log2_row_bytes, log2_lane) - 2
-                ),
+                held.log2_granules.eq(Mux(last_word == 0, request.log2_row_bytes, log2_lane) - 2),
                 held.zero.eq(~lookup.hit),
                 held.last.eq(last),
             ]

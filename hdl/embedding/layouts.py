@@ -85,14 +85,10 @@ def _record_fields(config: Config) -> dict[str, object]:
 
 def record_task_layout(config: Config) -> data.StructLayout:
     """Part of an item record to be read."""
-    return data.StructLayout(
-        {**_record_fields(config), "address": unsigned(config.address_bits)}  # type: ignore[dict-item]
-    )
+    return data.StructLayout({**_record_fields(config), "address": unsigned(config.address_bits)})
 
 
 def record_layout(config: Config) -> data.StructLayout:
     """Part of an item record whose beats are coming: the first wanted byte is ``start``."""
     start_bits = (config.axi_bytes - 1).bit_length()
-    return data.StructLayout(
-        {**_record_fields(config), "start": unsigned(start_bits)}  # type: ignore[dict-item]
-    )
+    return data.StructLayout({**_record_fields(config), "start": unsigned(start_bits)})

@@ -27,10 +27,10 @@ _WAITING = 4
 class MissPath(wiring.Component):
     """Reads rows and hands them over in words of min(row bytes, D, lane_bytes), one a cycle.
 
-    A row is one burst; its tag is the number of its outstanding slot. Beats of different tags may be
-    mixed. A beat stays in a register until its last word is taken, then the next one follows without
-    a gap; beats are taken in all cases once ``o`` moves, so the bus is never held up for long. Rows
-    are aligned to their size, so a burst never crosses 4 KB. A burst ends when its row is complete.
+    A row is one burst; its tag is the number of its outstanding slot. Beats of different tags may
+    be mixed. A beat stays in a register until its last word is taken, then the next one follows
+    without a gap: the bus waits for nothing but ``o``. Rows are aligned to their size, so a burst
+    never crosses 4 KB. A burst ends when its row is complete.
 
     Latency: two cycles from ``i`` to the request, one from a beat to its first word.
 
@@ -55,7 +55,7 @@ class MissPath(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
-    read: wiring.PureInterface
+    read: Any
     bus_error: Value
     idle: Value
 
@@ -88,9 +88,8 @@ class MissPath(wiring.Component):
         # A few misses may wait for a slot or the bus before they stop the hits behind them.
         m.submodules.waiting = waiting = Queue(shape=lane_request_layout(config), depth=_WAITING)
         m.submodules.slots = slots = ReadSlots(count=config.reads_per_lane)
-        m.submodules.rows = rows = memory.Memory(
-            shape=self._slot_layout, depth=config.reads_per_lane, init=[]
-        )
+        rows: Any = memory.Memory(shape=self._slot_layout, depth=config.reads_per_lane, init=[])
+        m.submodules.rows = rows
         wiring.connect(m, wiring.flipped(self.i), waiting.i)
         m.d.comb += self.idle.eq((waiting.level == 0) & slots.idle)
         self._issue(m, waiting, slots, rows.write_port())
@@ -148,9 +147,7 @@ class MissPath(wiring.Component):
         last = Signal()
         smallest = min(log2_beat, log2_lane)
         m.d.comb += [
-            log2_piece.eq(
-                Mux(row.log2_row_bytes < smallest, row.log2_row_bytes, smallest)
-            ),
+            log2_piece.eq(Mux(row.log2_row_bytes < smallest, row.log2_row_bytes, smallest)),
             done.eq(progress[beat.tag]),
             following.eq(done + (1 << log2_piece)),
             last.eq(following >= (1 << row.log2_row_bytes)),
@@ -177,7 +174,10 @@ class MissPath(wiring.Component):
             ),
             out.data.eq(
                 place_granules(
-                    beat.data, source=source[2:], log2_granules=log2_piece - 2, granules=lane_granules
+                    beat.data,
+                    source=source[2:],
+                    log2_granules=log2_piece - 2,
+                    granules=lane_granules,
                 )
             ),
             out.last.eq(last),

@@ -12,8 +12,8 @@ __all__ = ["ReadSlots"]
 class ReadSlots(wiring.Component):
     """Offers a free slot number, holds it until taken; slots come back in any order.
 
-    A slot may be taken every cycle while slots are free; one that was released is offered two cycles
-    later at the earliest.
+    A slot may be taken every cycle while slots are free; one that was released is offered two
+    cycles later at the earliest.
 
     Parameters
     ----------

@@ -44,13 +44,15 @@ def loader_members(config: Config) -> dict[str, Any]:
 class RecordLoader(wiring.Component):
     """Fetches every item record twice: dense values of a whole row block, then ids row by row.
 
-    Only the beats that hold the wanted bytes are read. Records are read ahead into a buffer of 2 KB;
-    dense chunks and ids leave in the order of the reads, one of either a cycle. A refused id holds up
-    what was read after it, dense chunks too; lookups always finish, so this cannot deadlock.
+    Only the beats that hold the wanted bytes are read. Records are read ahead into a buffer of
+    2 KB; dense chunks and ids leave in the order of the reads, one of either a cycle. A refused id
+    holds up what was read after it, dense chunks too; lookups always finish, so this cannot
+    deadlock.
 
-    An item record lies at ``records`` + item * ``pitch``: ``dense_bytes`` (at least 1) dense values at
-    offset 0, then from ``ids_offset`` on one 32-bit id a feature. ``records`` and ``pitch`` are
-    multiples of 64. The item is the position itself in the first stage, else read from the item list.
+    An item record lies at ``records`` + item * ``pitch``: ``dense_bytes`` (at least 1) dense values
+    at offset 0, then from ``ids_offset`` on one 32-bit id a feature. ``records`` and ``pitch`` are
+    multiples of 64. The item is the position itself in the first stage, else it is read from the
+    item list.
 
     Latency: 8 cycles from a job to its first read request, 2 from a beat to the first chunk or id.
 
@@ -82,7 +84,7 @@ class RecordLoader(wiring.Component):
     i_job: stream.Interface
     o_dense: stream.Interface
     o_id: stream.Interface
-    read: wiring.PureInterface
+    read: Any
     list_address: Value
     list_data: Value
     can_allocate: Value

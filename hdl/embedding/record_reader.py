@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -47,7 +49,7 @@ class RecordReader(wiring.Component):
     i: stream.Interface
     o_record: stream.Interface
     o_beat: stream.Interface
-    read: wiring.PureInterface
+    read: Any
     bus_error: Value
     idle: Value
 
@@ -68,8 +70,8 @@ class RecordReader(wiring.Component):
         m = Module()
         config = self._config
         log2_beat = config.axi_bytes.bit_length() - 1
-        # Enough for any 7 records (260 bytes and alignment), and for 15 of 26 ids: at one id a cycle
-        # that covers a memory latency of 390 cycles.
+        # Room for 6 records of 64 ids, or 10 of 26 ids, at any alignment and D up to 64: at one id
+        # a cycle the latter covers a memory latency of 260 cycles.
         capacity = _BUFFER_BYTES // config.axi_bytes
         m.submodules.beats = beats = Queue(shape=unsigned(config.axi_data_bits), depth=capacity)
         # A short dense part is one beat: 16 of them at 6 cycles a row cover a latency of 96 cycles.
@@ -115,7 +117,10 @@ class RecordReader(wiring.Component):
                 address.eq((task.address >> log2_beat) << log2_beat),
             ]
         with m.Elif(request.valid & request.ready):
-            m.d.sync += [remaining.eq(remaining - burst), address.eq(address + (burst << log2_beat))]
+            m.d.sync += [
+                remaining.eq(remaining - burst),
+                address.eq(address + (burst << log2_beat)),
+            ]
 
         response = self.read.response
         m.d.comb += [

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import job_layout
+from .job_table import JobTable
 from .layouts import record_task_layout
 
 __all__ = ["RecordWalker"]
@@ -100,61 +101,84 @@ class RecordWalker(wiring.Component):
         m = Module()
         config = self._config
         units = config.sub_arrays
-        unit_bits = max(1, (units - 1).bit_length())
-
-        # Jobs of a unit that came in, had their dense pass, had their id pass; modulo 4, of which
-        # at most two are open, so equality means "none" and bit 0 names the place.
-        counts = data.ArrayLayout(unsigned(2), units)
-        accepted, densed, finished = (
-            Signal(counts, name=name) for name in ("accepted", "densed", "finished")
-        )
-        m.d.comb += self.idle.eq(accepted.as_value() == finished.as_value())
-
-        m.submodules.jobs = jobs = memory.Memory(
-            shape=job_layout(config), depth=2 * units, init=[]
-        )
-        new_unit = self.i_job.payload.unit[:unit_bits]
-        write = jobs.write_port()
-        m.d.comb += [
-            self.i_job.ready.eq((accepted[new_unit] ^ finished[new_unit]) != 2),
-            write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
-            write.data.eq(self.i_job.payload),
-            write.en.eq(self.i_job.valid & self.i_job.ready),
-        ]
-        with m.If(write.en):
-            m.d.sync += accepted[new_unit].eq(accepted[new_unit] + 1)
-
+        m.submodules.jobs = jobs = JobTable(config=config)
         m.submodules.dense_turn = dense_turn = RoundRobin(count=units)
         m.submodules.id_turn = id_turn = RoundRobin(count=units)
-        dense_next = Signal(unit_bits)
-        id_next = Signal(unit_bits)
-        m.d.comb += [
-            dense_next.eq(_number(dense_turn.grant)),
-            id_next.eq(_number(id_turn.grant)),
-        ]
-        for u in range(units):
-            m.d.comb += [
-                dense_turn.requests[u].eq(accepted[u] != densed[u]),
-                id_turn.requests[u].eq((densed[u] != finished[u]) & self.can_allocate[u]),
-            ]
+        wiring.connect(m, wiring.flipped(self.i_job), jobs.i_job)
 
         dense = Signal()  # the row being walked is in its dense pass
-        dense_open = Signal()  # the dense pass of ``dense_unit`` has rows left
-        dense_unit = Signal(unit_bits)
-        dense_row = Signal(config.row_bits)
-        id_row = Signal(data.ArrayLayout(unsigned(config.row_bits), units))
-        unit = Signal(unit_bits)
-        place = Signal()
+        unit = Signal.like(jobs.unit)
         row = Signal(config.row_bits)
-        read = jobs.read_port(domain="sync")
-        job = read.data
-        m.d.comb += read.addr.eq(Cat(place, unit))
-
         vector = Signal(13)
         index = Signal(4)
-        # pitch is a multiple of 64: leave its low bits out of the product.
+        row_done = Signal()
+        job = jobs.job
+        last = row + 1 == job.rows
+        m.d.comb += [
+            self.idle.eq(jobs.idle),
+            dense_turn.requests.eq(jobs.dense_pending),
+            id_turn.requests.eq(jobs.id_pending & self.can_allocate),
+            jobs.unit.eq(unit),
+            jobs.dense.eq(dense),
+            jobs.done.eq(row_done & last),
+        ]
+
+        # Where each pass stands: one open row block for the dense pass, one a unit for the id pass.
+        dense_open = Signal()
+        dense_unit = Signal.like(unit)
+        dense_row = Signal.like(row)
+        id_row: Any = Signal(data.ArrayLayout(unsigned(config.row_bits), units))
+        with m.If(row_done & dense):
+            m.d.sync += [dense_open.eq(~last), dense_row.eq(Mux(last, 0, row + 1))]
+        with m.Elif(row_done):
+            m.d.sync += id_row[unit].eq(Mux(last, 0, row + 1))
+
+        with m.FSM(name="walk"):
+            with m.State("pick"):
+                next_id = _number(id_turn.grant)
+                with m.If(dense_open):
+                    m.d.sync += [dense.eq(1), unit.eq(dense_unit), row.eq(dense_row)]
+                    m.next = "read"
+                with m.Elif(dense_turn.grant.any()):
+                    m.d.comb += dense_turn.advance.eq(1)
+                    next_dense = _number(dense_turn.grant)
+                    m.d.sync += [dense_open.eq(1), dense_unit.eq(next_dense)]
+                    m.d.sync += [dense.eq(1), unit.eq(next_dense), row.eq(0)]
+                    m.next = "read"
+                with m.Elif(id_turn.grant.any()):
+                    m.d.comb += id_turn.advance.eq(1)
+                    m.d.sync += [dense.eq(0), unit.eq(next_id), row.eq(id_row[next_id])]
+                    m.next = "read"
+            with m.State("read"):
+                m.d.comb += jobs.read.eq(1)
+                m.next = "allocate"
+            with m.State("allocate"):
+                m.d.comb += self.allocate.bit_select(unit, 1).eq(~dense)
+                m.d.sync += [
+                    self.list_address.eq(job.position + row),
+                    vector.eq(self.allocate_address[unit]),
+                    index.eq(self.allocate_index[unit]),
+                ]
+                m.next = "list"
+                with m.If(~dense & (job.features == 0)):
+                    m.d.comb += row_done.eq(1)
+                    m.next = "pick"
+            with m.State("list"):
+                m.next = "multiply"
+            with m.State("multiply"):
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.comb += row_done.eq(1)
+                    m.next = "pick"
+
+        # Registered in every cycle; the one that counts is "multiply", with the list's answer.
+        # pitch is a multiple of 64: its low bits stay out of the product.
         offset = Signal(config.item_bits + 10)
         item = Mux(self.first_stage, self.list_address, self.list_data)
+        with m.If(~self.o.valid):
+            m.d.sync += offset.eq(item * self.pitch[6:])
         task = self.o.payload
         m.d.comb += [
             task.dense.eq(dense),
@@ -167,72 +191,4 @@ class RecordWalker(wiring.Component):
             task.bytes.eq(Mux(dense, self.dense_bytes, job.features << 2)),
             task.address.eq(self.records + (offset << 6) + Mux(dense, 0, self.ids_offset)),
         ]
-
-        row_done = Signal()
-        with m.FSM(name="walk"):
-            with m.State("pick"):
-                with m.If(dense_open):
-                    m.d.sync += [
-                        dense.eq(1),
-                        unit.eq(dense_unit),
-                        place.eq(densed[dense_unit][0]),
-                        row.eq(dense_row),
-                    ]
-                    m.next = "read"
-                with m.Elif(dense_turn.requests.any()):
-                    m.d.comb += dense_turn.advance.eq(1)
-                    m.d.sync += [
-                        dense.eq(1),
-                        dense_open.eq(1),
-                        dense_unit.eq(dense_next),
-                        dense_row.eq(0),
-                        unit.eq(dense_next),
-                        place.eq(densed[dense_next][0]),
-                        row.eq(0),
-                    ]
-                    m.next = "read"
-                with m.Elif(id_turn.requests.any()):
-                    m.d.comb += id_turn.advance.eq(1)
-                    m.d.sync += [
-                        dense.eq(0),
-                        unit.eq(id_next),
-                        place.eq(finished[id_next][0]),
-                        row.eq(id_row[id_next]),
-                    ]
-                    m.next = "read"
-            with m.State("read"):
-                m.d.comb += read.en.eq(1)
-                m.next = "allocate"
-            with m.State("allocate"):
-                m.d.sync += [
-                    self.list_address.eq(job.position + row),
-                    vector.eq(self.allocate_address[unit]),
-                    index.eq(self.allocate_index[unit]),
-                ]
-                m.d.comb += self.allocate.bit_select(unit, 1).eq(~dense)
-                m.next = "list"
-                with m.If(~dense & (job.features == 0)):
-                    m.d.comb += row_done.eq(1)
-                    m.next = "pick"
-            with m.State("list"):
-                m.next = "multiply"
-            with m.State("multiply"):
-                m.d.sync += offset.eq(item * self.pitch[6:])
-                m.next = "send"
-            with m.State("send"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
-                    m.d.comb += row_done.eq(1)
-                    m.next = "pick"
-
-        with m.If(row_done):
-            last = row + 1 == job.rows
-            with m.If(dense):
-                m.d.sync += dense_row.eq(row + 1)
-                with m.If(last):
-                    m.d.sync += [dense_open.eq(0), densed[unit].eq(densed[unit] + 1)]
-            with m.Else():
-                m.d.sync += id_row[unit].eq(Mux(last, 0, row + 1))
-                with m.If(last):
-                    m.d.sync += finished[unit].eq(finished[unit] + 1)
         return m

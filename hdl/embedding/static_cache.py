@@ -35,12 +35,14 @@ def _selected(write: Any, target: Target, lane: int) -> Value:
 class CacheTags(wiring.Component):
     """Compares the tags of a lookup's set.
 
-    ``set = set_base + index`` with ``index = (id ^ seed) & (2**log2_sets - 1)`` of the feature's region;
-    a hit needs a valid tag with the same table and id in any way of the set, and ``cached``, and an id
-    that is not ``bad``. The row then lies at ``data_base + ((index * ways + way) << log2_row_bytes)``:
-    ``data_base`` belongs to the region's first set, all tables of a region share one row size.
+    ``set = set_base + index`` with ``index = (id ^ seed) & (2**log2_sets - 1)`` of the feature's
+    region; a hit needs a valid tag with the same table and id in any way of the set, and
+    ``cached``, and an id that is not ``bad``. The row then lies at
+    ``data_base + ((index * ways + way) << log2_row_bytes)``: ``data_base`` belongs to the region's
+    first set and is a multiple of the row size; all tables of a region share one row size.
 
-    One lookup a cycle, in order, latency 3 cycles; the pipeline stands still while ``o`` is refused.
+    One lookup a cycle, in order, latency 3 cycles; the pipeline stands still while ``o`` is
+    refused.
 
     Parameters
     ----------
@@ -89,14 +91,14 @@ class CacheTags(wiring.Component):
         ways = config.cache_ways
         log2_ways = ways.bit_length() - 1
         set_bits = (self.sets - 1).bit_length()
-        regions = Signal(data.ArrayLayout(CACHE_REGION, 4))
+        regions: Any = Signal(data.ArrayLayout(CACHE_REGION, 4))
         tags = self._memories(m, regions)
 
         move = Signal()
         m.d.comb += [move.eq(~self.o.valid | self.o.ready), self.i.ready.eq(move)]
 
         # Stage 1: set number.
-        request_1 = Signal(lane_request_layout(config))
+        request_1: Any = Signal(lane_request_layout(config))
         valid_1 = Signal()
         set_1 = Signal(set_bits)
         index_1 = Signal(set_bits)
@@ -106,7 +108,7 @@ class CacheTags(wiring.Component):
         index = Signal(set_bits)
         m.d.comb += index.eq((new.id ^ new.seed) & ((1 << region.log2_sets) - 1))
         # Stage 2: tags, and the address of way 0.
-        request_2 = Signal(lane_request_layout(config))
+        request_2: Any = Signal(lane_request_layout(config))
         valid_2 = Signal()
         base_2 = Signal(20)
         m.d.comb += [tags.addr.eq(set_1), tags.en.eq(move)]
@@ -115,9 +117,7 @@ class CacheTags(wiring.Component):
         way = Signal(log2_ways)
         for number in range(ways):
             tag = data.View(CACHE_TAG, tags.data[number])
-            with m.If(
-                tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)
-            ):
+            with m.If(tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)):
                 m.d.comb += [hit.eq(request_2.cached & ~request_2.bad), way.eq(number)]
         with m.If(move):
             m.d.sync += [
@@ -142,9 +142,9 @@ class CacheTags(wiring.Component):
         config = self._config
         ways = config.cache_ways
         log2_ways = ways.bit_length() - 1
-        m.submodules.tags = tags = memory.Memory(
-            shape=data.ArrayLayout(CACHE_TAG.size, ways), depth=self.sets, init=[]
-        )
+        shape = data.ArrayLayout(CACHE_TAG.size, ways)
+        tags: Any = memory.Memory(shape=shape, depth=self.sets, init=[])
+        m.submodules.tags = tags
         new = self.config_write
         write = tags.write_port(granularity=1)
         selected = _selected(new, Target.CACHE_TAGS, self._lane) & (new.address < self.sets * ways)
@@ -178,8 +178,8 @@ class CacheRows(wiring.Component):
 
     address: Value
     enable: Value
-    data: Value
-    config_write: data.View
+    data: Any
+    config_write: Any
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -198,9 +198,10 @@ class CacheRows(wiring.Component):
         m = Module()
         parts = self._config.lane_bytes // 8
         log2_parts = parts.bit_length() - 1
-        m.submodules.rows = rows = memory.Memory(
+        rows: Any = memory.Memory(
             shape=data.ArrayLayout(unsigned(64), parts), depth=self._depth, init=[]
         )
+        m.submodules.rows = rows
         read = rows.read_port(domain="sync")
         m.d.comb += [
             read.addr.eq(self.address),

@@ -15,7 +15,9 @@ from .words import ALL_UNITS, VectorImage, load, region_word, tag_word, write_fe
 TINY = preset("tiny")
 CONFIGS = {
     8: TINY,
-    16: replace(TINY, axi_data_bits=128, gather_lanes=4, reads_in_flight=8),
+    16: replace(
+        TINY, axi_data_bits=128, gather_lanes=4, reads_in_flight=8, static_cache_bytes=16384
+    ),
     64: replace(preset("medium"), grid=2, gather_lanes=2, static_cache_bytes=8192),
 }
 WIDTHS = {0: 4, 1: 32}  # program -> bytes of a vector
@@ -60,14 +62,14 @@ class Scene:
                 self.ids[item, f] = value
                 at = RECORDS + item * PITCH + IDS_OFFSET + 4 * f
                 self.memory[at : at + 4] = value.to_bytes(4, "little")
-        # Two shares of each lane's cache, of 16 sets each.
-        self.regions = {0: (0, 4, 0), 1: (16, 4, 1024)}
+        # Two shares of each lane's cache, of 8 sets each.
+        self.regions = {0: (0, 3, 0), 1: (16, 3, 1024)}
         self.cached = {}  # (program, feature, id) -> (lane, set in the region, way)
         filled = {}
         keys = [(*key, row) for key in self.features for row in range(ROWS)]
         for program, f, row in rng.sample(keys, len(keys)):
             lane = f % config.gather_lanes
-            index = (row ^ self.features[program, f]["seed"]) % 16
+            index = (row ^ self.features[program, f]["seed"]) % 8
             way = filled.get((program, lane, index), 0)
             if way < config.cache_ways:
                 filled[program, lane, index] = way + 1
@@ -89,7 +91,9 @@ class Scene:
         for (program, f), fields in self.features.items():
             await write_feature(ctx, port, program * 64 + f, fields)
         for program, region in self.regions.items():
-            await load(ctx, port, Target.CACHE_REGIONS, ALL_UNITS, program + 1, region_word(*region))
+            await load(
+                ctx, port, Target.CACHE_REGIONS, ALL_UNITS, program + 1, region_word(*region)
+            )
         ways = self.config.cache_ways
         data = {}
         for (program, f, row), (lane, index, way) in self.cached.items():
@@ -263,8 +267,7 @@ def exercise(config, *, pattern, seed, bad=True, latency=20):
     return counts
 
 
-@pytest.mark.parametrize("axi_bytes", CONFIGS)
-@pytest.mark.parametrize("pattern", ["none", "some"])
+@pytest.mark.parametrize(("axi_bytes", "pattern"), [(8, "some"), (16, "none"), (64, "some")])
 def test_rows_and_hits(axi_bytes, pattern):
     counts = exercise(CONFIGS[axi_bytes], pattern=pattern, seed=axi_bytes)
     assert counts["bad"] and 0 < counts["hit"] < counts["lookups"]

@@ -110,12 +110,8 @@ def test_both_passes(axi_bytes, pattern, first_stage):
             base = record(job, row)
             for k in range(0, DENSE, piece):
                 count = min(piece, DENSE - k)
-                values = [
-                    v - 256 if v > 127 else v for v in contents[base + k : base + k + count]
-                ]
-                chunks.append(
-                    (job["unit"], job["slot"], row, k, count, k + count == DENSE, values)
-                )
+                values = [v - 256 if v > 127 else v for v in contents[base + k : base + k + count]]
+                chunks.append((job["unit"], job["slot"], row, k, count, k + count == DENSE, values))
             for f in range(job["features"]):
                 at = base + IDS_OFFSET + 4 * f
                 value = int.from_bytes(contents[at : at + 4], "little")
@@ -146,12 +142,10 @@ def test_both_passes(axi_bytes, pattern, first_stage):
                 (value.unit, c.slot, c.row, c.k, c.count, bool(c.last), list(c.data)[: c.count])
             )
             events.append(("dense", value.unit))
-        # Units may change places, but a unit's own chunks come in order and blocks are not broken up.
+        # Units may change places, but a unit's own chunks come in order, blocks whole.
         for u in range(4):
             assert [g for g in got if g[0] == u] == [c for c in chunks if c[0] == u]
-        changes = sum(
-            a[:2] != b[:2] or b[2] < a[2] for a, b in zip(got, got[1:], strict=False)
-        )
+        changes = sum(a[:2] != b[:2] or b[2] < a[2] for a, b in zip(got, got[1:], strict=False))
         assert changes == len(jobs) - 1
 
     async def sparse(ctx):
@@ -161,9 +155,7 @@ def test_both_passes(axi_bytes, pattern, first_stage):
             got[value.unit].append(value)
             events.append(("id", value.unit))
         for u in range(4):
-            want = [
-                (program, f, value, *buffers.log[u][row]) for program, f, value, row in ids[u]
-            ]
+            want = [(program, f, value, *buffers.log[u][row]) for program, f, value, row in ids[u]]
             assert [(g.program, g.feature, g.id, g.address, g.index) for g in got[u]] == want
             assert len(buffers.log[u]) == rows_of[u]
         while not ctx.get(dut.idle):
