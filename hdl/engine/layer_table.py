@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -74,11 +76,12 @@ class LayerTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth = self._config.max_layers
-        m.submodules.table = table = memory.Memory(shape=LAYER.size, depth=depth, init=[])
+        table: Any = memory.Memory(shape=LAYER.size, depth=depth, init=[])
+        m.submodules.table = table
         self._write(m, table)
         read = table.read_port(domain="sync")
 
-        phase = Signal(phase_layout(self._config))
+        phase: Any = Signal(phase_layout(self._config))
         layer = Signal(range(depth))
         left = Signal(5)  # layers after this one
         record = self.o.payload
@@ -115,7 +118,7 @@ class LayerTable(wiring.Component):
                         m.next = "READ"
         return m
 
-    def _write(self, m: Module, table: memory.Memory) -> None:
+    def _write(self, m: Module, table: Any) -> None:
         """Words of ``Target.LAYERS`` for this unit; addresses beyond the table are dropped."""
         word = self.config_write
         write = table.write_port(granularity=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -113,10 +115,10 @@ class LoadWalker(wiring.Component):
             m.d.sync += available.eq(available - 1)
         return available
 
-    def _address(self, m: Module) -> data.View:
+    def _address(self, m: Module) -> Any:
         """Address registers; drives ``load_address`` and returns the phase's registers."""
         width = self._config.weight_address_bits
-        state = Signal(
+        state: Any = Signal(
             data.StructLayout(
                 {"streamed": 1, "resident": width, "position": width, "base": width, "mask": width}
             )

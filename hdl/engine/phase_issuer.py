@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -130,7 +132,7 @@ class PhaseIssuer(wiring.Component):
     def _ring_free(self, m: Module) -> Signal:
         """The picked phase may use its ring now."""
         in_flight = Signal(range(3))  # a slot has one phase at a time
-        ring = Signal(data.StructLayout({"base": 16, "log2_words": 5}))
+        ring: Any = Signal(data.StructLayout({"base": 16, "log2_words": 5}))
         phase = self.o.payload
         free = Signal()
         m.d.sync += in_flight.eq(in_flight + self.pushed.valid - self.done.valid)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -143,11 +145,11 @@ class RowWalker(wiring.Component):
             m.d.comb += self.cause.eq(Cause.WEIGHTS)
         return m
 
-    def _tile(self, m: Module, advance: Signal) -> data.View:
+    def _tile(self, m: Module, advance: Signal) -> Any:
         """Registers of the present tile; its last row raises ``advance``. Takes the records."""
         config = self._config
         page = unsigned(config.activation_address_bits - 1)  # the slot bit is put in last
-        tile = Signal(
+        tile: Any = Signal(
             data.StructLayout(
                 {
                     "record": layer_record_layout(config),

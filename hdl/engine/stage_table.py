@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -67,7 +69,8 @@ class StageTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth = self._config.max_programs * STAGE_WORDS
-        m.submodules.table = table = memory.Memory(shape=64, depth=depth, init=[])
+        table: Any = memory.Memory(shape=64, depth=depth, init=[])
+        m.submodules.table = table
         read = table.read_port(domain="sync")
         self._write(m, table)
 
@@ -102,7 +105,7 @@ class StageTable(wiring.Component):
                 m.next = "IDLE"
         return m
 
-    def _write(self, m: Module, table: memory.Memory) -> None:
+    def _write(self, m: Module, table: Any) -> None:
         """Words of ``Target.STAGES`` for this unit; addresses beyond the table are dropped."""
         word = self.config_write
         write = table.write_port()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
@@ -50,7 +52,7 @@ class WeightStreamer(wiring.Component):
     """
 
     levels: data.View
-    read: wiring.PureInterface
+    read: Any
     weight_write: data.View
     bus_error: Signal
 
@@ -134,7 +136,7 @@ class WeightStreamer(wiring.Component):
         """Beats of the oldest chunk in flight into the bank that its lane names."""
         config = self._config
         response, head = self.read.response, in_flight.o.payload
-        place = Signal(
+        place: Any = Signal(
             data.StructLayout(
                 {"address": config.weight_address_bits, "target": range(config.sub_arrays)}
             )

@@ -46,16 +46,18 @@ async def load(
 
 
 async def load_layer(
-    ctx: Any, dut: Any, config: Config, index: int, layer: dict[str, int], *, unit: int = 0
+    ctx: Any, dut: Any, config: Config, index: int, layer: dict[str, Any], *, unit: int = 0
 ) -> None:  # noqa: E501
-    words = split_words(LAYER.const(layer).as_bits(), LAYER_WORDS)
+    packed: Any = LAYER.const(layer)
+    words = split_words(packed.as_bits(), LAYER_WORDS)
     await load(ctx, dut, config, Target.LAYERS, index * LAYER_WORDS, words, unit=unit)
 
 
 async def load_stage(
-    ctx: Any, dut: Any, config: Config, program: int, stage: dict[str, int], *, unit: int = 0
+    ctx: Any, dut: Any, config: Config, program: int, stage: Any, *, unit: int = 0
 ) -> None:  # noqa: E501
-    words = split_words(STAGE.const(stage).as_bits(), STAGE_WORDS)
+    packed: Any = STAGE.const(stage)
+    words = split_words(packed.as_bits(), STAGE_WORDS)
     await load(ctx, dut, config, Target.STAGES, program * STAGE_WORDS, words, unit=unit)
 
 

@@ -47,7 +47,7 @@ class Bench:
         self.ring_log2, self.stall, self.latency, self.consume = ring_log2, stall, latency, consume
         self.rng = random.Random(seed)
         self.image = self.rng.randbytes(1 << 17)
-        self.dut = WeightStreamer(config=config)
+        self.dut: Any = WeightStreamer(config=config)
         self.banks = [[0] * config.weight_words for _ in range(config.sub_arrays)]
         self.addresses: dict[int, list[int]] = {}
         at = 0
@@ -119,8 +119,8 @@ class Bench:
             ctx.set(response.valid, offer)
             if offer:
                 _, address, last = queue[0]
-                beat = self.image[address : address + self.config.axi_bytes]
-                ctx.set(response.payload.data, int.from_bytes(beat, "little"))
+                data = self.image[address : address + self.config.axi_bytes]
+                ctx.set(response.payload.data, int.from_bytes(data, "little"))
                 ctx.set(response.payload.last, last)
             for u in units:
                 use = self.consumed[u] < self.landed[u] and rng.random() < self.consume
@@ -206,7 +206,7 @@ def test_engines_take_turns() -> None:
 
 def test_full_ring_stops_the_stream() -> None:
     """Nothing is consumed: the ring fills up to its slack and no further."""
-    dut = WeightStreamer(config=TINY)
+    dut: Any = WeightStreamer(config=TINY)
     requests = 0
 
     async def bench(ctx: Any) -> None:
@@ -224,7 +224,7 @@ def test_full_ring_stops_the_stream() -> None:
 
 
 def test_error_is_reported() -> None:
-    dut = WeightStreamer(config=TINY)
+    dut: Any = WeightStreamer(config=TINY)
 
     async def bench(ctx: Any) -> None:
         ctx.set(dut.i_0.payload, {"address": 0, "tiles": 16, "ring_base": 0, "ring_log2_words": 7})
