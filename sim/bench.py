@@ -120,13 +120,13 @@ def _master_pins(spec: BenchSpec, master: Master, index: int) -> dict[str, str]:
 
 def _tie_offs(spec: BenchSpec) -> list[str]:
     """Constants for the channels that a master lacks."""
-    lines = []
+    idle: list[str] = []
     for index, master in enumerate(spec.masters):
         if not master.reads:
-            lines += [f"    assign {pin}[{index}] = 1'b0;" for pin in ("arvalid", "rready")]
+            idle += [f"{pin}[{index}]" for pin in ("arvalid", "rready")]
         if not master.writes:
-            lines += [f"    assign {pin}[{index}] = 1'b0;" for pin in ("awvalid", "wvalid", "bready")]
-    return lines
+            idle += [f"{pin}[{index}]" for pin in ("awvalid", "wvalid", "bready")]
+    return [f"    assign {pin} = 1'b0;" for pin in idle]
 
 
 def _instance(module: str, name: str, parameters: dict[str, object], pins: dict[str, str]) -> str:
@@ -293,7 +293,11 @@ module bench;
         $dumpvars(`WAVES, bench);
         if (waves_to != 0) begin
             while (host_cycle < waves_to) @(posedge clock);
+`ifdef VERILATOR
+            $c("vlSymsp->_traceDumpClose();");  // it takes no notice of $dumpoff
+`else
             $dumpoff;
+`endif
         end
     end
 `endif

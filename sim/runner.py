@@ -1,7 +1,7 @@
 """Runs a job on a compiled bench and brings the results back.
 
-    build = build_bench(spec, [verilog], simulator="verilator")
-    outcome = run_job(build, job, image=memory_image)
+build = build_bench(spec, [verilog], simulator="verilator")
+outcome = run_job(build, job, image=memory_image)
 """
 
 from __future__ import annotations

@@ -202,6 +202,10 @@ module axi_checker #(
             end
         end
         if (wvalid && wready) begin
+            // Said at once where the address came first; else when it comes, below.
+            if (bursts != addresses
+                && wlast != (data_beats == write_length[bursts[LOG2_IN_FLIGHT-1:0]]))
+                violation("wlast is not at the last beat");
             data_length[bursts[LOG2_IN_FLIGHT-1:0]] = data_beats;
             data_beats = data_beats + 1;
             if (wlast) begin

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from typing import TYPE_CHECKING
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 BURST = 16
-ID, SOURCE, TARGET, BURSTS, START, STATUS, CLEAR = range(0, 28, 4)
+ID, SOURCE, TARGET, BURSTS, START, STATUS, CLEAR, FAULT = range(0, 32, 4)
+FAULTS = ("none", "unstable", "last", "page", "size")
+"""Rules that it breaks on purpose, by the value of FAULT."""
 IDENTITY = 0xC0B1
 TRACE_WIDTH = 80
 
@@ -21,13 +25,14 @@ class CopyDevice(wiring.Component):
     ----------
     data_bits
         Width of the AXI4 port.
-    fault
-        A rule to break on purpose: ``""``, ``"unstable"``, ``"last"``, ``"page"``, ``"size"``.
     """
 
-    def __init__(self, *, data_bits: int, fault: str = "") -> None:
+    if TYPE_CHECKING:  # the ports, by name
+
+        def __getattr__(self, name: str) -> Signal: ...
+
+    def __init__(self, *, data_bits: int) -> None:
         self.data_bits = data_bits
-        self.fault = fault
         address = {"id": 4, "addr": 40, "len": 8, "size": 3, "burst": 2, "valid": 1}
         outputs = {f"m_axi_{c}{n}": w for c in ("ar", "aw") for n, w in address.items()}
         outputs |= {"m_axi_rready": 1, "m_axi_wvalid": 1, "m_axi_wdata": data_bits}
@@ -48,7 +53,9 @@ class CopyDevice(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        registers = {n: Signal(32, name=f"register_{n}") for n in (SOURCE, TARGET, BURSTS, STATUS)}
+        registers = {
+            n: Signal(32, name=f"register_{n}") for n in (SOURCE, TARGET, BURSTS, STATUS, FAULT)
+        }
         start = Signal()
         self._registers(m, registers, start)
         self._copy(m, registers, start)
@@ -68,7 +75,7 @@ class CopyDevice(wiring.Component):
         with m.If(write):
             m.d.sync += [self.s_axil_bvalid.eq(1), self.s_axil_bresp.eq(0)]
             with m.Switch(self.s_axil_awaddr):
-                for offset in (SOURCE, TARGET, BURSTS):
+                for offset in (SOURCE, TARGET, BURSTS, FAULT):
                     with m.Case(offset):
                         m.d.sync += registers[offset].eq(self.s_axil_wdata)
                 with m.Case(START):
@@ -87,17 +94,19 @@ class CopyDevice(wiring.Component):
                         m.d.sync += self.s_axil_rdata.eq(register)
 
     def _copy(self, m: Module, registers: dict[int, Signal], start: Signal) -> None:
-        m.submodules.buffer = buffer = memory.Memory(shape=self.data_bits, depth=BURST, init=[])
+        buffer: memory.Memory = memory.Memory(shape=self.data_bits, depth=BURST, init=[])
+        m.submodules.buffer = buffer
         fill, drain = buffer.write_port(), buffer.read_port()
+        fault = {name: registers[FAULT] == n for n, name in enumerate(FAULTS)}
         done, beat, toggle = Signal(32), Signal(range(BURST)), Signal()
         read, write = Signal(40), Signal(40)
         size = (self.data_bits // 8).bit_length() - 1
         step = BURST * self.data_bits // 8
         m.d.sync += toggle.eq(~toggle)
         m.d.comb += [
-            self.m_axi_araddr.eq(read + (toggle << 6 if self.fault == "unstable" else 0)),
-            self.m_axi_awaddr.eq(write + (4096 - step // 2 if self.fault == "page" else 0)),
-            self.m_axi_wlast.eq((beat == BURST - 1) & (self.fault != "last")),
+            self.m_axi_araddr.eq(read + Mux(fault["unstable"] & toggle, 64, 0)),
+            self.m_axi_awaddr.eq(write + Mux(fault["page"], 4096 - step // 2, 0)),
+            self.m_axi_wlast.eq((beat == BURST - 1) & ~fault["last"]),
             self.m_axi_wdata.eq(drain.data),
             self.m_axi_wstrb.eq(-1),
             fill.addr.eq(beat),
@@ -112,7 +121,7 @@ class CopyDevice(wiring.Component):
             m.d.comb += [
                 getattr(self, f"m_axi_{channel}len").eq(BURST - 1),
                 getattr(self, f"m_axi_{channel}burst").eq(1),
-                getattr(self, f"m_axi_{channel}size").eq(size + (self.fault == "size")),
+                getattr(self, f"m_axi_{channel}size").eq(size + fault["size"]),
             ]
         error = Signal()
         with m.If(fill.en & (self.m_axi_rresp != 0)):
