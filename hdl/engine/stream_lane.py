@@ -88,7 +88,7 @@ class StreamLane(wiring.Component):
                 "o": Out(stream.Signature(stream_chunk_layout(config))),
                 "beat": In(1),
                 "write_address": Out(config.weight_address_bits),
-                "target": Out(range(config.sub_arrays)),
+                "target": Out(max(1, exact_log2(config.sub_arrays))),
                 "tile_last": Out(1),
             }
         )
@@ -112,7 +112,7 @@ class StreamLane(wiring.Component):
 
     def _by_level(self, m: Module, name: str, values: list[int]) -> Signal:
         """``values[level]``; levels that this anchor cannot have are never selected."""
-        selected = Signal(range(max(values) + 1), name=name)
+        selected = Signal(max(1, max(values).bit_length()), name=name)
         with m.Switch(self.level):
             for level, value in enumerate(values):
                 with m.Case(level):
@@ -170,9 +170,10 @@ class StreamLane(wiring.Component):
     def _place(self, m: Module, base: Value, mask: Value) -> None:
         """Write side: word, then sub-array row-major, then tile."""
         config = self._config
-        word = Signal(range(config.slice_words))
-        row = Signal(self._largest)
-        column = Signal(self._largest)
+        # Never 0 bits wide: Verilog would make 2 bits of it.
+        word = Signal(max(1, exact_log2(config.slice_words)))
+        row = Signal(max(1, self._largest))
+        column = Signal(max(1, self._largest))
         position = Signal(config.weight_address_bits)
         edge = self._by_level(m, "edge", [(1 << v) - 1 for v in range(self._largest + 1)])
         word_last = word == config.slice_words - 1
@@ -182,7 +183,7 @@ class StreamLane(wiring.Component):
             self.tile_last.eq(word_last & (row == edge) & (column == edge)),
         ]
         with m.If(self.beat):
-            m.d.sync += word.eq(word + 1)  # a power of two: wraps
+            m.d.sync += word.eq(Mux(word_last, 0, word + 1))
             with m.If(word_last):
                 m.d.sync += column.eq(column + 1)
                 with m.If(column == edge):

@@ -138,7 +138,10 @@ class WeightStreamer(wiring.Component):
         response, head = self.read.response, in_flight.o.payload
         place: Any = Signal(
             data.StructLayout(
-                {"address": config.weight_address_bits, "target": range(config.sub_arrays)}
+                {
+                    "address": config.weight_address_bits,
+                    "target": max(1, (config.sub_arrays - 1).bit_length()),
+                }
             )
         )
         index = Signal(range(STREAM_CHUNK_BYTES // config.axi_bytes))

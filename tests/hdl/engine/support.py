@@ -46,7 +46,7 @@ async def load(
 
 
 async def load_layer(
-    ctx: Any, dut: Any, config: Config, index: int, layer: dict[str, Any], *, unit: int = 0
+    ctx: Any, dut: Any, config: Config, index: int, layer: Any, *, unit: int = 0
 ) -> None:  # noqa: E501
     packed: Any = LAYER.const(layer)
     words = split_words(packed.as_bits(), LAYER_WORDS)
