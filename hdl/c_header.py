@@ -10,7 +10,7 @@ from amaranth.lib import data
 
 from . import program
 from .config import Config
-from .control.registers import Register
+from .control.register import Register
 from .engine.cause import Cause
 
 __all__ = ["c_header"]

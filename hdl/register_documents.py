@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .config import Config
-from .control.registers import COUNTERS, Field, Register
+from .control.register import Field, Register
+from .control.registers import COUNTERS
 from .engine.cause import Cause
 
 __all__ = ["registers_markdown", "system_rdl"]

@@ -106,8 +106,9 @@ class WriteMaster(wiring.Component):
         channels = config.axi_channels
         page_bit = PAGE_BYTES.bit_length() - 1
         request = self.port.request.payload
-        target = Signal(range(channels))
-        m.d.comb += target.eq(request.address[page_bit:])  # truncation: modulo the channels
+        target = Signal(max(1, channels.bit_length() - 1))
+        # Modulo the channels; 0 wide, so always 0, with one channel.
+        m.d.comb += target.eq(request.address[page_bit : page_bit + channels.bit_length() - 1])
 
         active = Signal()  # a burst is handing over its beats
         channel = Signal.like(target)

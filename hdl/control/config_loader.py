@@ -135,7 +135,7 @@ class ConfigLoader(wiring.Component):
         response = self.memory.response
         per_beat = config.axi_bytes // 8
         left = Signal(_WORD_BITS)  # words to write
-        index = Signal(range(per_beat))  # word of the beat
+        index = Signal(range(max(2, per_beat)))  # word of the beat
         whole = Signal()  # a beat is a word
         failed = Signal()
         write = self.config_write

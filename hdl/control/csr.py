@@ -10,7 +10,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from ..bus.axi import Response, axi_lite_signature
-from .registers import ADDRESS_BITS, Register
+from .register import Register
+from .registers import ADDRESS_BITS
 
 __all__ = ["RegisterFile"]
 

@@ -10,7 +10,8 @@ import pytest
 
 from hdl.config import PRESETS
 from hdl.control.csr import RegisterFile
-from hdl.control.registers import DEVICE_ID, Field, Register, register_table
+from hdl.control.register import Field, Register
+from hdl.control.registers import DEVICE_ID, register_table
 
 from ..support import simulate
 
