@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal, Value
-from amaranth.hdl import UnusedElaboratable
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    Elaboratable,
+    Module,
+    ResetSignal,
+    Signal,
+    UnusedElaboratable,
+    Value,
+)
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -23,7 +31,8 @@ from . import program
 from .bus.axi import port_name
 from .c_header import c_header
 from .config import Config
-from .control.registers import VERSION, Register, register_table
+from .control.register import Register
+from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
 from .memory_text import zero_loops
 from .register_documents import registers_markdown, system_rdl
@@ -77,7 +86,7 @@ def _ports(wrapper: _Wrapper, channels: int) -> dict[str, tuple[Value, PortDirec
 
 @contextmanager
 def _pinned_yosys() -> Iterator[None]:
-    """The Yosys that Amaranth brings, whatever the machine has: the text depends on nothing else."""
+    """The Yosys that Amaranth brings, whatever the machine has: the text depends on no other."""
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     try:
@@ -104,9 +113,7 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
             # Without source attributes: no path of this machine gets into the text.
             emit_src=False,
         )
-        text = verilog._convert_rtlil_text(
-            text + "\n" + library.text, strip_internal_attrs=True
-        )
+        text = verilog._convert_rtlil_text(text + "\n" + library.text, strip_internal_attrs=True)
         del device, wrapper
         gc.collect()  # the components' own warnings come now, while they are silenced
     return zero_loops(text)
