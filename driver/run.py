@@ -184,5 +184,8 @@ def _golden_result(
         "embedding": None,
         "quality": quality(workload, [r.items for r in expected]),
         "counters": None,
-        "top": [{"item": int(i), "score": int(s)} for i, s in zip(expected[0].items, expected[0].scores, strict=True)],
+        "top": [
+            {"item": int(i), "score": int(s)}
+            for i, s in zip(expected[0].items, expected[0].scores, strict=True)
+        ],
     }

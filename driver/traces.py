@@ -19,6 +19,7 @@ __all__ = [
     "StageTrace",
     "TraceError",
     "decode_columns",
+    "decode_interaction",
     "decode_jobs",
     "decode_survivors",
 ]
@@ -58,7 +59,7 @@ class StageTrace:
     layers: dict[str, NDArray[np.int16]] = field(default_factory=dict)
     """``bottom.0`` .. ``top.1``: [items, outputs]."""
     survivors: NDArray[np.int64] | None = None
-    """Item indices, ascending."""
+    """Positions kept in the stage's list of items, as the filter sent them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,10 +183,51 @@ def _scatter(
                     np.add.at(seen[int(q), number, key], at, 1)
 
 
+def decode_interaction(
+    deployment: Deployment, jobs: Jobs, chunks: Records, traces: list[list[StageTrace]]
+) -> None:
+    """Put every chunk of the interaction units into the stage's ``interaction`` tensor.
+
+    Raises
+    ------
+    TraceError
+        A value was written twice or not at all.
+    """
+    counts: dict[tuple[int, int], NDArray[np.uint8]] = {}
+    for query, stages in enumerate(traces):
+        for number, trace in enumerate(stages):
+            shape = (trace.items, deployment.models[number].shape.interaction_width)
+            trace.layers["interaction"] = np.zeros(shape, np.int16)
+            counts[query, number] = np.zeros(shape, np.uint8)
+    for engine in deployment.partition.engines:
+        for slot in (0, 1):
+            part = chunks.where((chunks.source == engine.unit) & (chunks["slot"] == slot))
+            if len(part) == 0:
+                continue
+            job = _job_of(jobs, engine.unit, slot, part.cycle)
+            position = jobs.records["position"][job] + part["row"]
+            query, stage = jobs.query[job], jobs.stage[job]
+            for key in counts:
+                mine = (query == key[0]) & (stage == key[1])
+                target = traces[key[0]][key[1]].layers["interaction"]
+                for n in range(16):
+                    here = mine & (part["count"] > n)
+                    at = (position[here], part["k"][here] + n)
+                    target[at] = part["data"][here, n]
+                    np.add.at(counts[key], at, 1)
+    for (query, stage), count in counts.items():
+        if (count != 1).any():
+            item, channel = np.argwhere(count != 1)[0]
+            raise TraceError(
+                f"query {query} stage {stage} interaction: item {item} channel {channel} was "
+                f"written {count[item, channel]} times"
+            )
+
+
 def decode_survivors(jobs: Jobs, survivors: Records, traces: list[list[StageTrace]]) -> None:
-    """Give each stage the item indices its filter kept, in the order they were written."""
+    """Give each stage the positions its filter kept, in the order they came."""
     place = np.searchsorted(jobs.records.cycle, survivors.cycle, side="right") - 1
     query, stage = jobs.query[place], jobs.stage[place]
     for q, stages in enumerate(traces):
         for s, trace in enumerate(stages):
-            trace.survivors = survivors["item"][(query == q) & (stage == s)]
+            trace.survivors = survivors["position"][(query == q) & (stage == s)]

@@ -1,0 +1,89 @@
+"""A simulated device: generated Verilog, compiled bench, pins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from hdl.config import Config
+from hdl.control.registers import ADDRESS_BITS
+from hdl.trace import trace_ports
+from sim.bench import BenchSpec, Master, Trace
+from sim.build import Build, build_bench, cache_folder
+
+__all__ = ["bench_spec", "build_device", "device_verilog"]
+
+TOP = "accelerator"
+
+
+def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
+    """Pins and sizes of a traced device in a memory of at least ``memory_bytes``."""
+    channels = config.axi_channels
+    names = ["m_axi_"] if channels == 1 else [f"m_axi{c}_" for c in range(channels)]
+    return BenchSpec(
+        device=TOP,
+        axil_address_bits=ADDRESS_BITS,
+        data_bits=config.axi_data_bits,
+        id_bits=config.id_bits,
+        address_bits=config.address_bits,
+        masters=tuple(Master(prefix=name) for name in names),
+        traces=tuple(
+            Trace(
+                name=port.name,
+                valid=f"trace_{port.name}_valid",
+                payload=f"trace_{port.name}_payload",
+                count=port.count,
+                width=port.payload.size,
+            )
+            for port in trace_ports(config)
+        ),
+        memory_log2_bytes=max(16, (memory_bytes - 1).bit_length()),
+    )
+
+
+def _generator_key(config: Config) -> str:
+    """Hash of the generator's sources and the configuration."""
+    key = hashlib.sha256(f"{config.hash:08x}".encode())
+    root = Path(__file__).resolve().parents[1] / "hdl"
+    for path in sorted(root.rglob("*.py")):
+        key.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return key.hexdigest()[:20]
+
+
+def device_verilog(config: Config, progress: Callable[[str], None]) -> Path:
+    """Verilog of the traced device, generated unless it is there already."""
+    folder = cache_folder() / "verilog"
+    path = folder / f"{config.name}-{_generator_key(config)}.v"
+    if not path.exists():
+        from hdl.emit import verilog_text
+        from hdl.top import Accelerator
+
+        progress(f"generating Verilog of {config.name}")
+        folder.mkdir(parents=True, exist_ok=True)
+        text = verilog_text(config, Accelerator(config=config, trace=True), top=TOP)
+        part = path.with_suffix(".part")
+        part.write_text(text)
+        part.replace(path)
+    return path
+
+
+def build_device(
+    config: Config,
+    *,
+    simulator: str,
+    memory_bytes: int,
+    waves: str | None,
+    waves_depth: int | None,
+    progress: Callable[[str], None],
+) -> Build:
+    """Compile the device in its bench, or find it compiled."""
+    source = device_verilog(config, progress)
+    progress(f"compiling {config.name} for {simulator} (kept for the next run)")
+    return build_bench(
+        bench_spec(config, memory_bytes=memory_bytes),
+        [source],
+        simulator=simulator,
+        waves=waves,
+        waves_depth=waves_depth,
+    )
