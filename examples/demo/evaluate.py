@@ -1,7 +1,7 @@
 """Quality of the shipped models on held-out queries, in float and in integers. NumPy only.
 
 python -m examples.demo.evaluate              all 200 held-out queries, from the generator
-python -m examples.demo.evaluate --shipped    the 32 of them that are shipped
+python -m examples.demo.evaluate --shipped    the 128 of them that are shipped
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Train the demo models with PyTorch and write the shipped files.
 
-    python -m examples.demo.train ship       trains one of each model, writes the .npz files here
+    python -m examples.demo.train data       writes the shipped queries and calibration items
+    python -m examples.demo.train ship       the same, then trains and writes one of each model
     python -m examples.demo.train seeds      five seeds of RMsmall and RMlarge, held-out NDCG
     python -m examples.demo.train validate   trains one of each, quality on the validation items
 
@@ -35,7 +36,7 @@ from golden.model import Model, named_shape
 from golden.model_files import save_model
 from golden.quality import auc
 
-SHIPPED_QUERIES = 32
+SHIPPED_QUERIES = 128
 CALIBRATION_ITEMS = 8192
 VALIDATION_QUERIES = 60
 SEEDS = 5
@@ -87,8 +88,8 @@ def timed_training(name: str, data: Dataset, seed: int) -> Model:
     return model
 
 
-def ship(teacher: Teacher, folder: Path) -> None:
-    """Write queries, calibration items and one model of each shape."""
+def write_data(teacher: Teacher, folder: Path) -> None:
+    """Write the first held-out queries and the calibration items."""
     held_out, _ = teacher.items(HELD_OUT_QUERIES * PARAMETERS.query_items, stream=Stream.HELD_OUT)
     count = SHIPPED_QUERIES * PARAMETERS.query_items
     part = Dataset(
@@ -100,6 +101,11 @@ def ship(teacher: Teacher, folder: Path) -> None:
     save_dataset(folder / QUERIES_FILE, part)
     calibration, _ = teacher.items(CALIBRATION_ITEMS, stream=Stream.CALIBRATION)
     save_dataset(folder / CALIBRATION_FILE, calibration)
+
+
+def ship(teacher: Teacher, folder: Path) -> None:
+    """Write data, and one trained model of each shape."""
+    write_data(teacher, folder)
     data, _ = teacher.items(PARAMETERS.train_items, stream=Stream.TRAIN)
     for name in SETTINGS:
         save_model(folder / model_file(name), timed_training(name, data, 0), storage="float16")
@@ -148,12 +154,16 @@ def seeds(teacher: Teacher) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo models")
-    parser.add_argument("what", choices=["ship", "seeds", "validate"])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for ship")
+    parser.add_argument("what", choices=["data", "ship", "seeds", "validate"])
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder of the files"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     teacher = Teacher()
-    if arguments.what == "ship":
+    if arguments.what == "data":
+        write_data(teacher, arguments.out)
+    elif arguments.what == "ship":
         ship(teacher, arguments.out)
     elif arguments.what == "seeds":
         seeds(teacher)

@@ -34,8 +34,20 @@ def queries() -> Dataset:
 
 @cache
 def quality(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """NDCG of each query, float and int8; of the first queries only for a single large stage."""
     models, keep = PIPELINES[name]
-    return pipeline_ndcg(models, keep, queries(), load_dataset(FOLDER / CALIBRATION_FILE))
+    data = queries() if name == DEMO_2 else first_queries(40)
+    return pipeline_ndcg(models, keep, data, load_dataset(FOLDER / CALIBRATION_FILE))
+
+
+def first_queries(count: int) -> Dataset:
+    items = count * queries().query_items
+    return Dataset(
+        counts=queries().counts[:items],
+        ids=queries().ids[:items],
+        labels=queries().labels[:items],
+        query_items=queries().query_items,
+    )
 
 
 def test_files_are_small() -> None:
@@ -49,7 +61,7 @@ def test_models_have_the_reference_shapes(name: str) -> None:
 
 def test_shipped_queries_are_the_generator_s() -> None:
     items = len(queries()) * PARAMETERS.query_items
-    assert len(queries()) >= 32 and queries().query_items == 512
+    assert len(queries()) == 128 and queries().query_items == 512
     fresh, probability = Teacher().items(items, stream=Stream.CALIBRATION)
     assert fresh.counts.shape == queries().counts.shape
     assert abs(fresh.labels.mean() - queries().labels.mean()) < 0.02
@@ -65,10 +77,9 @@ def test_generator_is_reproducible() -> None:
     assert np.array_equal(one.labels, two.labels) and np.array_equal(p, q)
 
 
-@pytest.mark.parametrize("name", ["RMsmall", "RMlarge", DEMO_2])
-def test_int8_is_within_half_a_point_of_float(name: str) -> None:
-    as_float, as_int8 = quality(name)
-    assert as_int8.mean() > as_float.mean() - 0.005
+def test_int8_is_within_half_a_point_of_float() -> None:
+    as_float, as_int8 = quality(DEMO_2)
+    assert abs(as_int8.mean() - as_float.mean()) < 0.005
 
 
 def test_larger_model_ranks_better() -> None:
