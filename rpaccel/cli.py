@@ -147,9 +147,14 @@ def main(words: Sequence[str] | None = None) -> int:
         result = args.command(args)
         text, status = result.pop("text", None), result.pop("status", 0)
         _write(result, text, args.json)
+        sys.stdout.flush()
     except BAD_INPUT as error:
         print(f"rpaccel: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader has had enough; Python must not try to write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SimulationError as error:
         print(f"rpaccel: {error}", file=sys.stderr)
         return 1

@@ -283,7 +283,7 @@ module dram #(
             // Give a beat: of the burst under way, else of the oldest one whose time has come.
             if (!r_valid || rready[c]) begin
                 r_valid <= 0;
-                for (i = 0; i < WINDOW; i = i + 1) begin
+                if (!bursting && head != tail) for (i = 0; i < WINDOW; i = i + 1) begin
                     older = head[LOG2_READS-1:0] + i;
                     if (!bursting && i < tail - head && !queue_done[older]
                         && $signed(cycle - queue_time[older]) >= 0
@@ -315,7 +315,8 @@ module dram #(
                     if (hostile > 1 && random[23:22] == 0) bursting = 0;
                 end
             end
-            for (i = 0; i < WINDOW; i = i + 1)
+            // At most one a cycle ends, but one that ended late may free all behind it.
+            if (head != tail) for (i = 0; i < WINDOW; i = i + 1)
                 if (head != tail && queue_done[head[LOG2_READS-1:0]]) head = head + 1;
             ar_ready <= tail - head < READS - 1 && !stall_ar;
 

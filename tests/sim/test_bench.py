@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from amaranth.back import verilog
 
-from sim.bench import BenchSpec, Trace
+from sim.bench import BenchSpec, Master, Trace
 from sim.errors import SimulationError, SimulatorError
 from sim.job import Job
 from sim.runner import Build, Memory, build_bench, run_job, run_module
@@ -48,11 +49,11 @@ def device_text() -> str:
     return verilog.convert(dut, name="copy_device", emit_src=False)
 
 
-def make(folder: Path, simulator: str, waves: str | None = None) -> Build:
+def make(folder: Path, simulator: str, waves: str | None = None, spec: BenchSpec = SPEC) -> Build:
     """Compile the copy device in its bench."""
     path = folder / "copy_device.v"
     path.write_text(device_text())
-    return build_bench(SPEC, [path], simulator=simulator, waves=waves)
+    return build_bench(spec, [path], simulator=simulator, waves=waves)
 
 
 def copy_job(source: int, target: int, bursts: int) -> Job:
@@ -91,6 +92,19 @@ def test_copy(tmp_path: Path, simulator: str, hostile: int) -> None:
         beats = trace[trace["source"] == source]["payload"][:, :BYTES]
         assert beats.tobytes() == expected
     assert np.all(np.diff(trace["cycle"].astype(np.int64)) >= 0)
+
+
+@ICARUS
+@pytest.mark.parametrize("hostile", [0, 2])
+def test_channels_share_one_memory(tmp_path: Path, hostile: int) -> None:
+    """Reads through one channel, writes through another, a third one idle."""
+    masters = (Master(reads=False, writes=False), Master(reads=False), Master(writes=False))
+    build = make(tmp_path, "icarus", spec=replace(SPEC, masters=masters))
+    contents = image()
+    job = copy_job(0x400, 0x9000, 5)
+    outcome = run_job(build, job, image=contents, memory=Memory(hostile=hostile))
+    expected = contents[0x400 : 0x400 + 5 * BURST_BYTES].tobytes()
+    assert outcome.result.memory["copy"] == expected
 
 
 @ICARUS
