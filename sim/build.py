@@ -8,8 +8,9 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from . import toolchain
 from .bench import BenchSpec, bench_verilog
 from .errors import SimulationError, SimulatorError
 
-__all__ = ["Build", "build_bench", "cache_folder", "quiet_runner"]
+__all__ = ["Build", "build_bench", "cache_folder", "prune", "quiet_runner"]
 
 _VERILOG = Path(__file__).parent / "verilog"
 _PARTS = ("axi_checker.v", "axil_master.v", "dram.v", "trace_logger.v")
@@ -48,6 +49,17 @@ def cache_folder() -> Path:
     if (root / "pyproject.toml").exists():
         return root / "build"
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rpaccel"
+
+
+def prune(folders: Iterable[Path], *, keep: int, days: float) -> None:
+    """Remove all but the `keep` newest of the folders not touched for `days`."""
+    aged = []
+    for folder in folders:
+        with suppress(FileNotFoundError):  # another process may be tidying as well
+            aged.append((folder.stat().st_mtime, folder))
+    for touched, folder in sorted(aged, reverse=True)[keep:]:
+        if touched < time.time() - days * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def quiet_runner(simulator: str) -> Runner:
@@ -141,6 +153,9 @@ def build_bench(
             with _shared_runtime(folder, simulator, waves):
                 _compile(folder, simulator, words, waves, len(sources))
             done.touch()
+        os.utime(folder)  # used now
+        if not cached:
+            prune(filter(Path.is_dir, folder.parent.iterdir()), keep=20, days=7)
     return Build(folder, simulator, spec, cached)
 
 
@@ -148,16 +163,18 @@ def build_bench(
 def _shared_runtime(folder: Path, simulator: str, waves: str | None) -> Iterator[None]:
     """Lend a build Verilator's own objects from an earlier one: half of a small build's time.
 
-    They depend on compiler, Verilator and kind of waves only; make keeps what is newer than its
-    source.
+    They depend on compiler, Verilator and kind of waves only.
     """
     if simulator != "verilator":
         yield
         return
     key = hashlib.sha256(f"{toolchain.versions(simulator)} {waves}".encode()).hexdigest()[:20]
     store = folder.parent / f"runtime-{key}"
+    tomorrow = time.time() + 86400
     for item in store.glob("verilated*.o"):
         shutil.copyfile(item, folder / item.name)
+        # make compiles them again unless they are newer than a makefile that is yet to be written.
+        os.utime(folder / item.name, (tomorrow, tomorrow))
     yield
     if not store.exists():
         part = Path(tempfile.mkdtemp(dir=folder.parent))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from . import toolchain
 from .bench import BenchSpec, Trace, record_bytes
-from .build import TIMESCALE, Build, build_bench, cache_folder, quiet_runner
+from .build import TIMESCALE, Build, build_bench, cache_folder, prune, quiet_runner
 from .errors import SimulationError
 from .job import Job, JobResult
 from .waves import Waves, save_file
@@ -216,6 +216,7 @@ def run_job(
     spec = build.spec
     runs = cache_folder().resolve() / "runs"
     runs.mkdir(parents=True, exist_ok=True)
+    prune(runs.iterdir(), keep=10, days=0.5)  # what failed runs left
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
     (folder / "job.json").write_text(job.to_json())
     _write_image(folder / "image.bin", image, spec)
