@@ -34,7 +34,7 @@ from .config import Config
 from .control.register import Register
 from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
-from .memory_text import zero_loops
+from .memory_text import no_loop_search, no_zero_contents, with_zero_loops
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
 
@@ -102,7 +102,7 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
     """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
     wrapper = _Wrapper(device)
     library = ModuleLibrary()
-    with _pinned_yosys(), warnings.catch_warnings():
+    with _pinned_yosys(), no_loop_search(), no_zero_contents(), warnings.catch_warnings():
         # Components behind shared modules are never elaborated themselves.
         warnings.simplefilter("ignore", UnusedElaboratable)
         text = rtlil.convert(
@@ -116,7 +116,7 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
         text = verilog._convert_rtlil_text(text + "\n" + library.text, strip_internal_attrs=True)
         del device, wrapper
         gc.collect()  # the components' own warnings come now, while they are silenced
-    return zero_loops(text)
+    return with_zero_loops(text)
 
 
 def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:

@@ -1,56 +1,85 @@
-"""Shorter Verilog: zeroed memories as loops instead of one line a word."""
+"""Quicker generation: zeroed memories as loops in Verilog, and one search less.
+
+Amaranth writes the initial contents of every memory bit by bit, which for megabytes of zeros takes
+minutes and megabytes of text. Generation leaves zeros out and puts the loops in afterwards. They are
+needed: without them event-driven simulation starts with unknown values.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["zero_loops"]
+from amaranth.back import rtlil
+from amaranth.hdl import _nir
 
-_LINE = re.compile(r"^\s*(?P<name>\S+?) ?\[(?P<index>\d+)\] = (?P<width>\d+)'[hbd]0+;$")
+__all__ = ["no_loop_search", "no_zero_contents", "with_zero_loops"]
+
+_MEMORY = re.compile(
+    r"^(?P<declaration>  reg (?:\[(?P<high>\d+):0\] )?(?P<name>\S+) ?\[(?P<depth>\d+):0\];)$",
+    re.MULTILINE,
+)
 
 
-def zero_loops(text: str) -> str:
-    """Replace runs of ``memory[i] = 0`` for i = 0, 1, .. in initial blocks by a loop.
+@contextmanager
+def no_loop_search() -> Iterator[None]:
+    """Conversions inside skip Amaranth's bit-by-bit search for combinational loops.
 
-    The meaning stays: every word starts at zero, which block memories of FPGAs do and without
-    which event-driven simulation would start with unknown values.
+    It takes most of a conversion's time and sees one module at a time only. Linting the whole
+    device (``UNOPTFLAT``) finds loops across modules as well, and the tests do that.
     """
-    out: list[str] = []
-    run: list[str] = []
-    name = width = ""
-
-    def flush() -> None:
-        if len(run) > 4:
-            out.append(f"    for (zero_index = 0; zero_index < {len(run)}; ")
-            out[-1] += f"zero_index = zero_index + 1) {name} [zero_index] = {width}'h0;"
-        else:
-            out.extend(run)
-        run.clear()
-
-    for line in text.split("\n"):
-        match = _LINE.match(line)
-        if match and run and (match["name"] != name or int(match["index"]) != len(run)):
-            flush()
-        if match and (run or match["index"] == "0"):
-            name, width = match["name"], match["width"]
-            run.append(line)
-            continue
-        flush()
-        out.append(line)
-    flush()
-    return _declare("\n".join(out))
+    netlist: Any = _nir.Netlist
+    original = netlist.check_comb_cycles
+    netlist.check_comb_cycles = lambda self: None
+    try:
+        yield
+    finally:
+        netlist.check_comb_cycles = original
 
 
-def _declare(text: str) -> str:
-    """Name the initial blocks that hold loops and declare their index there."""
-    blocks = re.compile(r"^  initial begin\n(?P<body>(?:    .*\n)*?)  end$", re.MULTILINE)
+@contextmanager
+def no_zero_contents() -> Iterator[None]:
+    """Conversions inside leave out the initial contents of memories that are all zero."""
+    emitter: Any = rtlil.ModuleEmitter
+    original = emitter.emit_memory
+
+    def emit_memory(self: Any, index: int, cell: Any) -> None:
+        if any(cell.init):
+            original(self, index, cell)
+
+    emitter.emit_memory = emit_memory
+    try:
+        yield
+    finally:
+        emitter.emit_memory = original
+
+
+def with_zero_loops(text: str) -> str:
+    """Give every memory of ``text`` without initial contents a loop that clears it."""
     count = 0
 
-    def name(match: re.Match[str]) -> str:
+    def clear(match: re.Match[str]) -> str:
         nonlocal count
-        if "zero_index" not in match["body"]:
+        name = match["name"]
+        # A memory with contents of its own is set word by word in an initial block.
+        if re.search(rf"^    {re.escape(name)} ?\[\d+\] = ", text[match.end() :], re.MULTILINE):
             return match[0]
         count += 1
-        return f"  initial begin : zero_{count}\n    integer zero_index;\n{match['body']}  end"
+        index, block = f"zero_index_{count}", f"zero_{count}"
+        return (
+            f"{match['declaration']}\n"
+            f"  initial begin : {block}\n"
+            f"    integer {index};\n"
+            f"    for ({index} = 0; {index} <= {match['depth']}; {index} = {index} + 1)\n"
+            f"      {name} [{index}] = 0;\n"
+            f"  end"
+        )
 
-    return blocks.sub(name, text)
+    modules = re.split(r"(?<=^endmodule$)", text, flags=re.MULTILINE)
+    out = []
+    for module in modules:
+        text = module  # names are local to a module
+        out.append(_MEMORY.sub(clear, module))
+    return "".join(out)
