@@ -158,6 +158,7 @@ def _device(spec: BenchSpec) -> str:
         spec.interrupt: "host_irq",
     }
     pins |= {spec.axil_prefix + pin: f"axil_{pin}" for pin in (*_AXIL_INPUTS, *_AXIL_OUTPUTS)}
+    pins |= {f"{spec.axil_prefix}{channel}prot": "3'd0" for channel in ("aw", "ar")}
     for index, master in enumerate(spec.masters):
         pins |= _master_pins(spec, master, index)
     for trace in spec.traces:

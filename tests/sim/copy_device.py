@@ -39,13 +39,18 @@ class CopyDevice(wiring.Component):
         outputs |= {"m_axi_wstrb": data_bits // 8, "m_axi_wlast": 1, "m_axi_bready": 1}
         outputs |= {"s_axil_awready": 1, "s_axil_wready": 1, "s_axil_bvalid": 1, "s_axil_bresp": 2}
         outputs |= {"s_axil_arready": 1, "s_axil_rvalid": 1, "s_axil_rdata": 32, "s_axil_rresp": 2}
-        outputs |= {"irq": 1, "trace_valid": 2, "trace_payload": 2 * TRACE_WIDTH}
+        outputs |= {
+            "m_axi_arcache": 4,
+            "irq": 1,
+            "trace_valid": 2,
+            "trace_payload": 2 * TRACE_WIDTH,
+        }
         inputs = {"m_axi_arready": 1, "m_axi_awready": 1, "m_axi_wready": 1}
         inputs |= {"m_axi_rvalid": 1, "m_axi_rid": 4, "m_axi_rdata": data_bits, "m_axi_rresp": 2}
         inputs |= {"m_axi_rlast": 1, "m_axi_bvalid": 1, "m_axi_bid": 4, "m_axi_bresp": 2}
         inputs |= {"s_axil_awaddr": 12, "s_axil_awvalid": 1, "s_axil_wdata": 32, "s_axil_wstrb": 4}
         inputs |= {"s_axil_wvalid": 1, "s_axil_bready": 1, "s_axil_araddr": 12}
-        inputs |= {"s_axil_arvalid": 1, "s_axil_rready": 1}
+        inputs |= {"s_axil_arvalid": 1, "s_axil_rready": 1, "s_axil_awprot": 3, "s_axil_arprot": 3}
         super().__init__(
             {name: Out(width) for name, width in outputs.items()}
             | {name: In(width) for name, width in inputs.items()}
