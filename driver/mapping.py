@@ -111,19 +111,20 @@ def _pages(values: int, edge: int) -> int:
 
 
 def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int], int]:
-    """Pages of the input tensor, of both hidden buffers of the bottom and top MLP; the total.
+    """First page of the input tensor, pages of both buffers of the bottom and top MLP; the total.
 
     Hidden tensors alternate between two buffers; the top MLP's tensors lie over the bottom's,
-    which are dead by then.
+    which are dead by then. The inputs lie behind both: the next job's land while a top MLP runs.
     """
-    start = _pages(shape.bottom[0][0], edge)
+    inputs = _pages(shape.bottom[0][0], edge)
     bottom = [0, 0]
     for index, (_, outputs) in enumerate(shape.bottom[:-1]):
         bottom[index % 2] = max(bottom[index % 2], _pages(outputs, edge))
     top = [_pages(shape.top[0][0], edge), 0]
     for index, (_, outputs) in enumerate(shape.top[:-1]):
         top[(index + 1) % 2] = max(top[(index + 1) % 2], _pages(outputs, edge))
-    return start, bottom, top, max(start + sum(bottom), sum(top))
+    start = max(sum(bottom), sum(top))
+    return start, bottom, top, start + inputs
 
 
 def rows_of(config: Config, shape: StageShape, edge: int) -> int:
@@ -254,7 +255,7 @@ def map_engine(
         r = rows[number]
         start, bottom, top, _ = _bank_pages(shape, edge)
         bottom_maps, bottom_tiles, parameter = _layer_maps(
-            shape.bottom, edge, r, 0, (start, start + bottom[0]), parameter
+            shape.bottom, edge, r, start * r, (0, bottom[0]), parameter
         )
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
         slot_bytes, slots = _vector_slots(config, shape, multipliers)
@@ -262,6 +263,7 @@ def map_engine(
         drafts[number] = {
             "bottom": (bottom_maps, bottom_tiles),
             "top": (top_maps, top_tiles),
+            "input_base": start * r,
             "slot_bytes": slot_bytes,
             "slots": slots,
             "log2_outputs": outputs.bit_length() - 1,
@@ -288,7 +290,7 @@ def map_engine(
             rows=rows[number],
             bottom=phases["bottom"],
             top=phases["top"],
-            input_base=0,
+            input_base=int(draft["input_base"]),  # type: ignore[call-overload]
             output_base=0,
             slot_bytes=int(draft["slot_bytes"]),  # type: ignore[call-overload]
             slots=int(draft["slots"]),  # type: ignore[call-overload]

@@ -78,16 +78,30 @@ def decode_jobs(records: Records) -> Jobs:
     return Jobs(records=records, query=np.cumsum(starts) - 1, stage=stage)
 
 
-def _job_of(jobs: Jobs, anchor: int, slot: int, cycles: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index of the latest row block of (anchor, slot) at each cycle."""
+def _jobs_in_order(
+    jobs: Jobs, anchor: int, slot: int, program: int, per_row: int, rank: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Job that the ``rank``-th write of a source belongs to.
+
+    A source writes ``per_row`` values for every row of every job of its (anchor, slot, program),
+    in the order of the jobs: counting tells whose they are, whatever else overlaps in time.
+    """
     r = jobs.records
-    mine = np.flatnonzero((r["unit"] == anchor) & (r["slot"] == slot))
-    if len(mine) == 0:
-        raise TraceError(f"engine {anchor} wrote in slot {slot} without a row block")
-    place = np.searchsorted(r.cycle[mine], cycles, side="right") - 1
-    if (place < 0).any():
-        raise TraceError(f"engine {anchor} wrote in slot {slot} before its first row block")
-    return mine[place]
+    mine = np.flatnonzero((r["unit"] == anchor) & (r["slot"] == slot) & (r["program"] == program))
+    ends = np.cumsum(r["rows"][mine]) * per_row
+    if len(rank) and (len(mine) == 0 or rank.max() >= ends[-1]):
+        raise TraceError(f"engine {anchor} wrote more in slot {slot} than its row blocks have rows")
+    return mine[np.searchsorted(ends, rank, side="right")]
+
+
+def _ranks(group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of earlier elements of the same group, for each element."""
+    order = np.argsort(group, kind="stable")
+    ordered = group[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - starts
+    return rank
 
 
 def _layer_names(deployment: Deployment, stage: int) -> list[tuple[str, int]]:
@@ -137,8 +151,7 @@ def decode_columns(
             if not here.any():
                 continue
             part = records.where(here)
-            job = _job_of(jobs, engine.unit, slot, part.cycle)
-            _scatter(deployment, engine.unit, jobs, job, part, lane[here], traces, seen)
+            _scatter(deployment, engine.unit, slot, jobs, part, lane[here], traces, seen)
     for (query, stage, name), count in seen.items():
         if (count != 1).any():
             item, channel = np.argwhere(count != 1)[0]
@@ -151,8 +164,8 @@ def decode_columns(
 def _scatter(
     deployment: Deployment,
     anchor: int,
+    slot: int,
     jobs: Jobs,
-    job: NDArray[np.int64],
     part: Records,
     lane: NDArray[np.int64],
     traces: list[list[StageTrace]],
@@ -160,8 +173,6 @@ def _scatter(
 ) -> None:
     """Place the records of one engine and slot."""
     mapped = deployment.maps[anchor]
-    query, stage = jobs.query[job], jobs.stage[job]
-    position = jobs.records["position"][job] + part["row"]
     for number, stage_map in mapped.stages.items():
         model = deployment.models[number]
         phases = (("bottom", stage_map.bottom, model.bottom), ("top", stage_map.top, model.top))
@@ -169,17 +180,16 @@ def _scatter(
             for index, (place, layer) in enumerate(zip(phase.layers, layers, strict=True)):
                 tile = part["parameter"] - place.parameter_base
                 channel = tile * mapped.edge + lane
-                here = (
-                    (stage == number)
-                    & (tile >= 0)
-                    & (tile < place.output_tiles)
-                    & (channel < len(layer.bias))
-                )
-                for q in np.unique(query[here]):
-                    mask = here & (query == q)
+                here = (tile >= 0) & (tile < place.output_tiles) & (channel < len(layer.bias))
+                # Columns that padding leaves out of the last tile write once less a row.
+                group = channel[here]
+                job = _jobs_in_order(jobs, anchor, slot, number, 1, _ranks(group))
+                position = jobs.records["position"][job] + part["row"][here]
+                for q in np.unique(jobs.query[job]):
+                    mask = jobs.query[job] == q
                     key = f"{name}.{index}"
-                    at = (position[mask], channel[mask])
-                    traces[q][number].layers[key][at] = part["value"][mask]
+                    at = (position[mask], group[mask])
+                    traces[q][number].layers[key][at] = part["value"][here][mask]
                     np.add.at(seen[int(q), number, key], at, 1)
 
 
@@ -204,7 +214,15 @@ def decode_interaction(
             part = chunks.where((chunks.source == engine.unit) & (chunks["slot"] == slot))
             if len(part) == 0:
                 continue
-            job = _job_of(jobs, engine.unit, slot, part.cycle)
+            # Rows of different programs come in the order of the jobs: count rows over all of them.
+            row = np.cumsum(part["last"]) - part["last"]
+            mine = np.flatnonzero(
+                (jobs.records["unit"] == engine.unit) & (jobs.records["slot"] == slot)
+            )
+            ends = np.cumsum(jobs.records["rows"][mine])
+            if len(mine) == 0 or row.max() >= ends[-1]:
+                raise TraceError(f"engine {engine.unit}: more interaction rows than items")
+            job = mine[np.searchsorted(ends, row, side="right")]
             position = jobs.records["position"][job] + part["row"]
             query, stage = jobs.query[job], jobs.stage[job]
             for key in counts:

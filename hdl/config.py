@@ -232,11 +232,7 @@ class Config:
     def largest_level_at(self, row: int, column: int) -> int:
         """Largest partition level of an engine anchored at sub-array (row, column)."""
         level = 0
-        while (
-            level + 1 < self.levels
-            and row % (2 << level) == 0
-            and column % (2 << level) == 0
-        ):
+        while level + 1 < self.levels and row % (2 << level) == 0 and column % (2 << level) == 0:
             level += 1
         return level
 
@@ -333,7 +329,12 @@ _SMALL = Config(
     axi_data_bits=128, reads_in_flight=32, max_items=16384,
 )  # fmt: skip
 _ECP5 = replace(
-    _TINY, name="ecp5", weight_bytes=16384, static_cache_bytes=16384, max_items=4096, clock_mhz=120.0
+    _TINY,
+    name="ecp5",
+    weight_bytes=16384,
+    static_cache_bytes=16384,
+    max_items=4096,
+    clock_mhz=120.0,
 )
 _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,

@@ -223,9 +223,7 @@ class Core(wiring.Component):
         lookups = [embedding.lookup[lane] for lane in range(self._config.gather_lanes)]
         m.d.comb += [
             self.hits.eq(sum((x.valid & x.hit for x in lookups), start=Value.cast(0))),
-            self.misses.eq(
-                sum((x.valid & ~x.hit & ~x.bad for x in lookups), start=Value.cast(0))
-            ),
+            self.misses.eq(sum((x.valid & ~x.hit & ~x.bad for x in lookups), start=Value.cast(0))),
             self.bad_ids.eq(sum((x.valid & x.bad for x in lookups), start=Value.cast(0))),
             self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
         ]

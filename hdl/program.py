@@ -123,7 +123,9 @@ class InteractionMode(py_enum.IntEnum):
     CAT = 1
 
 
-PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": unsigned(16), "shift": unsigned(6)})
+PARAMETER = data.StructLayout(
+    {"bias": signed(32), "multiplier": unsigned(16), "shift": unsigned(6)}
+)
 """Requantise of one output channel; upper bits of the 64-bit word are zero."""
 
 LAYER = data.StructLayout(
@@ -206,9 +208,7 @@ FEATURE = data.StructLayout(
 )
 FEATURE_WORDS = 2
 
-CACHE_TAG = data.StructLayout(
-    {"valid": unsigned(1), "table": unsigned(9), "id": unsigned(32)}
-)
+CACHE_TAG = data.StructLayout({"valid": unsigned(1), "table": unsigned(9), "id": unsigned(32)})
 """table: program * 64 + feature."""
 
 CACHE_REGION = data.StructLayout(
@@ -249,7 +249,9 @@ SUBMISSION = data.StructLayout(
         "pipeline": unsigned(8),  # QUERY
         "flags": unsigned(16),  # reserved, 0
         "tag": unsigned(32),  # returned in the completion
-        "address": unsigned(64),  # QUERY: item records (64-byte aligned); LOAD: source (64-byte aligned)
+        "address": unsigned(
+            64
+        ),  # QUERY: item records (64-byte aligned); LOAD: source (64-byte aligned)
         "result": unsigned(64),  # QUERY: ids and scores (64-byte aligned)
         "items": unsigned(32),  # QUERY: n of stage 0; LOAD: words of the target
         "target": unsigned(8),  # LOAD
@@ -283,7 +285,12 @@ COMPLETION = data.StructLayout(
 )
 """Each result is 8 bytes: uint32 item index in the query, int32 score, best first."""
 
-for _layout, _words in ((LAYER, LAYER_WORDS), (STAGE, STAGE_WORDS), (FEATURE, FEATURE_WORDS), (PIPELINE, PIPELINE_WORDS)):
+for _layout, _words in (
+    (LAYER, LAYER_WORDS),
+    (STAGE, STAGE_WORDS),
+    (FEATURE, FEATURE_WORDS),
+    (PIPELINE, PIPELINE_WORDS),
+):
     if _layout.size != 64 * _words:
         raise AssertionError(f"{_layout!r} has {_layout.size} bits, not {64 * _words}")
 for _layout in (SUBMISSION, COMPLETION):

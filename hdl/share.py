@@ -17,7 +17,7 @@ from amaranth.lib.wiring import Flow
 
 __all__ = ["ModuleLibrary", "share"]
 
-_PORT = re.compile(r"^  wire .*\b(?:input|output) \d+ +\\(\S+)$", re.MULTILINE)
+_PORT = re.compile(r"^  wire .*\b(?:input|output) \d+ +(?:signed +)?\\(\S+)$", re.MULTILINE)
 
 
 class ModuleLibrary:

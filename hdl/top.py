@@ -224,9 +224,7 @@ class Accelerator(wiring.Component):
         writer: WriteMaster,
     ) -> None:
         status = registers.irq_status
-        m.d.sync += self.irq.eq(
-            registers.control.irq_enable & (status.completion | status.error)
-        )
+        m.d.sync += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
         idle = ~front.busy & core.idle & crossbar.idle & writer.idle
         m.d.comb += [
             registers.irq_status_set.completion.eq(front.completed),

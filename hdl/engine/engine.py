@@ -35,15 +35,17 @@ from .stage_table import StageTable
 
 __all__ = ["Engine"]
 
-PHASES_WAITING = 2
-"""Each slot has at most one phase queued or running: the second never waits outside."""
+PHASES_WAITING = 4
+"""A slot has at most a top phase and the next job's bottom phase queued or running."""
 
 
 class Engine(wiring.Component):
     """Control of the engine anchored at one sub-array; its PEs and banks are in the grid.
 
-    Two job slots: while the array works on one job, inputs and vectors of the other land. Jobs
-    enter the slots alternately, starting with slot 0, and their scores leave in order. Every job
+    Two job slots: while the array works on one job, inputs and vectors of the other land. A slot
+    takes its next job when the top phase of the one before is queued: the bottom MLP of the next
+    but one runs before the top MLP of the next, and the interaction has a whole top MLP to hide
+    behind. Jobs enter the slots alternately, starting with slot 0; scores leave in order. Every job
     that was accepted must get all its dense rows and all its vectors, in the order of the jobs. A
     job's ``unit`` and ``slot`` are not looked at; ``rows`` is 1 .. config.rows.
 
@@ -183,7 +185,7 @@ class Engine(wiring.Component):
         request = stages.i.payload
         m.d.comb += [
             self.free.eq(free.bit_select(accept, 1)),
-            self.idle.eq(free.all()),
+            self.idle.eq(free.all() & ~Cat(slot.tail for slot in slots).any()),
             self.i_job.ready.eq(self.free),
             stages.config_write.eq(self.config_write),
             stages.i.valid.eq(want_stage.any()),
@@ -228,11 +230,13 @@ class Engine(wiring.Component):
             self.consumed.eq(sequencer.consumed),
             self.control.eq(sequencer.control),
         ]
+        done = sequencer.done.valid
         for number, slot in enumerate(slots):
             m.d.comb += [
                 issuer.rows[number].eq(slot.rows),
                 slot.phase_pushed.eq(issuer.pushed.valid & (issuer.pushed.slot == number)),
-                slot.phase_done.eq(sequencer.done.valid & (sequencer.done.slot == number)),
+                slot.bottom_done.eq(done & ~sequencer.done.top & (sequencer.done.slot == number)),
+                slot.top_done.eq(done & sequencer.done.top & (sequencer.done.slot == number)),
             ]
 
     def _write_banks(self, m: Module, slots: list[JobSlot], stages: StageTable) -> None:
@@ -316,12 +320,12 @@ class Engine(wiring.Component):
         rows = Signal(unsigned(config.row_bits + 1))
         entry, oldest = scores.i.payload, scores.o.payload
         m.d.comb += [
-            rows.eq(Mux(slot, slots[1].rows, slots[0].rows)),
+            rows.eq(Mux(slot, slots[1].tail_rows, slots[0].tail_rows)),
             scores.i.valid.eq(self.score.valid),
             entry.slot.eq(slot),
             # The last position is below max_items: the sum fits.
             entry.value.position.eq(
-                Mux(slot, slots[1].position, slots[0].position) + self.score.row
+                Mux(slot, slots[1].tail_position, slots[0].tail_position) + self.score.row
             ),
             entry.value.score.eq(self.score.value),
             self.o_score.valid.eq(scores.o.valid),

@@ -1,4 +1,4 @@
-"""A job slot of an engine: the life of one row block from acceptance to its last score."""
+"""A job slot of an engine: the life of a row block from acceptance to its last score."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ class JobSlot(wiring.Component):
     """Follows a job through its stations; the parent tells what happened, this unit what is due.
 
     free -> descriptor read -> dense rows landed -> bottom phase queued, done -> interaction started
-    -> its rows landed -> top phase queued, done and all scores handed over -> free. A stage without
-    bottom layers skips the bottom phase. At each station one event counts; events for another
-    station must not come. One cycle from an event to what follows from it.
+    -> its rows landed -> top phase queued -> free for the next job, while the **tail** follows the
+    old one: top phase done and all scores handed over. So the next job's inputs land and its bottom
+    phase is queued while the top phase still runs; the array takes phases in order, and the
+    inputs lie apart from what a top phase reads. A top phase is wanted only when the tail is empty.
+
+    A stage without bottom layers skips the bottom phase. At each station one event counts; events
+    for another station must not come. One cycle from an event to what follows from it.
 
     Parameters
     ----------
@@ -33,14 +37,20 @@ class JobSlot(wiring.Component):
         The slot's descriptor is in place; its number of bottom layers.
     dense_row, chunk_row
         A row of dense inputs, of interaction outputs, is in the banks.
-    phase_pushed, phase_done
-        The slot's wanted phase was queued; the phase that runs ended.
+    phase_pushed
+        The slot's wanted phase was queued.
+    bottom_done, top_done
+        A phase of the slot ended.
     interaction_taken
         The interaction has the job.
     score_taken
         A score was handed over.
-    rows, position, program
+    rows, program
         Of the job.
+    tail_rows, tail_position
+        Of the job whose top phase was queued last.
+    tail
+        The tail holds a job.
     free, want_stage, want_bottom, want_interaction, want_top
         What the slot waits for the parent to do.
     staged
@@ -58,12 +68,15 @@ class JobSlot(wiring.Component):
     dense_row: Signal
     chunk_row: Signal
     phase_pushed: Signal
-    phase_done: Signal
+    bottom_done: Signal
+    top_done: Signal
     interaction_taken: Signal
     score_taken: Signal
     rows: Signal
-    position: Signal
     program: Signal
+    tail_rows: Signal
+    tail_position: Signal
+    tail: Signal
     free: Signal
     want_stage: Signal
     want_bottom: Signal
@@ -81,12 +94,14 @@ class JobSlot(wiring.Component):
             "dense_row",
             "chunk_row",
             "phase_pushed",
-            "phase_done",
+            "bottom_done",
+            "top_done",
             "interaction_taken",
             "score_taken",
         )
         states = (
             "free",
+            "tail",
             "want_stage",
             "want_bottom",
             "want_interaction",
@@ -103,17 +118,19 @@ class JobSlot(wiring.Component):
                 "job": In(job_layout(config)),
                 "bottom_layers": In(5),
                 "rows": Out(config.row_bits + 1),
-                "position": Out(config.item_bits),
                 "program": Out(4),
+                "tail_rows": Out(config.row_bits + 1),
+                "tail_position": Out(config.item_bits),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        counted = Signal.like(self.rows)  # rows or scores of this station
+        counted = Signal.like(self.rows)  # rows of this station
+        position = Signal.like(self.tail_position)
         all_rows = Signal()
-        ended = Signal()  # the top phase
         m.d.comb += all_rows.eq(counted == self.rows)
+        self._follow_tail(m, position)
 
         def count(event: Signal) -> None:
             with m.If(event):
@@ -127,9 +144,8 @@ class JobSlot(wiring.Component):
             with m.State("FREE"):
                 m.d.sync += [
                     self.rows.eq(self.job.rows),
-                    self.position.eq(self.job.position),
+                    position.eq(self.job.position),
                     self.program.eq(self.job.program),
-                    ended.eq(0),
                 ]
                 with m.If(self.start):
                     move("STAGE")
@@ -146,7 +162,7 @@ class JobSlot(wiring.Component):
                 with m.If(self.phase_pushed):
                     move("BOTTOM_RUN")
             with m.State("BOTTOM_RUN"):
-                with m.If(self.phase_done):
+                with m.If(self.bottom_done):
                     move("INTERACTION")
             with m.State("INTERACTION"):
                 with m.If(self.interaction_taken):
@@ -157,24 +173,35 @@ class JobSlot(wiring.Component):
                     move("TOP")
             with m.State("TOP"):
                 with m.If(self.phase_pushed):
-                    move("TOP_RUN")
-            with m.State("TOP_RUN"):
-                count(self.score_taken)
-                with m.If(self.phase_done):
-                    m.d.sync += ended.eq(1)
-                with m.If(all_rows & ended):
                     move("FREE")
         m.d.comb += [
             self.free.eq(fsm.ongoing("FREE")),
             self.want_stage.eq(fsm.ongoing("STAGE")),
             self.want_bottom.eq(fsm.ongoing("BOTTOM")),
             self.want_interaction.eq(fsm.ongoing("INTERACTION")),
-            self.want_top.eq(fsm.ongoing("TOP")),
+            self.want_top.eq(fsm.ongoing("TOP") & ~self.tail),
             self.staged.eq(~fsm.ongoing("FREE") & ~fsm.ongoing("STAGE")),
-            self.interacted.eq(
-                fsm.ongoing("VECTORS") | fsm.ongoing("TOP") | fsm.ongoing("TOP_RUN")
-            ),
+            self.interacted.eq(fsm.ongoing("VECTORS") | fsm.ongoing("TOP")),
             self.waits_input.eq(fsm.ongoing("STAGE") | fsm.ongoing("DENSE")),
             self.waits_vectors.eq(fsm.ongoing("INTERACTION") | fsm.ongoing("VECTORS")),
         ]
         return m
+
+    def _follow_tail(self, m: Module, position: Signal) -> None:
+        """The job whose top phase was queued, until its phase has ended and its scores are out."""
+        scores = Signal.like(self.tail_rows)  # handed over
+        ended = Signal()
+        with m.If(self.score_taken):
+            m.d.sync += scores.eq(scores + 1)
+        with m.If(self.top_done):
+            m.d.sync += ended.eq(1)
+        with m.If(ended & (scores == self.tail_rows)):
+            m.d.sync += self.tail.eq(0)
+        with m.If(self.want_top & self.phase_pushed):
+            m.d.sync += [
+                self.tail.eq(1),
+                self.tail_rows.eq(self.rows),
+                self.tail_position.eq(position),
+                scores.eq(0),
+                ended.eq(0),
+            ]

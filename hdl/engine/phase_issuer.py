@@ -17,7 +17,10 @@ __all__ = ["PhaseIssuer"]
 
 
 class PhaseIssuer(wiring.Component):
-    """Picks the next phase: top phases before bottom ones, the older job before the younger.
+    """Picks the next phase: bottom phases before top ones, the older job before the younger.
+
+    Bottom first, because its interaction then runs beside the top phase that follows. Top phases
+    do not starve: a slot's next bottom phase comes after its top phase was queued.
 
     For a streamed phase it first asks the weight streamer for the stream, then hands over the
     phase: streams and phases have the same order, and weights run ahead while the phase waits in
@@ -78,11 +81,11 @@ class PhaseIssuer(wiring.Component):
         top = Signal()
         streamed = self._describe(m, slot, top)
         ring_free = self._ring_free(m)
-        wishes = Mux(self.want_top != 0, self.want_top, self.want_bottom)
+        wishes = Mux(self.want_bottom != 0, self.want_bottom, self.want_top)
         with m.FSM(name="state"):
             with m.State("PICK"):
                 m.d.sync += [
-                    top.eq(self.want_top != 0),
+                    top.eq(self.want_bottom == 0),
                     slot.eq(Mux(wishes.bit_select(self.older, 1), self.older, ~self.older)),
                 ]
                 with m.If((self.want_top | self.want_bottom) != 0):
@@ -131,7 +134,7 @@ class PhaseIssuer(wiring.Component):
 
     def _ring_free(self, m: Module) -> Signal:
         """The picked phase may use its ring now."""
-        in_flight = Signal(range(3))  # a slot has one phase at a time
+        in_flight = Signal(range(5))  # a slot has a top phase and the next job's bottom phase
         ring: Any = Signal(data.StructLayout({"base": 16, "log2_words": 5}))
         phase = self.o.payload
         free = Signal()
