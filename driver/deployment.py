@@ -13,6 +13,7 @@ from hdl.config import Config
 from hdl.engine.interaction_steps import interaction_steps
 
 from .cache_plan import CachePlan
+from .errors import UserError
 from .image import MemoryImage
 from .mapping import EngineMap, PhaseMap, StageMap, StageShape, map_engine, rows_of
 from .partition import Engine, Partition
@@ -159,6 +160,12 @@ class _Builder:
                 )
         self.load(fmt.Target.LAYERS, engine.unit, 0, b"".join(layer_words))
         self.load(fmt.Target.STAGES, engine.unit, 0, bytes(stage_words))
+        if len(shifts) > fmt.DOT_SHIFT_WORDS:
+            names = ", ".join(stage.shape.name for stage in mapped.stages.values())
+            raise UserError(
+                f"{names}: {len(shifts)} interaction steps on the engine of edge {mapped.edge} at "
+                f"sub-array {engine.unit}, it holds the shifts of {fmt.DOT_SHIFT_WORDS}"
+            )
         self.load(fmt.Target.DOT_SHIFTS, engine.unit, 0, b"".join(shifts))
 
     def unit(self, engine: Engine, row: int, column: int) -> int:

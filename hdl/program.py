@@ -17,6 +17,7 @@ __all__ = [
     "COMPLETION_BYTES",
     "CACHE_REGION",
     "CACHE_TAG",
+    "DOT_SHIFT_WORDS",
     "Destination",
     "FEATURE",
     "FEATURE_WORDS",
@@ -95,6 +96,8 @@ class Target(py_enum.IntEnum):
 
 
 ALL_UNITS = 255
+DOT_SHIFT_WORDS = 2048
+"""Interaction steps that an anchor holds shifts for, all its programs together."""
 STREAM_CHUNK_BYTES = 256
 """Weights streamed from device memory come in chunks of this many bytes, aligned to it."""
 
@@ -158,8 +161,8 @@ STAGE = data.StructLayout(
         "log2_width": unsigned(4),  # log2 of the vector width d
         "vectors": unsigned(7),  # sparse vectors + 1 (the dense vector, vector 0)
         "log2_outputs": unsigned(3),  # interaction outputs per step, P
-        "shift_base": unsigned(10),  # first word in DOT_SHIFTS
-        "_pad0": unsigned(8),
+        "shift_base": unsigned(11),  # first word in DOT_SHIFTS
+        "_pad0": unsigned(7),
         # word 1
         "input_base": unsigned(16),  # bank address of the dense input, page 0
         "output_base": unsigned(16),  # bank address of the interaction's output, page 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from ..config import Config
-from ..program import FEATURE_WORDS, LAYER_WORDS, PIPELINE_WORDS, STAGE_WORDS, Target
+from ..program import (
+    DOT_SHIFT_WORDS,
+    FEATURE_WORDS,
+    LAYER_WORDS,
+    PIPELINE_WORDS,
+    STAGE_WORDS,
+    Target,
+)
 
-__all__ = ["DOT_SHIFT_WORDS", "target_units", "target_words"]
-
-DOT_SHIFT_WORDS = 1 << 10
-"""``STAGE.shift_base`` addresses this many interaction steps."""
+__all__ = ["target_units", "target_words"]
 
 
 def target_units(config: Config, target: Target) -> int:
@@ -30,7 +34,7 @@ def target_words(config: Config, target: Target) -> int:
         Target.STAGES: config.max_programs * STAGE_WORDS,
         Target.DOT_SHIFTS: DOT_SHIFT_WORDS,
         Target.FEATURES: config.max_programs * config.max_features * FEATURE_WORDS,
-        Target.CACHE_TAGS: config.lane_cache_bytes // 4,  # a tag for each row of 4 bytes
+        Target.CACHE_TAGS: config.lane_cache_bytes // 8,
         Target.CACHE_DATA: config.lane_cache_bytes // 8,
         Target.CACHE_REGIONS: 4,
         Target.PIPELINES: config.max_pipelines * PIPELINE_WORDS,

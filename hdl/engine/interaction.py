@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import Config
 from ..interfaces import chunk_layout, config_write_layout, row_write_layout
-from ..program import ALL_UNITS, Target
+from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target
 from ..queue import Queue
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit
@@ -20,10 +20,7 @@ from .round_clamp import RoundClamp
 from .step_generator import StepGenerator
 from .vector_buffer import VectorBuffer, buffer_word_bytes
 
-__all__ = ["SHIFT_WORDS", "Interaction", "interaction_job_layout"]
-
-SHIFT_WORDS = 1024
-"""Depth of DOT_SHIFTS: interaction steps of all programs together."""
+__all__ = ["Interaction", "interaction_job_layout"]
 
 
 class Interaction(wiring.Component):
@@ -188,13 +185,17 @@ class Interaction(wiring.Component):
         return round_clamp.o
 
     def _shifts(self, m: Module, address: Value) -> Signal:
-        """Memory of DOT_SHIFTS; the word is there 2 cycles after its address."""
-        storage: Any = memory.Memory(shape=unsigned(64), depth=SHIFT_WORDS, init=[])
+        """Memory of DOT_SHIFTS; the word is there 2 cycles after its address.
+
+        Only the shifts of outputs that this unit can have in a step are kept.
+        """
+        width = 4 * min(16, max(1, self._multipliers // 4))
+        storage: Any = memory.Memory(shape=unsigned(width), depth=DOT_SHIFT_WORDS, init=[])
         m.submodules.shifts = storage
         write = storage.write_port()
         read = storage.read_port(domain="sync")
         command = self.config_write
-        word = Signal(64, name="shift_word")
+        word = Signal(64, name="shift_word")  # zeros above
         mine = (command.unit == self._unit) | (command.unit == ALL_UNITS)
         m.d.sync += [
             write.en.eq(command.valid & (command.target == Target.DOT_SHIFTS.value) & mine),

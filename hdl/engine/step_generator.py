@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..program import InteractionMode
+from ..program import DOT_SHIFT_WORDS, InteractionMode
 from .vector_buffer import COPY_BYTES
 
 __all__ = ["StepGenerator", "item_layout", "step_layout"]
@@ -27,7 +27,7 @@ def item_layout(config: Config) -> data.StructLayout:
             "log2_width": unsigned(3),
             "log2_outputs": unsigned(3),
             "vectors": unsigned(7),
-            "shift_base": unsigned(10),
+            "shift_base": range(DOT_SHIFT_WORDS),
         }
     )
 
@@ -43,7 +43,7 @@ def step_layout(config: Config) -> data.StructLayout:
             "address_a": unsigned(13),  # of vector i
             "address_b": unsigned(13),  # of vector j0
             "log2_width": unsigned(3),
-            "shift_address": unsigned(10),
+            "shift_address": range(DOT_SHIFT_WORDS),
             "slot": unsigned(1),
             "row": unsigned(config.row_bits),
             "k": unsigned(13),
@@ -129,7 +129,7 @@ class StepGenerator(wiring.Component):
                     "address_i": unsigned(13),
                     "address_j": unsigned(13),
                     "k": unsigned(13),
-                    "shift_address": unsigned(10),
+                    "shift_address": range(DOT_SHIFT_WORDS),
                 }
             ),
             name="state",

@@ -13,7 +13,7 @@ from hdl.engine.interaction import Interaction, interaction_job_layout
 from hdl.engine.interaction_steps import interaction_steps
 from hdl.engine.vector_buffer import buffer_word_bytes
 from hdl.interfaces import config_write_layout, row_write_layout
-from hdl.program import ALL_UNITS, InteractionMode, Target
+from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target
 from tests.hdl.support import put_all, simulate
 
 Fields = dict[int | str, Any]
@@ -54,7 +54,7 @@ class Case:
         limit = min(16, max(1, self.multipliers // self.width), self.edge)
         self.log2_outputs = limit.bit_length() - 1
         self.steps = interaction_steps(self.vectors, self.width, 1 << self.log2_outputs)
-        self.shift_base = self.rng.randrange(1024 - len(self.steps)) if self.steps else 0
+        self.shift_base = self.rng.randrange(DOT_SHIFT_WORDS - len(self.steps)) if self.steps else 0
         self.shifts = np.array([[self.rng.randrange(16) for _ in range(16)] for _ in self.steps])
         numbers = np.random.default_rng(self.seed)
         shape = (sum(self.jobs), self.vectors, self.width)
