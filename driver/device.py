@@ -15,6 +15,8 @@ from sim.build import Build, build_bench, cache_folder
 __all__ = ["bench_spec", "build_device", "device_verilog"]
 
 TOP = "accelerator"
+_LOG2_MEMORY = 24
+"""A memory of 16 MB at least: runs of different pipelines share one compiled bench."""
 
 
 def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
@@ -38,7 +40,7 @@ def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
             )
             for port in trace_ports(config)
         ),
-        memory_log2_bytes=max(16, (memory_bytes - 1).bit_length()),
+        memory_log2_bytes=max(_LOG2_MEMORY, (memory_bytes - 1).bit_length()),
     )
 
 

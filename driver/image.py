@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .errors import UserError
 
-__all__ = ["MemoryImage"]
+__all__ = ["MEMORY_LIMIT", "MemoryImage"]
+
+MEMORY_LIMIT = 1 << 30
+"""Largest simulated device memory, bytes."""
 
 
 class MemoryImage:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.dataset import dense_values, load_dataset
+from golden.dataset import dense_values
 from golden.model import (
     CRITEO_KAGGLE_ROWS,
     DENSE_FEATURES,
     Interaction,
     Model,
+    ModelShape,
     named_shape,
     random_model,
     with_rows,
 )
-from golden.model_files import load_model
 from golden.quantise import choose_dense_scale, quantise, quantise_dense
 from golden.quantised_model import QuantisedModel
 
 from .errors import UserError
+from .files import read_dataset, read_model
+from .image import MEMORY_LIMIT
 from .pipelines import Pipeline
 
-__all__ = ["Query", "Workload", "load_workload"]
+__all__ = ["Query", "Workload", "histograms", "load_workload"]
 
 ZIPF = 1.05
 """Exponent of the synthetic id distribution."""
@@ -48,7 +51,7 @@ class Query:
 
 @dataclass(kw_only=True)
 class Workload:
-    """Models and queries of one run."""
+    """Models and queries of one run. All queries have the pipeline's number of items."""
 
     pipeline: Pipeline
     models: list[Model]
@@ -58,10 +61,6 @@ class Workload:
     """Id histograms by stage and feature, of data apart from the queries."""
     notes: list[str] = field(default_factory=list)
     """What the models and data are, in words for the output."""
-
-    @property
-    def labelled(self) -> bool:
-        return all(q.labels is not None for q in self.queries)
 
 
 def _zipf_ids(
@@ -83,13 +82,24 @@ def _synthetic_dense(random: np.random.Generator, items: int) -> NDArray[np.floa
     return dense_values(counts.astype(np.uint16))
 
 
-def _histograms(ids: NDArray[np.uint32], rows: tuple[int, ...]) -> list[NDArray[np.int64]]:
+def histograms(ids: NDArray[np.uint32], rows: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """How often each id of each table was seen."""
     return [np.bincount(ids[:, f], minlength=n).astype(np.int64) for f, n in enumerate(rows)]
 
 
 def _trained(name: str) -> Model | None:
     path = _DEMO / f"{name.lower()}.npz"
-    return load_model(path) if path.exists() else None
+    return read_model(path) if path.exists() else None
+
+
+def _check_tables(shapes: Sequence[ModelShape]) -> None:
+    """Refuse tables that cannot fit device memory before any is made."""
+    size = sum(shape.width * sum(shape.rows) for shape in shapes)
+    if size > MEMORY_LIMIT:
+        raise UserError(
+            f"embedding tables: {size} bytes do not fit the device memory of {MEMORY_LIMIT} bytes; "
+            "see --max-rows"
+        )
 
 
 def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[Model], list[str]]:
@@ -97,8 +107,12 @@ def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[M
     models = []
     notes = []
     interaction: Interaction = "cat" if pipeline.interaction == "cat" else "dot"
-    for index, stage in enumerate(pipeline.stages):
-        shape = named_shape(stage.model, interaction=interaction, max_rows=max_rows)
+    shapes = [
+        named_shape(stage.model, interaction=interaction, max_rows=max_rows)
+        for stage in pipeline.stages
+    ]
+    _check_tables(shapes)
+    for index, (stage, shape) in enumerate(zip(pipeline.stages, shapes, strict=True)):
         trained = _trained(stage.model) if interaction == "dot" else None
         if trained is not None:
             models.append(with_rows(trained, shape.rows))
@@ -140,7 +154,7 @@ def _kaggle(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
             quantise(m, dense, train[:_CALIBRATION_ITEMS], dense_scale=scale) for m in models
         ],
         queries=made,
-        counts=[_histograms(train, rows)] * len(models),
+        counts=[histograms(train, rows)] * len(models),
         notes=notes,
     )
 
@@ -152,8 +166,8 @@ def _demo(pipeline: Pipeline, queries: int, seed: int) -> Workload:
         if model is None:
             raise UserError(f"examples/demo: no model file of {stage.model}")
         models.append(model)
-    held_out = load_dataset(_DEMO / "queries.npz")
-    calibration = load_dataset(_DEMO / "calibration.npz")
+    held_out = read_dataset(_DEMO / "queries.npz")
+    calibration = read_dataset(_DEMO / "calibration.npz")
     scale = choose_dense_scale(calibration.dense)
     items = pipeline.stages[0].items
     if items > held_out.query_items:
@@ -185,7 +199,7 @@ def _demo(pipeline: Pipeline, queries: int, seed: int) -> Workload:
             for m in models
         ],
         queries=made,
-        counts=[_histograms(calibration.ids, m.shape.rows) for m in models],
+        counts=[histograms(calibration.ids, m.shape.rows) for m in models],
         notes=["shipped demo data, held-out queries; models trained on its training split"],
     )
 

@@ -1,7 +1,26 @@
-"""RPAccel: hardware generator for recommendation inference."""
+"""RPAccel: hardware generator for recommendation inference.
+
+result = rpaccel.run(preset="tiny", pipeline="demo-2", items=64)
+"""
 
 from __future__ import annotations
 
+from driver.errors import UserError
 from hdl.config import PRESETS, Config, ConfigError, Features, preset
+from sim.errors import SimulationError, SimulatorError
 
-__all__ = ["PRESETS", "Config", "ConfigError", "Features", "preset"]
+from .api import load_model, run, workload
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "ConfigError",
+    "Features",
+    "SimulationError",
+    "SimulatorError",
+    "UserError",
+    "load_model",
+    "preset",
+    "run",
+    "workload",
+]

@@ -20,6 +20,7 @@ from hdl.config import ConfigError
 from sim.errors import SimulationError, SimulatorError
 
 from . import listing
+from .api import run
 
 __all__ = ["main"]
 
@@ -35,9 +36,13 @@ def _generate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    from driver.run import run
+    words = {name: value for name, value in vars(args).items() if name not in ("command", "json")}
+    return run(**words, progress=_progress)
 
-    return run(args)
+
+def _progress(text: str) -> None:
+    """A line on stderr for long work."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _demo(args: argparse.Namespace) -> dict[str, Any]:
@@ -111,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_target(target: str | None) -> None:
+    """Refuse before the work is done what could not be written after it."""
+    if target in (None, "-"):
+        return
+    path = Path(str(target))
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}")
+
+
 def _write(result: dict[str, Any], text: str | None, target: str | None) -> None:
     """Text for people on stdout, or on stderr when stdout carries the JSON."""
     if text:
@@ -144,6 +158,7 @@ def main(words: Sequence[str] | None = None) -> int:
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     try:
         args = _parser().parse_args(words)
+        _check_target(args.json)
         result = args.command(args)
         text, status = result.pop("text", None), result.pop("status", 0)
         _write(result, text, args.json)

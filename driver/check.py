@@ -1,0 +1,159 @@
+"""Compares what a simulated device did with the golden models: every layer, lookup and survivor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.compare import compare_queries
+from golden.pipeline import QueryResult
+from hdl.config import Config
+from hdl.trace import trace_ports
+
+from .deployment import Deployment
+from .traces import (
+    Records,
+    TraceError,
+    decode_columns,
+    decode_interaction,
+    decode_jobs,
+    decode_survivors,
+    new_traces,
+)
+
+__all__ = ["compare_lookups", "compare_traces", "read_records"]
+
+
+def read_records(config: Config, traces: Mapping[str, NDArray[np.void]]) -> dict[str, Records]:
+    """Trace files with their fields taken out of the payload, by the trace's name."""
+    return {name: _records(config, name, raw) for name, raw in traces.items()}
+
+
+def _records(config: Config, name: str, raw: NDArray[np.void]) -> Records:
+    port = next(p for p in trace_ports(config) if p.name == name)
+    payload = np.zeros((len(raw), -(-raw["payload"].shape[1] // 8) * 8), np.uint8)
+    payload[:, : raw["payload"].shape[1]] = raw["payload"]
+    words = payload.view("<u8")
+    fields: dict[str, NDArray[np.int64]] = {}
+    for key, field in port.payload:
+        if field.width > 64:
+            start, shift = divmod(field.offset, 8)
+            wide = payload[:, start : start + field.width // 8 + 1].astype(np.uint16)
+            low = wide[:, :-1] >> shift | wide[:, 1:] << (8 - shift)
+            fields[key] = low.astype(np.uint8).view(np.int8).astype(np.int64)
+            continue
+        index, shift = divmod(field.offset, 64)
+        bits = words[:, index] >> np.uint64(shift)
+        if shift + field.width > 64:
+            bits |= words[:, index + 1] << np.uint64(64 - shift)
+        value = (bits & np.uint64((1 << field.width) - 1)).astype(np.int64)
+        if key == "value":  # signed
+            value -= (value >> (field.width - 1) & 1) << field.width
+        fields[key] = value
+    return Records(
+        cycle=raw["cycle"].astype(np.int64), source=raw["source"].astype(np.int64), fields=fields
+    )
+
+
+def compare_traces(
+    deployment: Deployment,
+    records: Mapping[str, Records],
+    expected: Sequence[QueryResult],
+    results: Sequence[NDArray[np.int32]],
+) -> str | None:
+    """First difference of all queries in words, or None.
+
+    Parameters
+    ----------
+    records
+        From ``read_records``: of these queries and no others.
+    expected
+        Golden results, run with ``keep_layers``.
+    results
+        What the device wrote: [k, (item, score)] of each query.
+    """
+    try:
+        return _compare(deployment, records, expected, results)
+    except TraceError as error:
+        return str(error)
+
+
+def _compare(
+    deployment: Deployment,
+    records: Mapping[str, Records],
+    expected: Sequence[QueryResult],
+    results: Sequence[NDArray[np.int32]],
+) -> str | None:
+    jobs = decode_jobs(records["jobs"])
+    traces = new_traces(deployment, [tuple(len(s.items) for s in r.stages) for r in expected])
+    decode_columns(deployment, jobs, records["columns"], traces)
+    decode_interaction(deployment, jobs, records["interaction"], traces)
+    decode_survivors(jobs, records["survivors"], traces)
+    for number, (golden, stages, result) in enumerate(zip(expected, traces, results, strict=True)):
+        layers = []
+        for stage, trace in enumerate(stages):
+            named = dict(trace.layers)
+            last = f"top.{len(deployment.models[stage].top) - 1}"
+            named["score"] = named.pop(last)[:, 0]
+            layers.append(named)
+        # The filter speaks of positions in the stage's list of items.
+        survivors = [
+            stage.items[trace.survivors] for stage, trace in zip(golden.stages, stages, strict=True)
+        ]
+        difference = compare_queries(
+            golden,
+            items=result[:, 0].astype(np.uint32),
+            scores=result[:, 1].astype(np.int16),
+            layers=layers,
+            survivors=survivors,
+        )
+        if difference is not None:
+            return f"query {number}, {difference}"
+    return None
+
+
+def compare_lookups(
+    deployment: Deployment,
+    records: Mapping[str, Records],
+    expected: Sequence[QueryResult],
+    ids: Sequence[NDArray[np.uint32]],
+    counters: tuple[int, int],
+) -> str | None:
+    """Compare every lookup's outcome, as a multiset, and the counters with the cache model.
+
+    Parameters
+    ----------
+    ids
+        Ids of each query, [items, features].
+    counters
+        The device's LOOKUPS and HITS.
+    """
+    want = []
+    cache = deployment.cache
+    if cache is None:
+        return None
+    for query, result in zip(ids, expected, strict=True):
+        for program, stage in enumerate(result.stages):
+            asked = query[stage.items]
+            hits = cache.hits(program, asked)
+            table = program * 64 + np.arange(asked.shape[1])
+            key = (np.broadcast_to(table, asked.shape).astype(np.int64) << 32 | asked) << 1 | hits
+            want.append(key.ravel())
+    keys = np.sort(np.concatenate(want))
+    lookups = records["lookups"]
+    got = np.sort((lookups["table"] << 32 | lookups["id"]) << 1 | lookups["hit"])
+    if len(got) != len(keys):
+        return f"lookups: expected {len(keys)}, got {len(got)}"
+    wrong = np.flatnonzero(got != keys)
+    if len(wrong):
+        key = int(keys[wrong[0]])
+        return (
+            f"lookups: table {key >> 33}, id {key >> 1 & 0xFFFFFFFF}: expected "
+            f"{'hit' if key & 1 else 'miss'}, got another outcome"
+        )
+    hits = int((keys & 1).sum())
+    if counters != (len(keys), hits):
+        return f"lookup counters: expected {(len(keys), hits)}, got {counters}"
+    return None

@@ -1,0 +1,173 @@
+"""Workloads from the caller's own models and queries, checked before anything else happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.model import Model
+from golden.quantise import QuantiseError, choose_dense_scale, quantise, quantise_dense
+
+from .errors import UserError
+from .files import read_model
+from .pipelines import Pipeline, StageSpec
+from .workload import Query, Workload, histograms
+
+__all__ = ["make_workload"]
+
+_ID_LIMIT = 1 << 32
+_CALIBRATION_ITEMS = 4096
+"""Calibration with more of the items changes nothing but the time it takes."""
+
+
+def make_workload(
+    *,
+    models: Sequence[Model | str | os.PathLike[str]],
+    keep: Sequence[int],
+    queries: Sequence[Sequence[ArrayLike]],
+    calibration: Sequence[ArrayLike] | None = None,
+    name: str = "custom",
+) -> Workload:
+    """Check and quantise.
+
+    Parameters
+    ----------
+    models
+        One a stage: models, or paths of model files.
+    keep
+        Items each stage keeps; the last one is the length of a result.
+    queries
+        ``(dense, ids)`` or ``(dense, ids, labels)`` of each query, the same number of items in
+        all: dense float values [items, features] with their log taken, ids [items, tables],
+        labels [items].
+    calibration
+        ``(dense, ids)`` to choose number ranges and cached rows with; None: the queries.
+    name
+        For the output.
+
+    Raises
+    ------
+    UserError
+        Empty, NaN or infinite, an id outside its table, k larger than n, models that do not go
+        together or cannot be quantised; names where.
+    """
+    stages = [m if isinstance(m, Model) else read_model(m) for m in models]
+    _check_models(stages, keep)
+    if not queries:
+        raise UserError("there must be at least one query")
+    made = [_query(f"query {n}", query, stages) for n, query in enumerate(queries)]
+    items = len(made[0].dense_float)
+    for number, query in enumerate(made):
+        if len(query.dense_float) != items:
+            raise UserError(
+                f"query {number} has {len(query.dense_float)} items, query 0 has {items}: "
+                "all must have the same number"
+            )
+    pipeline = Pipeline(
+        name=name, stages=_stage_specs(stages, keep, items), interaction="", data="custom"
+    )
+    if calibration is None:
+        dense = np.concatenate([q.dense_float for q in made])
+        ids = np.concatenate([q.ids for q in made])
+    else:
+        known = _query("calibration", calibration, stages)
+        dense, ids = known.dense_float, known.ids
+    scale = choose_dense_scale(dense)
+    part = slice(0, _CALIBRATION_ITEMS)
+    try:
+        quantised = [quantise(m, dense[part], ids[part], dense_scale=scale) for m in stages]
+    except QuantiseError as error:
+        raise UserError(str(error)) from None
+    return Workload(
+        pipeline=pipeline,
+        models=stages,
+        quantised=quantised,
+        queries=[
+            Query(
+                dense=quantise_dense(q.dense_float, scale),
+                dense_float=q.dense_float,
+                ids=q.ids,
+                labels=q.labels,
+            )
+            for q in made
+        ],
+        counts=[histograms(ids, m.shape.rows) for m in stages],
+    )
+
+
+def _check_models(models: Sequence[Model], keep: Sequence[int]) -> None:
+    if not models:
+        raise UserError("there must be at least one model")
+    if len(keep) != len(models):
+        raise UserError(f"keep must have one number for each of {len(models)} models, not {keep}")
+    first = models[0].shape
+    for number, model in enumerate(models[1:], start=1):
+        for field in ("dense_features", "sparse_features"):
+            here, there = getattr(model.shape, field), getattr(first, field)
+            if here != there:
+                raise UserError(f"model {number} has {here} {field}, model 0 has {there}")
+
+
+def _stage_specs(models: Sequence[Model], keep: Sequence[int], items: int) -> tuple[StageSpec, ...]:
+    specs = []
+    count = items
+    for number, (model, kept) in enumerate(zip(models, keep, strict=True)):
+        if not 1 <= kept <= count:
+            raise UserError(f"keep of stage {number} must be in 1..{count}, not {kept}")
+        specs.append(StageSpec(model=model.shape.name, items=count, keep=kept))
+        count = int(kept)
+    return tuple(specs)
+
+
+def _matrix(what: str, value: ArrayLike, columns: int) -> NDArray[Any]:
+    """A numeric array of ``columns`` columns."""
+    array = np.asarray(value)
+    if array.ndim != 2 or array.shape[1] != columns or array.dtype.kind not in "iuf":
+        raise UserError(
+            f"{what} must be numbers of shape [items, {columns}], "
+            f"not {array.dtype} of shape {list(array.shape)}"
+        )
+    return array
+
+
+def _query(what: str, parts: Sequence[ArrayLike], models: Sequence[Model]) -> Query:
+    """Check one query; its ``dense`` is still empty."""
+    if len(parts) not in (2, 3):
+        raise UserError(f"{what} must be (dense, ids) or (dense, ids, labels)")
+    shape = models[0].shape
+    dense = _matrix(f"{what}: dense", parts[0], shape.dense_features).astype(np.float32)
+    ids = _matrix(f"{what}: ids", parts[1], shape.sparse_features)
+    if len(dense) == 0:
+        raise UserError(f"{what} is empty: it must have at least one item")
+    if len(ids) != len(dense):
+        raise UserError(f"{what} has {len(dense)} items in dense, {len(ids)} in ids")
+    bad = np.argwhere(~np.isfinite(dense))
+    if len(bad):
+        item, feature = bad[0]
+        raise UserError(f"{what}, item {item}: dense feature {feature} is {dense[item, feature]}")
+    if ids.dtype.kind == "f":
+        raise UserError(f"{what}: ids must be integers, not {ids.dtype}")
+    rows = np.array([m.shape.rows for m in models]).min(axis=0)
+    bad = np.argwhere((ids < 0) | (ids >= np.minimum(rows, _ID_LIMIT)))
+    if len(bad):
+        item, table = bad[0]
+        raise UserError(
+            f"{what}, item {item}: id {ids[item, table]} is outside table {table} "
+            f"of {rows[table]} rows"
+        )
+    labels = None
+    if len(parts) == 3:
+        labels = np.asarray(parts[2])
+        if labels.shape != (len(dense),):
+            raise UserError(f"{what}: labels must be of shape [{len(dense)}]")
+        labels = labels.astype(np.uint8)
+    return Query(
+        dense=np.zeros((0, shape.dense_features), np.int8),
+        dense_float=dense,
+        ids=ids.astype(np.uint32),
+        labels=labels,
+    )

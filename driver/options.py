@@ -1,0 +1,90 @@
+"""Options of a run, checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+
+__all__ = ["BACKENDS", "POLICIES", "RunOptions"]
+
+BACKENDS = ("rtl", "timing", "golden", "board")
+POLICIES = ("exact", "quota", "binned")
+_SEED_LIMIT = 1 << 31
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run; what to run is the preset, the pipeline and the queries.
+
+    Raises
+    ------
+    UserError
+        A value is unknown, out of range, or not available in this version.
+    """
+
+    preset: str
+    pipeline: str | None = None
+    """Name; None when the caller brings a workload."""
+    queries: int = 1
+    items: int | None = None
+    """Items of the first stage; scales all stages."""
+    max_rows: int = 10_000
+    """Cap on the rows of an embedding table."""
+    in_flight: int = 1
+    seed: int = 1
+    cold: bool = False
+    """Count the loading of weights and cache in ``cycles``."""
+    backend: str = "rtl"
+    simulator: str = "verilator"
+    port: str | None = None
+    partition: str | None = None
+    policy: str = "exact"
+    sub_batches: int | None = None
+    waves: Path | None = None
+    waves_depth: int | None = None
+    waves_window: str | None = None
+    """FROM:TO in cycles."""
+    report: Path | None = None
+
+    def __post_init__(self) -> None:
+        for field, known in (("backend", BACKENDS), ("policy", POLICIES)):
+            value = getattr(self, field)
+            if value not in known:
+                raise UserError(f"unknown {field} {value!r}; known: {', '.join(known)}")
+        for field in ("queries", "items", "max_rows", "in_flight", "sub_batches", "waves_depth"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise UserError(f"{field} must be at least 1, not {value}")
+        if not 0 <= self.seed < _SEED_LIMIT:
+            raise UserError(f"seed must be in 0..{_SEED_LIMIT - 1}, not {self.seed}")
+        if self.waves is not None and not self.waves.parent.is_dir():
+            raise UserError(f"waves: no folder {self.waves.parent}")
+        if self.waves_window is not None and self.waves_cycles is None:
+            raise UserError(f"waves_window must be FROM:TO, not {self.waves_window!r}")
+        self._check_available()
+
+    def _check_available(self) -> None:
+        """Words of the contract that this version does not carry yet: said, never ignored."""
+        if self.backend in ("timing", "board"):
+            raise UserError(f"backend {self.backend} is not available yet; use rtl or golden")
+        if self.policy != "exact":
+            raise UserError(f"policy {self.policy} is not available yet; use exact")
+        if self.sub_batches not in (None, 1):
+            raise UserError(f"sub_batches must be 1 in this version, not {self.sub_batches}")
+        if self.report is not None:
+            raise UserError("report is not available yet; use --json")
+        if self.port is not None:
+            raise UserError("port goes with backend board, which is not available yet")
+
+    @property
+    def waves_cycles(self) -> tuple[int, int] | None:
+        """The window as numbers; None without one (or with one that is none)."""
+        if self.waves_window is None:
+            return None
+        try:
+            first, last = (int(part) for part in self.waves_window.split(":"))
+        except ValueError:
+            return None
+        return first, last

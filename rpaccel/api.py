@@ -1,0 +1,158 @@
+"""The functions of ``import rpaccel``. Heavy modules are imported by the call that needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from driver.workload import Workload
+    from golden.model import Model
+
+__all__ = ["load_model", "run", "workload"]
+
+
+def run(
+    *,
+    preset: str,
+    pipeline: str | None = None,
+    workload: Workload | None = None,
+    queries: int = 1,
+    items: int | None = None,
+    max_rows: int = 10_000,
+    in_flight: int = 1,
+    seed: int = 1,
+    cold: bool = False,
+    backend: str = "rtl",
+    simulator: str = "verilator",
+    port: str | None = None,
+    partition: str | None = None,
+    policy: str = "exact",
+    sub_batches: int | None = None,
+    waves: str | os.PathLike[str] | None = None,
+    waves_depth: int | None = None,
+    waves_window: str | None = None,
+    report: str | os.PathLike[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run queries on a device and compare it with the golden model.
+
+    Parameters
+    ----------
+    preset
+        Device configuration, see ``PRESETS``.
+    pipeline
+        Named pipeline with its models and data.
+    workload
+        Instead of a pipeline: own models and queries, see ``workload``.
+    queries, items, max_rows, seed
+        Of a named pipeline: how many queries, items of its first stage, cap on table rows, seed.
+    backend
+        ``rtl`` (simulated Verilog) or ``golden`` (the integer model alone).
+    simulator
+        ``verilator`` or ``icarus``.
+    partition
+        Engines, such as ``"8x8:1"``, ``"4x4:2@0,4x4:2@1"``, ``fused``, ``split``.
+    cold
+        Count the loading of weights and cache in ``cycles``.
+    waves, waves_depth, waves_window
+        File to record signals in, levels of hierarchy, cycles as FROM:TO.
+    in_flight, port, policy, sub_batches, report
+        As on the command line.
+    progress
+        Takes a line of text now and then.
+
+    Returns
+    -------
+    What ``rpaccel run --json`` writes, ``text`` for people, and ``status``: 0 when everything is
+    equal, 1 for a difference.
+
+    Raises
+    ------
+    UserError, ConfigError, SimulatorError
+        Bad input; the message is one line.
+    SimulationError
+        The simulation failed.
+    """
+    # The emitter of a pinned package, never whatever yosys the machine happens to have.
+    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
+    from driver.options import RunOptions
+    from driver.run import run as run_options
+
+    options = RunOptions(
+        preset=preset,
+        pipeline=pipeline,
+        queries=queries,
+        items=items,
+        max_rows=max_rows,
+        in_flight=in_flight,
+        seed=seed,
+        cold=cold,
+        backend=backend,
+        simulator=simulator,
+        port=port,
+        partition=partition,
+        policy=policy,
+        sub_batches=sub_batches,
+        waves=None if waves is None else Path(waves),
+        waves_depth=waves_depth,
+        waves_window=waves_window,
+        report=None if report is None else Path(report),
+    )
+    return run_options(options, workload=workload, progress=progress or _silent)
+
+
+def _silent(text: str) -> None:
+    """Progress that nobody watches."""
+
+
+def workload(
+    *,
+    models: Sequence[Model | str | os.PathLike[str]],
+    keep: Sequence[int],
+    queries: Sequence[Sequence[ArrayLike]],
+    calibration: Sequence[ArrayLike] | None = None,
+    name: str = "custom",
+) -> Workload:
+    """Own models and queries for ``run``: checked and quantised.
+
+    Parameters
+    ----------
+    models
+        One a stage: from ``load_model``, or paths.
+    keep
+        Items each stage keeps.
+    queries
+        ``(dense, ids)`` or ``(dense, ids, labels)`` of each query; dense is float, log taken.
+    calibration
+        ``(dense, ids)`` to choose number ranges and cached rows with; None: the queries.
+    name
+        For the output.
+
+    Raises
+    ------
+    UserError
+        Empty, NaN or infinite, an id outside its table, k larger than n, a bad model file.
+    """
+    from driver.inputs import make_workload
+
+    return make_workload(
+        models=models, keep=keep, queries=queries, calibration=calibration, name=name
+    )
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file.
+
+    Raises
+    ------
+    UserError
+        Missing, truncated or foreign file.
+    """
+    from driver.files import read_model
+
+    return read_model(path)
