@@ -60,6 +60,11 @@ class LayerTable(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
+    READ_LATENCY = 2
+    """A phase taken to its first record on offer."""
+    NEXT_LATENCY = 2
+    """A record taken to the next one on offer."""
+
     def __init__(self, *, config: Config, unit: int) -> None:
         if not 0 <= unit < config.sub_arrays:
             raise ValueError(f"unit must be in 0..{config.sub_arrays - 1}, not {unit!r}")
