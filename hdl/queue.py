@@ -34,6 +34,10 @@ class Queue(wiring.Component):
     o: stream.Interface
     level: Signal
 
+    LATENCY = 1
+    BUFFERED_LATENCY = 2
+    """Cycles from ``i`` to ``o`` of an empty queue: in registers, in block memory."""
+
     def __init__(self, *, shape: ShapeLike, depth: int) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, not {depth!r}")

@@ -24,9 +24,10 @@ from .gather_lane import GatherLane
 from .layouts import lookup_layout
 from .record_loader import CONTEXT, RecordLoader, loader_members
 
-__all__ = ["EmbeddingUnit"]
+__all__ = ["LANE_QUEUE", "EmbeddingUnit"]
 
-_LANE_QUEUE = 16
+LANE_QUEUE = 16
+"""Lookups that wait in front of a gather lane."""
 
 
 class EmbeddingUnit(wiring.Component):
@@ -125,7 +126,7 @@ class EmbeddingUnit(wiring.Component):
         for number in range(self._config.gather_lanes):
             # Ids of one item come feature by feature, so a lane gets them in clusters: 16 hold two
             # items of 26 features on four lanes and ride out rows of several words.
-            queue = Queue(shape=lane_request_layout(self._config), depth=_LANE_QUEUE)
+            queue = Queue(shape=lane_request_layout(self._config), depth=LANE_QUEUE)
             lane = GatherLane(config=self._config, lane=0)
             m.submodules[f"queue_{number}"] = queue
             m.submodules[f"lane_{number}"] = share(platform, lane, "gather_lane")

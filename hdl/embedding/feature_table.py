@@ -45,6 +45,9 @@ class FeatureTable(wiring.Component):
     config_write: data.View
     idle: Value
 
+    LATENCY = 2
+    """Cycles from an id to its lookup."""
+
     def __init__(self, *, config: Config) -> None:
         self._config = config
         super().__init__(

@@ -19,9 +19,10 @@ from ..queue import Queue
 from .granules import GRANULE_BYTES, granule_enable, place_granules
 from .read_slots import ReadSlots
 
-__all__ = ["MissPath"]
+__all__ = ["WAITING", "MissPath"]
 
-_WAITING = 4
+WAITING = 4
+"""Misses that wait for a slot or the bus."""
 
 
 class MissPath(wiring.Component):
@@ -86,7 +87,7 @@ class MissPath(wiring.Component):
         m = Module()
         config = self._config
         # A few misses may wait for a slot or the bus before they stop the hits behind them.
-        m.submodules.waiting = waiting = Queue(shape=lane_request_layout(config), depth=_WAITING)
+        m.submodules.waiting = waiting = Queue(shape=lane_request_layout(config), depth=WAITING)
         m.submodules.slots = slots = ReadSlots(count=config.reads_per_lane)
         rows: Any = memory.Memory(shape=self._slot_layout, depth=config.reads_per_lane, init=[])
         m.submodules.rows = rows

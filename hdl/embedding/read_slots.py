@@ -39,6 +39,9 @@ class ReadSlots(wiring.Component):
     released: Value
     idle: Value
 
+    RELEASE_LATENCY = 2
+    """Cycles from ``release`` to the slot on offer again, at the earliest."""
+
     def __init__(self, *, count: int) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count!r}")

@@ -13,10 +13,12 @@ from ..interfaces import read_port_signature
 from ..queue import Queue
 from .layouts import record_layout, record_task_layout
 
-__all__ = ["RecordReader"]
+__all__ = ["BUFFER_BYTES", "RECORDS", "RecordReader"]
 
-_BUFFER_BYTES = 2048
-_RECORDS = 16
+BUFFER_BYTES = 2048
+"""Room for beats that were asked for."""
+RECORDS = 16
+"""Record parts in flight."""
 
 
 class RecordReader(wiring.Component):
@@ -72,10 +74,10 @@ class RecordReader(wiring.Component):
         log2_beat = config.axi_bytes.bit_length() - 1
         # Room for 6 records of 64 ids, or 10 of 26 ids, at any alignment and D up to 64: at one id
         # a cycle the latter covers a memory latency of 260 cycles.
-        capacity = _BUFFER_BYTES // config.axi_bytes
+        capacity = BUFFER_BYTES // config.axi_bytes
         m.submodules.beats = beats = Queue(shape=unsigned(config.axi_data_bits), depth=capacity)
         # A short dense part is one beat: 16 of them at 6 cycles a row cover a latency of 96 cycles.
-        m.submodules.parts = parts = Queue(shape=record_layout(config), depth=_RECORDS)
+        m.submodules.parts = parts = Queue(shape=record_layout(config), depth=RECORDS)
         wiring.connect(m, parts.o, wiring.flipped(self.o_record))
         wiring.connect(m, beats.o, wiring.flipped(self.o_beat))
 

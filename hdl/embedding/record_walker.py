@@ -75,6 +75,12 @@ class RecordWalker(wiring.Component):
     allocate_index: Any
     idle: Value
 
+    ALLOCATE_CYCLE = 2
+    """Cycles from the pick of a row to ``allocate``."""
+    SEND_CYCLE = 5
+    """Cycles from the pick of a row to its part on offer; the next pick is the cycle after it
+    was taken."""
+
     def __init__(self, *, config: Config) -> None:
         self._config = config
         units = config.sub_arrays

@@ -68,6 +68,9 @@ class CacheTags(wiring.Component):
     config_write: data.View
     idle: Value
 
+    LATENCY = 3
+    """Cycles from a lookup to its outcome: set number, tags, comparison."""
+
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
         self._lane = check_lane(config, lane)

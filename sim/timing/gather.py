@@ -1,0 +1,233 @@
+"""Gather lanes and the broadcast of row words, cycle by cycle where something moves.
+
+Follows ``hdl/embedding``'s lane queue, cache tags, hit path, miss path and the round robin of the
+lanes for the broadcast.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdl.bus.read_crossbar import ORDERED_REQUESTERS
+from hdl.config import Config
+from hdl.embedding.embedding_unit import LANE_QUEUE
+from hdl.embedding.miss_path import WAITING
+from hdl.embedding.read_slots import ReadSlots
+from hdl.embedding.static_cache import CacheTags
+from hdl.queue import Queue
+
+from .events import Clock, Poll
+from .memory import Memory
+from .units import EngineSide
+
+__all__ = ["Gather"]
+
+
+@dataclass(eq=False, slots=True)
+class _Lookup:
+    ready: int
+    """First cycle at the tags' output."""
+    unit: int
+    index: int
+    hit: bool
+    address: int
+    row_bytes: int
+
+
+class _Lane:
+    """One gather lane."""
+
+    def __init__(self, gather: Gather, number: int) -> None:
+        self._gather, self._number = gather, number
+        self._clock = gather.clock
+        config = gather.config
+        self._lane_bytes, self._beat_bytes = config.lane_bytes, config.axi_bytes
+        self._capacity = LANE_QUEUE + CacheTags.LATENCY
+        self.poll = Poll(gather.clock, self.step)
+        self._issue_poll = Poll(gather.clock, self._issue)
+        self.lookups: deque[_Lookup] = deque()
+        self._words = 0  # of the lookup at the tags' output, handed to the hit path
+        self._held: tuple[int, int, int, bool] | None = None  # ready, unit, index, last
+        self.register: tuple[int, int, bool] | None = None  # unit, index, last
+        self._waiting: deque[tuple[int, _Lookup]] = deque()
+        # ready, unit, index, last, slot; the slot's read ends with its last word.
+        self._miss_words: deque[tuple[int, int, int, bool, int]] = deque()
+        # Read slots on offer: from which cycle, tag.
+        self._slots = deque((0, tag) for tag in range(config.reads_per_lane))
+        self.refused = False
+
+    @property
+    def full(self) -> bool:
+        return len(self.lookups) >= self._capacity
+
+    def push(self, cycle: int, lookup: _Lookup) -> None:
+        self.lookups.append(lookup)
+        if len(self.lookups) == 1:
+            self.poll.at(lookup.ready)
+
+    def step(self, cycle: int) -> None:
+        """What moves in this cycle, after the broadcast has emptied the register or not."""
+        if self.register is None:
+            if self._miss_words and self._miss_words[0][0] <= cycle:
+                _, unit, index, last, tag = self._miss_words.popleft()
+                self._load(cycle, unit, index, last)
+                if last:
+                    self._slots.append((cycle + ReadSlots.RELEASE_LATENCY, tag))
+                    if self._waiting:
+                        self._issue_poll.at(cycle + ReadSlots.RELEASE_LATENCY)
+            elif self._held is not None and self._held[0] <= cycle:
+                _, unit, index, last = self._held
+                self._held = None
+                self._load(cycle, unit, index, last)
+        lookups = self.lookups
+        if lookups and lookups[0].ready <= cycle:
+            head = lookups[0]
+            if head.hit:
+                if self._held is None:
+                    words = -(-head.row_bytes // self._lane_bytes)
+                    self._words += 1
+                    last = self._words == words
+                    self._held = (cycle + 1, head.unit, head.index, last)
+                    if last:
+                        self._words = 0
+                        self._pop(cycle)
+            elif len(self._waiting) < WAITING:
+                self._waiting.append((cycle + 1, head))
+                self._issue_poll.at(cycle + 1)
+                self._pop(cycle)
+        self._again(cycle)
+
+    def _again(self, cycle: int) -> None:
+        """Ask for the next step."""
+        at = 1 << 60
+        if self.register is None:
+            if self._miss_words:
+                at = self._miss_words[0][0]
+            if self._held is not None:
+                at = min(at, self._held[0])
+        if self.lookups:
+            head = self.lookups[0]
+            if (self._held is None) if head.hit else (len(self._waiting) < WAITING):
+                at = min(at, head.ready)
+        if at < 1 << 60:
+            self.poll.at(max(at, cycle + 1))
+
+    def _load(self, cycle: int, unit: int, index: int, last: bool) -> None:
+        self.register = (unit, index, last)
+        self._gather.ask(cycle + 1, self._number)
+
+    def _pop(self, cycle: int) -> None:
+        self.lookups.popleft()
+        if self.lookups:
+            head = self.lookups[0]
+            head.ready = max(head.ready, cycle + 1)
+        if self.refused:
+            self.refused = False
+            self._gather.on_room(cycle + 1)
+
+    # -- misses --------------------------------------------------------------------------------
+    def _issue(self, cycle: int) -> None:
+        """One burst for the oldest waiting miss."""
+        if not self._waiting or not self._slots:
+            return
+        at = max(self._waiting[0][0], self._slots[0][0])
+        if at > cycle:
+            self._issue_poll.at(at)
+            return
+        _, miss = self._waiting.popleft()
+        _, tag = self._slots.popleft()
+        beats = -(-miss.row_bytes // self._beat_bytes)
+
+        def landed(first: int, count: int) -> None:
+            self._landed(first, count, miss, tag)
+
+        address = miss.address - miss.address % self._beat_bytes
+        requester = ORDERED_REQUESTERS + self._number
+        self._gather.memory.read(cycle, requester, tag, address, beats, landed)
+        if self._waiting:
+            self._issue_poll.at(cycle + 1)
+        self.poll.at(cycle + 1)
+
+    def _landed(self, first: int, beats: int, miss: _Lookup, tag: int) -> None:
+        """Beats into words of min(row, beat, lane) bytes."""
+        piece = min(miss.row_bytes, self._beat_bytes, self._lane_bytes)
+        words = miss.row_bytes // piece
+        per_beat = words // beats
+        for word in range(words):
+            ready = first + 1 + word // per_beat
+            self._miss_words.append((ready, miss.unit, miss.index, word == words - 1, tag))
+        self.poll.at(self._miss_words[0][0])
+
+
+class Gather:
+    """All lanes behind the feature table.
+
+    Parameters
+    ----------
+    engines
+        By anchor: who takes the row words.
+    on_room
+        Called with the cycle from which a lane that refused a lookup takes one again.
+    """
+
+    LANE_LATENCY = Queue.BUFFERED_LATENCY + CacheTags.LATENCY
+    """A lookup at the lane's queue to the tags' output."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        config: Config,
+        memory: Memory,
+        engines: dict[int, EngineSide],
+        on_room: Callable[[int], None],
+    ) -> None:
+        self.clock, self.config, self.memory = clock, config, memory
+        self._engines = engines
+        self.on_room = on_room
+        self._lanes = [_Lane(self, number) for number in range(config.gather_lanes)]
+        self._broadcast = Poll(clock, self._grant)
+        self._valid = 0  # lanes with a word in their register
+        self._new: deque[tuple[int, int]] = deque()
+        self._later = 0  # lanes behind the one served last
+        self.hits = self.misses = 0
+
+    def push(
+        self, cycle: int, feature: int, unit: int, index: int, hit: bool, address: int, size: int
+    ) -> bool:
+        """A lookup at the lanes' door; False when its lane has no room."""
+        lane = self._lanes[feature % len(self._lanes)]
+        if lane.full:
+            lane.refused = True
+            return False
+        if hit:
+            self.hits += 1
+        else:
+            self.misses += 1
+        lane.push(cycle, _Lookup(cycle + self.LANE_LATENCY, unit, index, hit, address, size))
+        return True
+
+    def ask(self, cycle: int, lane: int) -> None:
+        """The lane's register holds a word from ``cycle`` on."""
+        self._new.append((cycle, lane))
+        self._broadcast.at(cycle)
+
+    def _grant(self, cycle: int) -> None:
+        new = self._new
+        while new and new[0][0] <= cycle:
+            self._valid |= 1 << new.popleft()[1]
+        if not self._valid:
+            return
+        pool = self._valid & self._later or self._valid
+        bit = pool & -pool
+        self._later = ~(bit | (bit - 1))
+        self._valid &= ~bit
+        lane = self._lanes[bit.bit_length() - 1]
+        assert lane.register is not None
+        unit, index, last = lane.register
+        lane.register = None
+        self._engines[unit].row_word(cycle, index, last)
+        lane.step(cycle)
+        if self._valid:
+            self._broadcast.at(cycle + 1)

@@ -1,0 +1,180 @@
+"""Device memory and the way to it: read crossbar, AXI channels, DRAM.
+
+One event a burst. The DRAM is that of ``sim/verilog/dram.v`` without its hostile modes: latency,
+open rows in banks, one data bus a channel that takes the oldest burst that is ready.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdl.bus.axi import PAGE_BYTES
+from hdl.bus.read_crossbar import ORDERED_REQUESTERS
+from hdl.config import Config
+
+from .events import Clock
+
+__all__ = ["Dram", "Memory", "OnBeats"]
+
+OnBeats = Callable[[int, int], None]
+"""Called with the cycle of the first beat at the requester and the number of beats."""
+
+REQUEST_LATENCY = 2
+"""Request taken by the crossbar to its address on AR: the requester's queue, the AR queue."""
+RESPONSE_LATENCY = 2
+"""Beat on R to the beat at the requester: the R queue, the requester's register."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dram:
+    """Settings of the simulated memory; defaults as in ``sim/verilog/dram.v``."""
+
+    latency: int = 100
+    """Cycles from the address handshake to the first beat of an open row."""
+    row_cycles: int = 12
+    """Further cycles, and the bank's occupation, when the row is not open."""
+    banks: int = 16
+    window: int = 8
+    """Oldest bursts among which the next one is chosen."""
+
+
+@dataclass(eq=False, slots=True)
+class _Burst:
+    requester: int
+    tag: int
+    beats: int
+    ready: int
+    call: OnBeats
+    done: bool = False
+
+
+class _Channel:
+    """One AXI read channel: address arbiter, banks, data bus."""
+
+    def __init__(self, clock: Clock, dram: Dram) -> None:
+        self._clock = clock
+        self._dram = dram
+        self._next_grant = 0
+        self._bank_free = [0] * dram.banks
+        self._bank_row = [-1] * dram.banks
+        self._queue: deque[_Burst] = deque()
+        self._bus_free = 0
+        self._wake = -1
+
+    def ask(self, cycle: int, address: int, burst: _Burst) -> None:
+        """A request stands at the head of its requester's queue from ``cycle`` on."""
+        grant = max(cycle, self._next_grant)
+        self._next_grant = grant + 1
+        arrival = grant + REQUEST_LATENCY - 1
+        row = address // PAGE_BYTES
+        bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
+        start = max(self._bank_free[bank], arrival)
+        if self._bank_row[bank] != row:
+            start += self._dram.row_cycles
+            self._bank_free[bank] = start
+            self._bank_row[bank] = row
+        burst.ready = start + self._dram.latency - 1
+        self._queue.append(burst)
+        self._schedule(max(arrival, self._clock.now))
+
+    def _schedule(self, cycle: int) -> None:
+        """Choose the next burst when the bus is free and one of the window is ready."""
+        queue = self._queue
+        if not queue:
+            return
+        window = self._dram.window
+        ready = min(b.ready for b, _ in zip(queue, range(window), strict=False) if not b.done)
+        cycle = max(cycle, self._bus_free, ready)
+        if self._wake < self._clock.now or cycle < self._wake:
+            self._wake = cycle
+            self._clock.at(cycle, self._serve)
+
+    def _serve(self, cycle: int) -> None:
+        if cycle != self._wake:
+            return
+        self._wake = -1
+        chosen = None
+        seen = set()
+        for burst, _ in zip(self._queue, range(self._dram.window), strict=False):
+            if burst.done:
+                continue
+            name = (burst.requester, burst.tag)
+            if burst.ready <= cycle and name not in seen:
+                chosen = burst
+                break
+            seen.add(name)
+        if chosen is None:
+            # A burst that is ready waits for an older one of the same id.
+            later = [
+                b.ready
+                for b, _ in zip(self._queue, range(self._dram.window), strict=False)
+                if not b.done and b.ready > cycle
+            ]
+            self._wake = min(later)
+            self._clock.at(self._wake, self._serve)
+            return
+        chosen.done = True
+        while self._queue and self._queue[0].done:
+            self._queue.popleft()
+        self._bus_free = cycle + chosen.beats
+        # The data register adds a cycle before R.
+        self._clock.at(cycle + 1 + RESPONSE_LATENCY, chosen.call, chosen.beats)
+        self._schedule(self._bus_free)
+
+
+class Memory:
+    """All channels behind the crossbar.
+
+    Requesters below ``ORDERED_REQUESTERS`` use one channel at a time: a request for another channel
+    waits until all beats of theirs have come.
+    """
+
+    def __init__(self, clock: Clock, config: Config, dram: Dram) -> None:
+        self._clock = clock
+        self._channels = [_Channel(clock, dram) for _ in range(config.axi_channels)]
+        self._beat_bytes = config.axi_bytes
+        self._current = [0] * ORDERED_REQUESTERS
+        self._flying = [0] * ORDERED_REQUESTERS
+        self._held: list[deque[tuple[int, int, _Burst]]] = [
+            deque() for _ in range(ORDERED_REQUESTERS)
+        ]
+        self.bursts = 0
+        self.beats = 0
+
+    def read(
+        self, cycle: int, requester: int, tag: int, address: int, beats: int, call: OnBeats
+    ) -> None:
+        """A burst is handed over in ``cycle``; ``call`` comes with its first beat."""
+        self.bursts += 1
+        self.beats += beats
+        channel = address // PAGE_BYTES % len(self._channels)
+        if requester >= ORDERED_REQUESTERS or len(self._channels) == 1:
+            burst = _Burst(requester, tag, beats, 0, call)
+            self._channels[channel].ask(cycle + 1, address, burst)
+            return
+
+        def landed(first: int, count: int) -> None:
+            self._clock.at(first + count - 1, self._landed, requester)
+            call(first, count)
+
+        burst = _Burst(requester, tag, beats, 0, landed)
+        self._held[requester].append((channel, address, burst))
+        self._send(requester, cycle + 1)
+
+    def _send(self, requester: int, cycle: int) -> None:
+        held = self._held[requester]
+        while held:
+            channel, address, burst = held[0]
+            if self._flying[requester] and self._current[requester] != channel:
+                return
+            held.popleft()
+            self._current[requester] = channel
+            self._flying[requester] += 1
+            self._channels[channel].ask(cycle, address, burst)
+
+    def _landed(self, cycle: int, requester: int) -> None:
+        self._flying[requester] -= 1
+        if not self._flying[requester]:
+            self._send(requester, cycle + 1)

@@ -1,0 +1,105 @@
+"""What the model is asked about: engines, stages, items and where their rows lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .array import LayerTiles
+
+__all__ = ["EnginePlan", "PhasePlan", "Plan", "ProgramPlan", "QueryPlan", "StagePlan", "StageQuery"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePlan:
+    """One MLP on one engine."""
+
+    layers: tuple[LayerTiles, ...]
+    streamed: bool
+    stream: int
+    """Device memory address of the weight stream."""
+
+    @property
+    def tiles(self) -> int:
+        return sum(layer.input_tiles * layer.output_tiles for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramPlan:
+    """One stage program on one engine."""
+
+    bottom: PhasePlan
+    top: PhasePlan
+    width: int
+    """Vector width d."""
+    vectors: int
+    """Sparse vectors + 1."""
+    dot: bool
+    outputs: int
+    """Interaction outputs of a step, P."""
+    slot_bytes: int
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePlan:
+    """One engine of the partition."""
+
+    unit: int
+    row: int
+    column: int
+    level: int
+    programs: dict[int, ProgramPlan]
+    """By stage."""
+    ring_words: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """What the dispatcher and the record loader know of a stage."""
+
+    rows: int
+    """Items of a full row block."""
+    features: int
+    row_bytes: int
+    """Bytes of an embedding row."""
+    keep: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A device with everything placed."""
+
+    engines: tuple[EnginePlan, ...]
+    stages: tuple[StagePlan, ...]
+    pitch: int
+    """Bytes between item records."""
+    dense_bytes: int
+    ids_offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageQuery:
+    """A stage of one query: its items and their lookups."""
+
+    items: NDArray[np.int64]
+    """Item index by position."""
+    addresses: NDArray[np.int64]
+    """``[items, features]``: device memory address of the row."""
+    hits: NDArray[np.bool_]
+    """``[items, features]``: the row is in the static cache."""
+    survivors: NDArray[np.int64]
+    """Positions that the filter keeps, ascending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryPlan:
+    """One query."""
+
+    records: int
+    """Device memory address of the item records."""
+    submission: int
+    """Device memory address of its submission entry."""
+    stages: tuple[StageQuery, ...]

@@ -1,0 +1,39 @@
+"""What the parts of the model know of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["EngineSide", "LoaderJob"]
+
+
+@dataclass(eq=False, kw_only=True)
+class LoaderJob:
+    """A row block on its way through dispatcher, loader and engine."""
+
+    unit: int
+    slot: int
+    stage: int
+    rows: int
+    records: int
+    items: list[int]
+    hits: list[list[bool]]
+    addresses: list[list[int]]
+    row_bytes: int
+
+
+class EngineSide(Protocol):
+    """An engine, seen from the embedding unit."""
+
+    @property
+    def can_allocate(self) -> bool: ...
+    @property
+    def allocate_index(self) -> int: ...
+    def allocate(self, cycle: int) -> None: ...
+    def dense_ready(self, slot: int) -> int | None:
+        """Cycle from which a chunk of the slot's job is taken; None: not known yet."""
+
+    def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None: ...
+    def row_word(self, cycle: int, index: int, last: bool) -> None:
+        """A word of an embedding row is granted the broadcast in ``cycle``."""
