@@ -34,7 +34,7 @@ from .config import Config
 from .control.register import Register
 from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
-from .memory_text import no_loop_search, no_zero_contents, with_zero_loops
+from .generation import quick_conversion, with_zero_loops
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
 
@@ -42,7 +42,24 @@ __all__ = ["FILES", "TOP", "emit", "side_data", "verilog_text"]
 
 TOP = "rpaccel"
 """Name of the top module and stem of all files."""
-FILES = (f"{TOP}.v", f"{TOP}.json", f"{TOP}.h", f"{TOP}.rdl", f"{TOP}.core", "registers.md")
+FILES = (
+    f"{TOP}.v",
+    f"{TOP}.vlt",
+    f"{TOP}.json",
+    f"{TOP}.h",
+    f"{TOP}.rdl",
+    f"{TOP}.core",
+    "registers.md",
+)
+LINT_WAIVER = """\
+`verilator_config
+// Decisions without an effect in some case are cases without a default: the value set before holds.
+lint_off -rule CASEINCOMPLETE
+// The description says where a value is extended or cut; Verilog's implicit rules do just that.
+lint_off -rule WIDTHEXPAND
+lint_off -rule WIDTHTRUNC
+"""
+"""Verilator's waiver; loops, latches, multiple drivers and the rest stay errors."""
 
 
 class _Wrapper(Elaboratable):
@@ -102,7 +119,7 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
     """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
     wrapper = _Wrapper(device)
     library = ModuleLibrary()
-    with _pinned_yosys(), no_loop_search(), no_zero_contents(), warnings.catch_warnings():
+    with _pinned_yosys(), quick_conversion(), warnings.catch_warnings():
         # Components behind shared modules are never elaborated themselves.
         warnings.simplefilter("ignore", UnusedElaboratable)
         text = rtlil.convert(
@@ -184,6 +201,10 @@ filesets:
     files:
       - {TOP}.v
     file_type: verilogSource
+  waiver:
+    files:
+      - {TOP}.vlt
+    file_type: vlt
   software:
     files:
       - {TOP}.h: {{is_include_file: true}}
@@ -197,12 +218,12 @@ targets:
     toplevel: {TOP}
   lint:
     <<: *default
+    filesets: [waiver, rtl]
     description: Verilator lint
     default_tool: verilator
     tools:
       verilator:
         mode: lint-only
-        verilator_options: [-Wno-CASEINCOMPLETE, -Wno-WIDTHEXPAND, -Wno-WIDTHTRUNC]
   sim:
     <<: *default
     description: Elaborate in Icarus Verilog; add a bench of your own
@@ -221,11 +242,8 @@ targets:
 """
 
 
-def _write(path: Path, text: str) -> bool:
-    """Replaces ``path`` in one step, only when its text changes; returns "it did"."""
-    content = text.encode()
-    if path.is_file() and path.read_bytes() == content:
-        return False
+def _stage(path: Path, content: bytes) -> str:
+    """Write ``content`` to a new file beside ``path``; returns its name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -234,11 +252,27 @@ def _write(path: Path, text: str) -> bool:
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
-    return True
+    return name
+
+
+def _replace(directory: Path, texts: dict[str, str]) -> list[Path]:
+    """Replace the files whose text changes, after all of them could be written; returns them."""
+    staged: dict[Path, str] = {}
+    try:
+        for name, text in texts.items():
+            path, content = directory / name, text.encode()
+            if not path.is_file() or path.read_bytes() != content:
+                staged[path] = _stage(path, content)
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+    except BaseException:
+        for temporary in staged.values():
+            Path(temporary).unlink(missing_ok=True)
+        raise
+    return list(staged)
 
 
 def emit(
@@ -246,8 +280,8 @@ def emit(
 ) -> list[Path]:
     """Write the device and its side files into ``directory``.
 
-    Everything is made before the first file is written, and each file is replaced in one step, so
-    a failure leaves nothing half-written. Files whose text is the same keep their time.
+    Everything is made and written under other names before the first file is replaced in one step,
+    so a failure leaves nothing half-written. Files whose text is the same keep their time.
 
     Parameters
     ----------
@@ -270,8 +304,9 @@ def emit(
         f"{TOP}.rdl": system_rdl(config, table),
         f"{TOP}.core": _core_file(config),
         "registers.md": registers_markdown(config, table),
+        f"{TOP}.vlt": LINT_WAIVER,
         f"{TOP}.v": verilog_text(config, device_factory(config)),
     }
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return [directory / name for name in FILES if _write(directory / name, texts[name])]
+    return _replace(directory, {name: texts[name] for name in FILES})
