@@ -64,6 +64,9 @@ class BankWriter(wiring.Component):
     dense_row: Any
     chunk_row: Any
 
+    STAGES = 4
+    """Registers between a chunk and its write: taken, located, piece, write."""
+
     def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:

@@ -12,12 +12,17 @@ from amaranth.utils import exact_log2
 from .pipeline import delay
 from .vector_buffer import COPY_BYTES
 
-__all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit"]
+__all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit", "dot_latency"]
 
 OUTPUTS = 16
 """Most outputs of a step."""
 DOT_WIDTH = 23
 """Signed width of a dot product: 128 products of int8 x int8 reach 2**21 in magnitude, exactly."""
+
+
+def dot_latency(multipliers: int) -> int:
+    """Cycles from operands to outputs: products, two tree levels a cycle, accumulation."""
+    return 2 + (exact_log2(multipliers) + 1) // 2
 
 
 class DotUnit(wiring.Component):
@@ -73,7 +78,7 @@ class DotUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from operands to outputs."""
-        return 2 + (exact_log2(self._multipliers) + 1) // 2
+        return dot_latency(self._multipliers)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -13,14 +13,23 @@ from ..interfaces import chunk_layout, config_write_layout, row_write_layout
 from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target
 from ..queue import Queue
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
-from .dot_unit import DotUnit
+from .dot_unit import DotUnit, dot_latency
 from .operand_fetch import OperandFetch
 from .pipeline import delay
 from .round_clamp import RoundClamp
 from .step_generator import StepGenerator
 from .vector_buffer import VectorBuffer, buffer_word_bytes
 
-__all__ = ["Interaction", "interaction_job_layout"]
+__all__ = ["SPARE_CREDITS", "Interaction", "interaction_job_layout", "interaction_latency"]
+
+
+SPARE_CREDITS = 6
+"""Chunks on their way beside those in the pipeline: more than a credit takes to come back."""
+
+
+def interaction_latency(multipliers: int) -> int:
+    """Cycles from a step to its chunk at the output queue."""
+    return OperandFetch.LATENCY + dot_latency(multipliers) + RoundClamp.LATENCY
 
 
 class Interaction(wiring.Component):
@@ -123,7 +132,7 @@ class Interaction(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a step to its chunk at the output queue."""
-        return OperandFetch.LATENCY + self._dot.latency + RoundClamp.LATENCY
+        return interaction_latency(self._multipliers)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -212,7 +221,7 @@ class Interaction(wiring.Component):
         layout = data.StructLayout({"chunk": chunk_layout(self._config), "last_row": unsigned(1)})
         # A credit is back 5 cycles after its chunk leaves the pipeline (generator's register,
         # queue 2, accepted, counted); with more credits than the whole way takes nothing waits.
-        credits_max = self.latency + 6
+        credits_max = self.latency + SPARE_CREDITS
         m.submodules.chunks = chunks = Queue(shape=layout, depth=credits_max + 1)
         credit = Signal(range(credits_max + 1), init=credits_max)
         spent = Signal()

@@ -52,6 +52,9 @@ class StageTable(wiring.Component):
     stages: data.View
     done: Signal
 
+    LATENCY = STAGE_WORDS + 2
+    """Cycles from a request to ``done``."""
+
     def __init__(self, *, config: Config, unit: int) -> None:
         if not 0 <= unit < config.sub_arrays:
             raise ValueError(f"unit must be in 0..{config.sub_arrays - 1}, not {unit!r}")
