@@ -12,7 +12,7 @@ from hdl.trace import trace_ports
 from sim.bench import BenchSpec, Master, Trace
 from sim.build import Build, build_bench, cache_folder
 
-__all__ = ["bench_spec", "build_device", "device_verilog"]
+__all__ = ["bench_spec", "build_device", "device_verilog", "generator_key"]
 
 TOP = "accelerator"
 _LOG2_MEMORY = 24
@@ -44,7 +44,7 @@ def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
     )
 
 
-def _generator_key(config: Config) -> str:
+def generator_key(config: Config) -> str:
     """Hash of the generator's sources and the configuration."""
     key = hashlib.sha256(f"{config.hash:08x}".encode())
     root = Path(__file__).resolve().parents[1] / "hdl"
@@ -56,7 +56,7 @@ def _generator_key(config: Config) -> str:
 def device_verilog(config: Config, progress: Callable[[str], None]) -> Path:
     """Verilog of the traced device, generated unless it is there already."""
     folder = cache_folder() / "verilog"
-    path = folder / f"{config.name}-{_generator_key(config)}.v"
+    path = folder / f"{config.name}-{generator_key(config)}.v"
     if not path.exists():
         from hdl.emit import verilog_text
         from hdl.top import Accelerator
