@@ -45,6 +45,9 @@ class EnginePicker(wiring.Component):
     slot: Signal
     take: Signal
 
+    LATENCY = 3
+    """Cycles from a candidate's appearance to ``found``."""
+
     def __init__(self, *, config: Config) -> None:
         self._units = config.sub_arrays
         super().__init__(

@@ -13,10 +13,10 @@ from ..config import Config
 from ..interfaces import result_layout
 from ..queue import Queue
 
-__all__ = ["ResultWriter"]
+__all__ = ["BURST_BYTES", "RESULT_BYTES", "ResultWriter"]
 
-_BURST_BYTES = 64
-_RESULT_BYTES = 8
+BURST_BYTES = 64
+RESULT_BYTES = 8
 
 
 class ResultWriter(wiring.Component):
@@ -75,8 +75,8 @@ class ResultWriter(wiring.Component):
         m = Module()
         config = self._config
         size = config.axi_bytes
-        per_beat = size // _RESULT_BYTES
-        per_burst = _BURST_BYTES // size
+        per_beat = size // RESULT_BYTES
+        per_burst = BURST_BYTES // size
         # Room for a whole burst while the one before is being written.
         m.submodules.beats = beats = Queue(shape=write_data_layout(config), depth=2 * per_burst)
         # One burst may wait beside the one that its beats are still joining.
@@ -131,7 +131,7 @@ class ResultWriter(wiring.Component):
     def _store(self, m: Module, beat: Any, held: Signal) -> None:
         """Puts the result into its place of the beat."""
         result = self.i.payload
-        for place in range(self._config.axi_bytes // _RESULT_BYTES):
+        for place in range(self._config.axi_bytes // RESULT_BYTES):
             with m.If(held == place):
                 bits = 64 * place
                 m.d.sync += [
@@ -147,5 +147,5 @@ class ResultWriter(wiring.Component):
         """Asks for the burst whose beats are held."""
         m.d.comb += bursts.i.valid.eq(1)
         with m.If(bursts.i.ready):
-            m.d.sync += [address.eq(address + _BURST_BYTES), held_beats.eq(0)]
+            m.d.sync += [address.eq(address + BURST_BYTES), held_beats.eq(0)]
             m.next = following

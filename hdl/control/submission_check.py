@@ -63,6 +63,9 @@ class SubmissionCheck(wiring.Component):
     done: Signal
     status: Signal
 
+    LATENCY = 4
+    """Cycles from ``start`` to ``done``."""
+
     def __init__(self, *, config: Config) -> None:
         self._config = config
         super().__init__(
@@ -93,7 +96,7 @@ class SubmissionCheck(wiring.Component):
         ]
         source_bad = self._outside(m, "source", entry.address, length)
         result_bad = self._outside(m, "result", entry.result, result_bytes)
-        steps = Signal(3)
+        steps = Signal(self.LATENCY - 1)
         m.d.sync += [Cat(steps, self.done).eq(Cat(self.start, steps)), self.status.eq(Status.OK)]
         with m.If((entry.opcode != Opcode.NOP) & ~is_query & ~is_load):
             m.d.sync += self.status.eq(Status.BAD_OPCODE)

@@ -87,6 +87,9 @@ class JobSlot(wiring.Component):
     waits_input: Signal
     waits_vectors: Signal
 
+    COUNT_LATENCY = 2
+    """Pulse of a job's last row to the next station."""
+
     def __init__(self, *, config: Config) -> None:
         events = (
             "start",

@@ -60,6 +60,9 @@ class PhaseIssuer(wiring.Component):
     o: stream.Interface
     o_stream: stream.Interface
 
+    PUSH_LATENCY = 1
+    """Cycles from CHECK to the phase on offer, when its weights are resident."""
+
     def __init__(self, *, config: Config) -> None:
         super().__init__(
             {

@@ -54,6 +54,9 @@ class ItemList(wiring.Component):
     list_data: Signal
     done: Signal
 
+    LATENCY = 2
+    """Cycles from a survivor to ``o``, or to ``done``."""
+
     def __init__(self, *, config: Config) -> None:
         self._config = config
         super().__init__(
