@@ -51,6 +51,10 @@ class Deployment:
     pitch: int = 0
     ids_offset: int = 0
     dense_bytes: int = 0
+    tables: list[list[int]] = field(default_factory=list)
+    """Device memory address of each embedding table, by stage and feature."""
+    streams: dict[tuple[int, int, str], int] = field(default_factory=dict)
+    """Device memory address of each weight stream, by engine anchor, stage and MLP."""
 
 
 def stage_shape(model: QuantisedModel) -> StageShape:
@@ -114,6 +118,7 @@ class _Builder:
             ):
                 first[part] = len(layer_words)
                 streams[part] = self.phase(layers, phase, mapped.edge, banks)
+                self.d.streams[engine.unit, number, part] = streams[part]
                 for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
                     last = index == len(layers) - 1
                     destination = fmt.Destination.BANK
@@ -253,11 +258,14 @@ class _Builder:
         config = self.d.config
         for number, model in enumerate(self.d.models):
             words = []
+            bases: list[int] = []
+            self.d.tables.append(bases)
             width = model.shape.width
             for feature, table in enumerate(model.tables):
                 base = self.image.put(
                     np.ascontiguousarray(table).tobytes(), align=4096, what=f"table {feature}"
                 )
+                bases.append(base)
                 words.append(
                     _word(
                         fmt.FEATURE,

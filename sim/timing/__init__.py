@@ -1,0 +1,25 @@
+"""Timing model of the device: cycles, stalls and memory traffic of a query without any RTL.
+
+Every term comes from the configuration, from the placed programs or from a latency that the
+hardware's own unit names. See `device.DeviceModel`.
+"""
+
+from __future__ import annotations
+
+from .device import DeviceModel, Prediction, StageTimes
+from .memory import Dram
+from .plan import EnginePlan, PhasePlan, Plan, ProgramPlan, QueryPlan, StagePlan, StageQuery
+
+__all__ = [
+    "DeviceModel",
+    "Dram",
+    "EnginePlan",
+    "PhasePlan",
+    "Plan",
+    "Prediction",
+    "ProgramPlan",
+    "QueryPlan",
+    "StagePlan",
+    "StageQuery",
+    "StageTimes",
+]

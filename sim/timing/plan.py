@@ -65,7 +65,6 @@ class StagePlan:
     features: int
     row_bytes: int
     """Bytes of an embedding row."""
-    keep: int
 
 
 @dataclass(frozen=True, kw_only=True)

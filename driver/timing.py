@@ -1,0 +1,221 @@
+"""The ``timing`` back end: queries on the timing model, with the keys of the ``rtl`` back end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.pipeline import QueryResult
+from hdl.config import Config
+from hdl.engine.cause import Cause
+from hdl.program import SUBMISSION_BYTES, Destination
+from sim.timing import (
+    DeviceModel,
+    EnginePlan,
+    PhasePlan,
+    Prediction,
+    ProgramPlan,
+    QueryPlan,
+    StagePlan,
+    StageQuery,
+)
+from sim.timing import Plan as TimingPlan
+from sim.timing.array import LayerTiles
+
+from .deployment import Deployment
+from .mapping import PhaseMap
+from .options import RunOptions
+from .rtl import Plan
+from .summary import macs, quality, utilization_bound
+from .workload import Workload
+
+__all__ = ["predict", "query_plans", "run_timing", "timing_plan"]
+
+
+def _phase(phase: PhaseMap, last: Destination, stream: int) -> PhasePlan:
+    layers = tuple(
+        LayerTiles(
+            input_tiles=layer.input_tiles,
+            output_tiles=layer.output_tiles,
+            destination=last if index == len(phase.layers) - 1 else Destination.BANK,
+        )
+        for index, layer in enumerate(phase.layers)
+    )
+    return PhasePlan(layers=layers, streamed=phase.streamed, stream=stream)
+
+
+def timing_plan(deployment: Deployment) -> TimingPlan:
+    """A deployment as the timing model takes it."""
+    engines = []
+    for engine in deployment.partition.engines:
+        if engine.unit not in deployment.maps:
+            continue
+        mapped = deployment.maps[engine.unit]
+        programs = {}
+        for number, stage in mapped.stages.items():
+
+            def phase(part: str, placed: PhaseMap, last: Destination, number: int = number) -> Any:
+                stream = deployment.streams.get((engine.unit, number, part), 0)
+                return _phase(placed, last, stream)
+
+            programs[number] = ProgramPlan(
+                bottom=phase("bottom", stage.bottom, Destination.DENSE),
+                top=phase("top", stage.top, Destination.SCORE),
+                width=stage.shape.width,
+                vectors=stage.shape.vectors,
+                dot=stage.shape.dot,
+                outputs=1 << stage.log2_outputs,
+                slot_bytes=stage.slot_bytes,
+                slots=stage.slots,
+            )
+        engines.append(
+            EnginePlan(
+                unit=engine.unit,
+                row=engine.row,
+                column=engine.column,
+                level=engine.level,
+                programs=programs,
+                ring_words=1 << mapped.ring_log2_words,
+            )
+        )
+    stages = tuple(
+        StagePlan(
+            rows=deployment.rows[number],
+            features=model.shape.sparse_features,
+            row_bytes=model.shape.width,
+        )
+        for number, model in enumerate(deployment.models)
+    )
+    return TimingPlan(
+        engines=tuple(engines),
+        stages=stages,
+        pitch=deployment.pitch,
+        dense_bytes=deployment.dense_bytes,
+        ids_offset=deployment.ids_offset,
+    )
+
+
+def _stage_query(
+    deployment: Deployment, number: int, ids: NDArray[np.uint32], items: NDArray[Any], kept: Any
+) -> StageQuery:
+    mine = ids[items]
+    bases = np.array(deployment.tables[number], np.int64)
+    addresses = bases + mine.astype(np.int64) * deployment.models[number].shape.width
+    cache = deployment.cache
+    hits = np.zeros(mine.shape, bool) if cache is None else cache.hits(number, mine)
+    return StageQuery(
+        items=items.astype(np.int64),
+        addresses=addresses,
+        hits=hits,
+        survivors=np.flatnonzero(np.isin(items, kept)),
+    )
+
+
+def query_plans(
+    plan: Plan, workload: Workload, expected: list[QueryResult]
+) -> tuple[QueryPlan, ...]:
+    """Queries as the timing model takes them: lookups of every stage's items."""
+    plans = []
+    for placed, query, result in zip(plan.queries, workload.queries, expected, strict=True):
+        kept = [stage.items for stage in result.stages[1:]] + [result.items]
+        plans.append(
+            QueryPlan(
+                records=placed.records,
+                submission=plan.host.submissions + placed.entry * SUBMISSION_BYTES,
+                stages=tuple(
+                    _stage_query(plan.deployment, n, query.ids, stage.items, kept[n])
+                    for n, stage in enumerate(result.stages)
+                ),
+            )
+        )
+    return tuple(plans)
+
+
+def predict(plan: Plan, workload: Workload, expected: list[QueryResult]) -> Prediction:
+    """Run the model on the queries of a plan."""
+    config = plan.deployment.config
+    model = DeviceModel(config, timing_plan(plan.deployment))
+    return model.run(query_plans(plan, workload, expected))
+
+
+def _cause_rows(prediction: Prediction, stages: int) -> list[dict[str, int]]:
+    """Engine cycles by stage and cause: a cycle belongs to the stage that was served last."""
+    edges: list[tuple[int, int]] = []
+    for job in prediction.jobs:
+        if not edges or edges[-1][1] != job.stage or job.position == 0:
+            edges.append((job.cycle, job.stage))
+    ends = [cycle for cycle, _ in edges[1:]] + [prediction.cycles]
+    rows = [{cause.name.lower(): 0 for cause in Cause} for _ in range(stages)]
+    for spans in prediction.timelines.values():
+        for first, last, cause in spans:
+            for (start, stage), end in zip(edges, ends, strict=True):
+                shared = min(last + 1, end) - max(first, start)
+                if shared > 0:
+                    rows[stage][cause.name.lower()] += shared
+    return rows
+
+
+def run_timing(
+    plan: Plan, workload: Workload, expected: list[QueryResult], options: RunOptions
+) -> dict[str, Any]:
+    """Predict; returns the run's keys. ``bit_exact`` is None: nothing is computed."""
+    started = time.perf_counter()
+    prediction = predict(plan, workload, expected)
+    wall = time.perf_counter() - started
+    deployment, spec = plan.deployment, workload.pipeline
+    config: Config = deployment.config
+    queries = len(plan.queries)
+    rows = _cause_rows(prediction, len(spec.stages))
+    lookups = prediction.hits + prediction.misses
+    engines = deployment.partition.engines
+    cycles = prediction.cycles
+    return {
+        "bit_exact": None,
+        "difference": None,
+        "cycles": cycles,
+        "cycles_per_query": cycles / queries,
+        "clock_mhz": config.clock_mhz,
+        "microseconds_per_query": cycles / queries / config.clock_mhz,
+        "load_cycles": None,
+        "mac_utilization": macs(workload) / (config.pes * cycles),
+        "mac_utilization_bound": utilization_bound(workload, deployment.maps),
+        "stages": [
+            {
+                "name": stage.model,
+                "items_in": stage.items,
+                "items_out": stage.keep,
+                "cycles": prediction.queries[0][number].cycles,
+                "busy_cycles": rows[number].pop("busy"),
+                "stall_cycles": rows[number],
+            }
+            for number, stage in enumerate(spec.stages)
+        ],
+        "embedding": {
+            "lookups": lookups,
+            "static_hits": prediction.hits,
+            "lookahead_hits": 0,
+            "misses": prediction.misses,
+            "merged": 0,
+            "prefetches": 0,
+            "dram_reads": prediction.dram_reads,
+            "dram_bytes": prediction.dram_beats * config.axi_bytes,
+        },
+        "interaction_multipliers": sum(
+            config.interaction_multipliers_at(e.row, e.column) for e in engines
+        ),
+        "quality": quality(workload, [r.items for r in expected]),
+        "counters": {
+            f"engine_{unit}": {
+                cause.name.lower(): count for cause, count in prediction.cause_cycles(unit).items()
+            }
+            for unit in prediction.timelines
+        },
+        "top": [
+            {"item": int(i), "score": int(s)}
+            for i, s in zip(expected[0].items, expected[0].scores, strict=True)
+        ],
+        "wall_s": wall,
+    }

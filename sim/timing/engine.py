@@ -1,0 +1,529 @@
+"""One engine: job slots, phases in their order, vector slots, scores, and what every cycle is for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdl.array.timing import WRITE_STAGE
+from hdl.array.timing import latency as write_back_latency
+from hdl.config import Config
+from hdl.engine.cause import Cause
+from hdl.engine.engine import PHASES_WAITING
+from hdl.engine.job_slot import JobSlot
+from hdl.engine.phase_issuer import PhaseIssuer
+from hdl.engine.stage_table import StageTable
+from hdl.program import Destination
+from hdl.queue import Queue
+
+from .array import ArraySchedule, Phase, TileRun
+from .events import Clock, Poll
+from .interaction import BankWindows, InteractionJob, InteractionModel, item_chunks
+from .plan import EnginePlan, PhasePlan, ProgramPlan
+from .units import LoaderJob
+
+__all__ = ["EngineModel", "PhaseRecord"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseRecord:
+    """A phase that was run, for reports and checks."""
+
+    stage: int
+    top: bool
+    slot: int
+    rows: int
+    taken: int
+    first_row: int
+    last_row: int
+    done: int
+    layer_rows: tuple[tuple[int, int], ...]
+
+
+class _Slot:
+    """A job slot; ``state`` as in ``JobSlot``, in effect from ``since`` on."""
+
+    def __init__(self) -> None:
+        self.state = "FREE"
+        self.job: LoaderJob | None = None
+        self.staged = False
+        self.configured = False
+        self.counted = 0
+        self.bottom: Phase | None = None
+        # The job whose top phase was queued last.
+        self.tail = False
+        self.tail_ended = 0
+        self.tail_scored = 0
+
+    @property
+    def before(self) -> bool:
+        """Not past the interaction's start."""
+        return self.state in ("STAGE", "DENSE", "BOTTOM", "BOTTOM_RUN", "INTERACTION")
+
+
+class EngineModel:
+    """The engine anchored at one sub-array.
+
+    Parameters
+    ----------
+    plan
+        Its size and programs.
+    on_free
+        A job can be taken from this cycle on.
+    on_room
+        A vector slot can be allocated from this cycle on.
+    on_staged
+        Dense chunks of a slot are taken from this cycle on.
+    on_scores
+        (engine, job, first cycle): the scores of a row block come into the queue from there on, one
+        a cycle; returns the cycle in which the last one was handed over.
+    ask_stream
+        (cycle, phase plan, granted): the issuer asks the weight streamer.
+    on_consumed
+        Cycle of each load of a streamed tile.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        config: Config,
+        plan: EnginePlan,
+        *,
+        on_free: Callable[[int], None],
+        on_room: Callable[[int], None],
+        on_staged: Callable[[int], None],
+        on_scores: Callable[[LoaderJob, int, Callable[[int], None]], None],
+        ask_stream: Callable[[int, PhasePlan, Callable[[int], None]], None] | None = None,
+        on_consumed: Callable[[int], None] | None = None,
+    ) -> None:
+        self._clock, self._config, self.plan = clock, config, plan
+        self._on_free, self._on_room, self._on_staged = on_free, on_room, on_staged
+        self._on_scores, self._ask_stream = on_scores, ask_stream
+        self.edge = config.sub_array << plan.level
+        multipliers = config.interaction_multipliers_at(plan.row, plan.column)
+        self._chunks = {n: item_chunks(p, multipliers) for n, p in plan.programs.items()}
+        self._windows = BankWindows(self.edge)
+        self.array = ArraySchedule(
+            config=config,
+            write_back=write_back_latency(self.edge),
+            on_tile=self._tile,
+            on_taken=self._phase_taken,
+            on_done=self._phase_done,
+            on_load=on_consumed,
+        )
+        self._interaction = InteractionModel(
+            clock,
+            config,
+            plan,
+            self._windows,
+            ready=self._vectors_ready,
+            row_lands=self._row_lands,
+            on_idle=self._poll_interact,
+            on_release=self._release,
+            on_row=self._chunk_row,
+        )
+        self._slots = (_Slot(), _Slot())
+        self._accept = 0
+        self._stage_free = 0
+        # Allocation gate and vector buffer.
+        self._gate = Poll(clock, self._gate_wait)
+        self._gate_slot = 0
+        self._gate_left = 0
+        self._gate_open = False
+        self._sizes: tuple[int, int, int] | None = None  # slot bytes, slots, features
+        self._used = self._tail = self._head = 0
+        self._landed = [0] * config.vector_slots
+        self._complete = [False] * config.vector_slots
+        self._row_cycles: set[int] = set()
+        # Phase issuer.
+        self._issue = Poll(clock, self._pick)
+        self._issue_free = 0
+        self._issuing = False
+        self._pushing: Phase | None = None
+        self._queued: deque[Phase] = deque()  # in the queue, as far as known
+        self._pops: deque[int] = deque()  # cycles in which queued phases leave
+        self._in_flight = 0
+        self._ring_used = False
+        self._ring_waits: tuple[int, bool] | None = None
+        self._interact = Poll(clock, self._start_interaction)
+        self._programs_of: dict[int, ProgramPlan] = plan.programs
+        self._jobs_of: dict[int, tuple[LoaderJob, bool]] = {}
+        self._streams: dict[int, int] = {}
+        # Records.
+        self.phases: list[PhaseRecord] = []
+        self._states: list[tuple[int, Cause]] = [(0, Cause.IDLE)]
+
+    # -- jobs ----------------------------------------------------------------------------------
+    @property
+    def free(self) -> bool:
+        """A job can be taken in this cycle."""
+        return self._slots[self._accept].state == "FREE"
+
+    @property
+    def next_slot(self) -> int:
+        return self._accept
+
+    def start(self, cycle: int, job: LoaderJob) -> None:
+        """The job is taken in ``cycle``."""
+        number = self._accept
+        slot = self._slots[number]
+        self._accept ^= 1
+        slot.state, slot.job = "STAGE", job
+        slot.staged = slot.configured = False
+        slot.counted = 0
+        self._note(cycle + 1)
+        request = max(cycle + 1, self._stage_free)
+        done = request + StageTable.LATENCY
+        self._stage_free = done + 1
+        self._clock.at(done + 1, self._staged, number)
+
+    def _staged(self, cycle: int, number: int) -> None:
+        slot = self._slots[number]
+        slot.state, slot.staged = "DENSE", True
+        self._gate.at(cycle)
+        self._on_staged(cycle)
+
+    def dense_ready(self, slot: int) -> int | None:
+        """See `EngineSide`."""
+        return self._interaction.dense_ready if self._slots[slot].staged else None
+
+    def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None:
+        """See `EngineSide`."""
+        written = self._interaction.dense_chunk(cycle, k, count)
+        if last:
+            self._clock.at(max(written + 1, self._clock.now), self._dense_row, slot)
+
+    def _dense_row(self, cycle: int, number: int) -> None:
+        """Pulse: a row of dense inputs is in the banks."""
+        slot = self._slots[number]
+        assert slot.job is not None
+        slot.counted += 1
+        if slot.counted == slot.job.rows:
+            self._clock.at(cycle + JobSlot.COUNT_LATENCY, self._dense_complete, number)
+
+    def _dense_complete(self, cycle: int, number: int) -> None:
+        slot = self._slots[number]
+        slot.counted = 0
+        slot.state = "BOTTOM" if self._program(slot).bottom.layers else "INTERACTION"
+        self._note(cycle)
+        self._issue.at(max(cycle, self._issue_free))
+        self._poll_interact(cycle)
+
+    def _program(self, slot: _Slot) -> ProgramPlan:
+        assert slot.job is not None
+        return self.plan.programs[slot.job.stage]
+
+    # -- phases --------------------------------------------------------------------------------
+    def _pick(self, cycle: int) -> None:
+        """Issuer in PICK: bottom phases first, then the older job."""
+        if self._issuing or cycle < self._issue_free:
+            return
+        older = self._accept
+        for state in ("BOTTOM", "TOP"):
+            for number in (older, older ^ 1):
+                slot = self._slots[number]
+                if slot.state == state and not (state == "TOP" and slot.tail):
+                    self._issuing = True
+                    self._clock.at(cycle + 1, self._check, number, state == "TOP")
+                    return
+
+    def _check(self, cycle: int, number: int, top: bool) -> None:
+        slot = self._slots[number]
+        assert slot.job is not None
+        program = self._program(slot)
+        wanted = program.top if top else program.bottom
+        phase = Phase(
+            layers=wanted.layers,
+            rows=slot.job.rows,
+            streamed=wanted.streamed,
+            slot=number,
+            top=top,
+        )
+        if wanted.streamed:
+            assert self._ask_stream is not None
+            if self._in_flight and not self._ring_used:
+                self._ring_waits = (number, top)  # until no phase of another ring is in flight
+                return
+            self._ring_used = True
+
+            def granted(at: int) -> None:
+                self._clock.at(max(at + 1, self._clock.now), self._push, phase)
+
+            self._ask_stream(cycle + 1, wanted, granted)
+            return
+        self._clock.at(cycle + PhaseIssuer.PUSH_LATENCY, self._push, phase)
+
+    def _push(self, cycle: int, phase: Phase) -> None:
+        """The phase is on offer to the queue."""
+        pops = self._pops
+        while pops and pops[0] < cycle:
+            pops.popleft()
+            self._queued.popleft()
+        if len(self._queued) >= PHASES_WAITING:
+            self._pushing = phase
+            if pops:
+                self._clock.at(pops[0] + 1, self._push, phase)
+                self._pushing = None
+            return
+        self._queued.append(phase)
+        self._in_flight += 1
+        slot = self._slots[phase.slot]
+        assert slot.job is not None
+        self._jobs_of[id(phase)] = (slot.job, phase.top)
+        if phase.top:
+            slot.state, slot.staged = "FREE", False
+            slot.tail, slot.tail_ended, slot.tail_scored = True, 0, 0
+            self._on_free(cycle + 1)
+        else:
+            slot.state = "BOTTOM_RUN"
+        self._gate.at(cycle + 1)
+        self._note(cycle + 1)
+        self._issuing = False
+        self._issue_free = cycle + 1
+        self._issue.at(cycle + 1)
+        self.array.offer(phase, cycle + Queue.LATENCY)
+
+    def _phase_taken(self, phase: Phase) -> None:
+        self._pops.append(phase.taken)
+        if self._pushing is not None:
+            waiting, self._pushing = self._pushing, None
+            self._clock.at(max(self._pops[0] + 1, self._clock.now), self._push, waiting)
+
+    def _tile(self, tile: TileRun) -> None:
+        if tile.destination == Destination.BANK:
+            self._windows.add(tile.start, tile.rows)
+
+    def _phase_done(self, phase: Phase) -> None:
+        """The end of the phase is known."""
+        job, top = self._jobs_of.pop(id(phase))
+        self.phases.append(
+            PhaseRecord(
+                stage=job.stage,
+                top=top,
+                slot=phase.slot,
+                rows=phase.rows,
+                taken=phase.taken,
+                first_row=phase.first_row,
+                last_row=phase.last_row,
+                done=phase.done,
+                layer_rows=tuple(phase.layer_rows),
+            )
+        )
+        self._clock.at(phase.done, self._ended, phase)
+        if top:
+            # The score is registered once below the strip, as the bank's write port is.
+            first = phase.last_row - phase.rows + 1 + ArraySchedule.CONTROL_LATENCY
+            first += self.edge + WRITE_STAGE + Queue.BUFFERED_LATENCY
+            self._clock.at(max(first, self._clock.now), self._scores, job, phase.slot)
+
+    def _ended(self, cycle: int, phase: Phase) -> None:
+        """Pulse of the sequencer: the phase's outputs are written back."""
+        self._in_flight -= 1
+        if not self._in_flight and self._ring_waits is not None:
+            self._clock.at(cycle + 1, self._check, *self._ring_waits)
+            self._ring_waits = None
+        slot = self._slots[phase.slot]
+        if phase.top:
+            slot.tail_ended = cycle + 1
+            self._tail_over(phase.slot)
+            return
+        slot.state = "INTERACTION"
+        self._note(cycle + 1)
+        self._poll_interact(cycle + 1)
+
+    # -- scores --------------------------------------------------------------------------------
+    def _scores(self, cycle: int, job: LoaderJob, number: int) -> None:
+        def taken(last: int) -> None:
+            self._slots[number].tail_scored = last + 1
+            self._tail_over(number)
+
+        self._on_scores(job, cycle, taken)
+
+    def _tail_over(self, number: int) -> None:
+        slot = self._slots[number]
+        if slot.tail_ended and slot.tail_scored:
+            at = max(slot.tail_ended, slot.tail_scored) + 1
+            self._clock.at(max(at, self._clock.now), self._tail_clear, number)
+
+    def _tail_clear(self, cycle: int, number: int) -> None:
+        self._slots[number].tail = False
+        self._note(cycle)
+        self._issue.at(max(cycle, self._issue_free))
+
+    # -- vector slots --------------------------------------------------------------------------
+    def _gate_wait(self, cycle: int) -> None:
+        """Gate in WAIT: the next job's sizes, then OPEN."""
+        if self._gate_open:
+            return
+        slot = self._slots[self._gate_slot]
+        if not slot.staged or slot.configured:
+            return
+        assert slot.job is not None
+        program = self._program(slot)
+        sizes = (program.slot_bytes, program.slots, program.vectors - 1)
+        at = cycle + 1
+        if sizes != self._sizes:
+            other = self._slots[self._gate_slot ^ 1]
+            if other.configured and (other.before or other.state == "VECTORS"):
+                return
+            at += 1
+            self._sizes = sizes
+            self._used = self._tail = self._head = 0
+            self._landed = [0] * len(self._landed)
+            self._complete = [False] * len(self._complete)
+        self._gate_open = True
+        self._gate_left = slot.job.rows
+        self._clock.at(at, self._opened, self._gate_slot)
+
+    def _opened(self, cycle: int, number: int) -> None:
+        self._slots[number].configured = True
+        self._poll_interact(cycle)
+        self._on_room(cycle)
+
+    @property
+    def can_allocate(self) -> bool:
+        """A vector slot can be allocated in this cycle."""
+        return (
+            self._gate_open
+            and self._slots[self._gate_slot].configured
+            and self._sizes is not None
+            and (self._used < self._sizes[1] or not self._sizes[2])
+        )
+
+    @property
+    def allocate_index(self) -> int:
+        return self._tail
+
+    def allocate(self, cycle: int) -> None:
+        """The slot ``allocate_index`` is taken."""
+        assert self._sizes is not None
+        if self._sizes[2]:
+            self._used += 1
+        self._tail = (self._tail + 1) % self._sizes[1]
+        self._gate_left -= 1
+        if not self._gate_left:
+            self._gate_slot ^= 1
+            self._gate_open = False
+            self._gate.at(cycle + 1)
+
+    def row_word(self, cycle: int, index: int, last: bool) -> None:
+        """See `EngineSide`."""
+        # Broadcast register, buffer's register.
+        self._row_cycles.add(cycle + 2)
+        if last:
+            self._landed[index] += 1
+            assert self._sizes is not None
+            if self._landed[index] == self._sizes[2]:
+                self._clock.at(cycle + 3, self._item_complete, index)
+
+    def _item_complete(self, cycle: int, index: int) -> None:
+        self._complete[index] = True
+        if index == self._head:
+            self._interaction.wake(cycle)
+
+    def _vectors_ready(self) -> bool:
+        return self._complete[self._head] or not (self._sizes and self._sizes[2])
+
+    def _row_lands(self, cycle: int) -> bool:
+        return cycle in self._row_cycles
+
+    def _release(self, cycle: int) -> None:
+        assert self._sizes is not None
+        self._landed[self._head] = 0
+        self._complete[self._head] = False
+        self._head = (self._head + 1) % self._sizes[1]
+        if self._sizes[2]:
+            self._used -= 1
+        self._on_room(cycle + 1)
+
+    # -- interaction ---------------------------------------------------------------------------
+    def _poll_interact(self, cycle: int) -> None:
+        self._interact.at(cycle)
+
+    def _start_interaction(self, cycle: int) -> None:
+        """The oldest job that is not past the interaction, when the copier is idle."""
+        if cycle < self._interaction.idle_from:
+            self._interact.at(self._interaction.idle_from)
+            return
+        if self._interaction.busy:
+            return
+        older = self._accept
+        number = older if self._slots[older].before else older ^ 1
+        slot = self._slots[number]
+        if slot.state != "INTERACTION" or not slot.configured:
+            return
+        assert slot.job is not None
+        stage = slot.job.stage
+        self._interaction.start(
+            cycle,
+            InteractionJob(
+                slot=number,
+                rows=slot.job.rows,
+                program=self._programs_of[stage],
+                chunks=self._chunks[stage],
+            ),
+        )
+        slot.state = "VECTORS"
+        slot.counted = 0
+        self._note(cycle + 1)
+        self._interact.at(cycle + 1)
+
+    def _chunk_row(self, cycle: int, number: int) -> None:
+        slot = self._slots[number]
+        assert slot.job is not None
+        slot.counted += 1
+        if slot.counted == slot.job.rows:
+            self._clock.at(cycle + JobSlot.COUNT_LATENCY, self._interacted, number)
+
+    def _interacted(self, cycle: int, number: int) -> None:
+        self._slots[number].state = "TOP"
+        self._note(cycle)
+        self._gate.at(cycle)
+        self._issue.at(max(cycle, self._issue_free))
+
+    # -- causes --------------------------------------------------------------------------------
+    def _note(self, cycle: int) -> None:
+        """What a cycle without a phase is charged to, from ``cycle`` on."""
+        states = [slot.state for slot in self._slots]
+        if all(s == "FREE" for s in states) and not any(slot.tail for slot in self._slots):
+            cause = Cause.IDLE
+        elif any(s in ("INTERACTION", "VECTORS") for s in states):
+            cause = Cause.VECTORS
+        elif any(s in ("STAGE", "DENSE") for s in states):
+            cause = Cause.INPUT
+        else:
+            cause = Cause.DEPENDENCY
+        self._states.append((cycle, cause))
+
+    def timeline(self, end: int) -> list[tuple[int, int, Cause]]:
+        """Cycles [first, last] by cause, in order, without a hole, up to ``end`` - 1."""
+        shift = ArraySchedule.CONTROL_LATENCY
+        spans = [(a + shift, b + shift, cause) for a, b, cause in self.array.spans]
+        states = [*self._states, (1 << 60, Cause.IDLE)]
+        result: list[tuple[int, int, Cause]] = []
+        place = 0
+
+        def fill(first: int, last: int) -> None:
+            """Cycles without a phase."""
+            nonlocal place
+            while first <= last:
+                while states[place + 1][0] <= first:
+                    place += 1
+                until = min(last, states[place + 1][0] - 1)
+                add(first, until, states[place][1])
+                first = until + 1
+
+        def add(first: int, last: int, cause: Cause) -> None:
+            if result and result[-1][2] is cause:
+                result[-1] = (result[-1][0], last, cause)
+            else:
+                result.append((first, last, cause))
+
+        at = 0
+        for first, last, cause in spans:
+            fill(at, first - 1)
+            add(first, last, cause)
+            at = last + 1
+        fill(at, end - 1)
+        return result

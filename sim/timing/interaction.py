@@ -1,0 +1,306 @@
+"""Interaction of an engine: when items are copied, stepped through and written to the banks.
+
+Follows ``hdl/engine``'s dense copier, step generator and bank writer, an event an item and a few
+additions a chunk. The array's write-backs go first at the banks (`BankWindows`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
+from hdl.config import Config
+from hdl.engine.bank_writer import BankWriter
+from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
+from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.vector_buffer import COPY_BYTES
+from hdl.queue import Queue
+
+from .array import ArraySchedule
+from .events import Clock, Poll
+from .plan import EnginePlan, ProgramPlan
+
+__all__ = ["BankWindows", "Chunk", "InteractionModel", "item_chunks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One step's outputs."""
+
+    k: int
+    count: int
+    cycles: int
+    """Cycles of the step."""
+
+
+def item_chunks(program: ProgramPlan, multipliers: int) -> list[Chunk]:
+    """The steps of one item in order."""
+    copied = program.width * (1 if program.dot else program.vectors)
+    chunks = [
+        Chunk(k, min(COPY_BYTES, copied - k), 1) for k in range(0, copied, COPY_BYTES)
+    ]
+    if program.dot:
+        cycles = max(1, program.width // multipliers)
+        chunks += [
+            Chunk(step.k, step.count, cycles)
+            for step in interaction_steps(program.vectors, program.width, program.outputs)
+        ]
+    return chunks
+
+
+class BankWindows:
+    """Cycles in which the array writes its outputs back, lane by lane.
+
+    A row that enters the array in cycle c is written to lane n of the banks in cycle
+    c + 1 + E + n + WRITE_STAGE; other writes to that lane wait.
+    """
+
+    def __init__(self, edge: int) -> None:
+        self._edge = edge
+        self._delay = ArraySchedule.CONTROL_LATENCY + edge + WRITE_STAGE
+        self._windows: deque[tuple[int, int]] = deque()  # first and last row at lane 0
+
+    def add(self, start: int, rows: int) -> None:
+        """Rows of an output tile for the banks: ``rows`` from cycle ``start`` on."""
+        first = start + self._delay
+        windows = self._windows
+        if windows and windows[-1][1] == first - 1:
+            windows[-1] = (windows[-1][0], first + rows - 1)
+        else:
+            windows.append((first, first + rows - 1))
+
+    def free(self, cycle: int, lane: int, count: int) -> int:
+        """First cycle from ``cycle`` on in which ``count`` lanes from ``lane`` on are free.
+
+        Lanes wrap around. Later calls must not ask for cycles before this answer.
+        """
+        windows, edge = self._windows, self._edge
+        while windows and windows[0][1] + edge <= cycle:
+            windows.popleft()
+        end = lane + count
+        for first, last in windows:
+            if cycle < first:
+                break
+            if end > edge:  # both ends of the lanes: the windows of the two parts overlap or not
+                if first <= cycle <= last + end - edge - 1:
+                    cycle = last + end - edge
+                if first + lane <= cycle <= last + edge - 1:
+                    cycle = last + edge
+            elif first + lane <= cycle <= last + end - 1:
+                cycle = last + end
+        return cycle
+
+
+@dataclass(eq=False, kw_only=True)
+class InteractionJob:
+    """A row block whose bottom phase is done."""
+
+    slot: int
+    rows: int
+    program: ProgramPlan
+    chunks: list[Chunk]
+
+
+class InteractionModel:
+    """One engine's interaction unit and bank writer.
+
+    Parameters
+    ----------
+    windows
+        Write-backs of the engine's array.
+    ready
+        Whether the oldest item's vectors are there.
+    row_lands
+        Whether an embedding row word is written to the engine's vector buffer in a cycle.
+    on_idle
+        The copier can take a job from this cycle on.
+    on_release
+        The oldest item's slot is given back in this cycle.
+    on_row
+        (cycle, slot): pulse, a row's last chunk was written.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        config: Config,
+        plan: EnginePlan,
+        windows: BankWindows,
+        *,
+        ready: Callable[[], bool],
+        row_lands: Callable[[int], bool],
+        on_idle: Callable[[int], None],
+        on_release: Callable[[int], None],
+        on_row: Callable[[int, int], None],
+    ) -> None:
+        self._clock, self._windows = clock, windows
+        self._ready, self._row_lands = ready, row_lands
+        self._on_idle, self._on_release, self._on_row = on_idle, on_release, on_row
+        self._edge = config.sub_array << plan.level
+        multipliers = config.interaction_multipliers_at(plan.row, plan.column)
+        latency = interaction_latency(multipliers)
+        self._credits = latency + SPARE_CREDITS
+        # Step, its register, pipeline, chunk queue.
+        self._to_writer = 1 + latency + Queue.BUFFERED_LATENCY
+        # How far steps may be worked out ahead: write-backs of phases that are not queued yet come
+        # later than a tile's load, its way through the array and the write.
+        self._ahead = config.tile_interval + self._edge
+        # Copier.
+        self.idle_from = 0
+        self._job: InteractionJob | None = None
+        self._row = 0
+        self._part = 0
+        self._item_at = 0
+        self._offered: int | None = None  # cycle from which the item is on offer
+        self._waits_steps = False
+        # Generator.
+        self._generator_free: int | None = 0
+        self._take = Poll(clock, self._try_take)
+        self._steps: tuple[list[Chunk], int, int, bool] | None = None  # chunks, next, slot, last
+        self._step_at = -1  # cycle of the last step
+        self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
+        # Bank writer: when the chunk before left each register.
+        self._located = self._piece = self._write = self._written = -1
+        self._dense_written = -1
+
+    # -- copier --------------------------------------------------------------------------------
+    @property
+    def busy(self) -> bool:
+        """The copier holds a job."""
+        return self._job is not None
+
+    def start(self, cycle: int, job: InteractionJob) -> None:
+        """The copier takes the job in ``cycle``."""
+        self._job, self._row = job, 0
+        self._clock.at(cycle + 1, self._item)
+
+    def _item(self, cycle: int) -> None:
+        """State ITEM."""
+        assert self._job is not None
+        self._item_at = cycle
+        self._part = 0
+        if self._job.program.slots == 1:
+            if self._generator_free is None:
+                self._waits_steps = True
+                return
+            cycle = max(cycle, self._generator_free)
+        # READ for the memory's latency and a cycle, then WRITE.
+        self._clock.at(cycle + 1 + DENSE_LATENCY + 1, self._copy)
+
+    def _copy(self, cycle: int) -> None:
+        """State WRITE: one unit of the dense vector, while no row lands."""
+        assert self._job is not None
+        if self._row_lands(cycle):
+            self._clock.at(cycle + 1, self._copy)
+            return
+        self._part += min(self._edge, COPY_BYTES)
+        if self._part < self._job.program.width:
+            self._clock.at(cycle + 1 + DENSE_LATENCY + 1, self._copy)
+            return
+        self._offered = cycle + 1
+        self._take.at(cycle + 1)
+
+    def wake(self, cycle: int) -> None:
+        """The oldest item's vectors may be complete from ``cycle`` on."""
+        if self._offered is not None and self._generator_free is not None:
+            self._take.at(max(cycle, self._offered, self._generator_free))
+
+    def _try_take(self, cycle: int) -> None:
+        job = self._job
+        if job is None or self._offered is None or self._generator_free is None:
+            return
+        at = max(self._offered, self._generator_free)
+        if at > cycle:
+            self._take.at(at)
+            return
+        if not self._ready():
+            return
+        self._offered = None
+        last = self._row + 1 == job.rows
+        self._steps = (job.chunks, 0, job.slot, last)
+        self._generator_free = None
+        self._step_at = cycle
+        if last:
+            self._job = None
+            self.idle_from = cycle + 1
+            self._on_idle(cycle + 1)
+        else:
+            self._row += 1
+            self._clock.at(cycle + 1, self._item)
+        self._run_steps(cycle)
+
+    # -- steps and chunks ----------------------------------------------------------------------
+    def _run_steps(self, cycle: int) -> None:
+        """Steps up to some cycles ahead; the rest later."""
+        assert self._steps is not None
+        chunks, position, slot, last = self._steps
+        limit = cycle + self._ahead
+        step, taken, credits_max = self._step_at, self._taken, self._credits
+        edge, free = self._edge, self._windows.free
+        located, piece, write, written = self._located, self._piece, self._write, self._written
+        to_writer = self._to_writer
+        for index in range(position, len(chunks)):
+            chunk = chunks[index]
+            at = step + 1
+            if len(taken) == credits_max and taken[0] >= at:
+                at = taken[0] + 1
+            if at > limit:
+                self._steps = (chunks, index, slot, last)
+                self._step_at = step
+                self._located, self._piece = located, piece
+                self._write, self._written = write, written
+                self._clock.at(max(cycle + 1, at - self._ahead // 2), self._run_steps)
+                return
+            step = at + chunk.cycles - 1
+            first = max(step + to_writer, located)
+            located = max(first + 1, piece)
+            piece = max(located + 1, write)
+            taken.append(first)
+            lane, count = chunk.k % edge, chunk.count
+            at = piece + 1
+            while True:
+                write = max(at, written)
+                size = min(count, edge)
+                written = free(write + 1, lane, size)
+                count -= size
+                if not count:
+                    break
+                at = write + 1
+        self._step_at = step
+        self._located, self._piece, self._write, self._written = located, piece, write, written
+        self._steps = None
+        self._generator_free = step + 1
+        self._clock.at(max(step, cycle), self._released)
+        self._clock.at(max(written + 1, cycle), self._on_row, slot)
+
+    def _released(self, cycle: int) -> None:
+        """The item's last step: slot free, generator idle in the next cycle."""
+        self._on_release(cycle)
+        if self._waits_steps:
+            self._waits_steps = False
+            self._item(max(cycle, self._item_at))
+        self.wake(cycle + 1)
+
+    # -- dense inputs --------------------------------------------------------------------------
+    @property
+    def dense_ready(self) -> int:
+        """Cycle from which the bank writer takes a dense chunk."""
+        return self._dense_written - BankWriter.STAGES + 1
+
+    def dense_chunk(self, cycle: int, k: int, count: int) -> int:
+        """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
+
+        It passes beside the interaction's chunks, which lose the cycles of its writes.
+        """
+        edge = self._edge
+        at = max(cycle + BankWriter.STAGES, self._dense_written + 1)
+        lane = k % edge
+        pieces = -(-count // edge)
+        for _ in range(pieces):
+            at = self._windows.free(at, lane, min(count, edge)) + 1
+        written = at - 1
+        self._dense_written = written
+        self._written = written if self._written < written else self._written + pieces
+        return written
