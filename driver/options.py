@@ -67,8 +67,8 @@ class RunOptions:
 
     def _check_available(self) -> None:
         """Words of the contract that this version does not carry yet: said, never ignored."""
-        if self.backend in ("timing", "board"):
-            raise UserError(f"backend {self.backend} is not available yet; use rtl or golden")
+        if self.backend == "board":
+            raise UserError("backend board is not available yet; use rtl, timing or golden")
         if self.policy != "exact":
             raise UserError(f"policy {self.policy} is not available yet; use exact")
         if self.sub_batches not in (None, 1):

@@ -80,6 +80,14 @@ def run(
     result = _base(config, workload, partition, options)
     if options.backend == "golden":
         result |= _golden(workload, progress)
+    elif options.backend == "timing":
+        from .rtl import plan_run
+        from .timing import run_timing
+
+        plan = plan_run(config, partition, workload)
+        expected = _expected(workload, progress, keep_layers=False)
+        progress(f"timing model: {len(plan.queries)} queries")
+        result |= run_timing(plan, workload, expected, options)
     else:
         from .rtl import plan_run, run_rtl
 
