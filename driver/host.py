@@ -200,14 +200,15 @@ class Host:
             ("WINDOW_LIMIT", self._image.size),
         ):
             self.registers.write(name, value)
-        self._partition()
+        self.set_partition(self._deployment)
         self.registers.write("CONTROL", 0b10)  # irq_enable
 
-    def _partition(self) -> None:
-        deployment = self._deployment
+    def set_partition(self, deployment: Deployment) -> int:
+        """Write the partition registers, while the device is idle; returns the last step."""
         partition = deployment.partition
         stages = len(deployment.models)
         masks = [partition.stage_mask(u, stages) for u in range(deployment.config.sub_arrays)]
+        step = 0
         for name, bits, values in (
             ("PARTITION", 2, partition.levels),
             ("ENGINE_STAGES", 4, masks),
@@ -215,7 +216,9 @@ class Host:
             per_word = 32 // bits
             for word in range(-(-len(values) // per_word)):
                 part = values[word * per_word : (word + 1) * per_word]
-                self.registers.write(name, sum(v << bits * i for i, v in enumerate(part)), word)
+                value = sum(v << bits * i for i, v in enumerate(part))
+                step = self.registers.write(name, value, word)
+        return step
 
     def ring(self, tail: int | None = None) -> int:
         """Ring the doorbell for all entries before ``tail`` (default: all); returns the step."""

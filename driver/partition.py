@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from hdl.config import Config
 
 from .errors import UserError
 
-__all__ = ["Engine", "Partition", "parse_partition"]
+__all__ = ["Engine", "Partition", "legal_partitions", "parse_partition"]
 
 _ITEM = re.compile(r"^(\d+)x(\d+)(?::(\d+))?(?:@(\d+))?$")
 
@@ -49,6 +52,14 @@ class Partition:
             if engine.unit == unit:
                 return sum(1 << s for s in range(stages) if engine.serves(s))
         return 0
+
+    def serving(self, stages: Sequence[frozenset[int] | None]) -> Partition:
+        """The same cut, the engines serving these stages, in the order of ``engines``."""
+        engines = [
+            replace(engine, stages=mine)
+            for engine, mine in zip(self.engines, stages, strict=True)
+        ]
+        return replace(self, engines=tuple(engines))
 
 
 def _edges(config: Config) -> list[int]:
@@ -139,4 +150,74 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
             raise UserError(
                 f"partition {text!r}: stage {number} has no engine; add one '@{number}'"
             )
+    return Partition(text=text, levels=tuple(levels), engines=tuple(engines))
+
+
+Square = tuple[int, int, int]
+"""Row, column and level of an engine."""
+
+
+def _quad_trees(row: int, column: int, level: int, smallest: int) -> list[list[Square]]:
+    """All cuts of one square into quarters, quarters of quarters and so on."""
+    cuts = [[(row, column, level)]]
+    if level > smallest:
+        half = 1 << (level - 1)
+        quarters = [
+            _quad_trees(row + r, column + c, level - 1, smallest) for r in (0, half) for c in (0, half)
+        ]
+        cuts += [sum(parts, []) for parts in itertools.product(*quarters)]
+    return cuts
+
+
+def _mirrored(squares: Iterable[Square], size: int) -> tuple[Square, ...]:
+    """The least of the eight pictures of a cut under turns and reflections of the grid."""
+    pictures = []
+    for turn, down, right in itertools.product((False, True), repeat=3):
+        picture = []
+        for row, column, level in squares:
+            edge = 1 << level
+            r = size - edge - row if down else row
+            c = size - edge - column if right else column
+            picture.append((c, r, level) if turn else (r, c, level))
+        pictures.append(tuple(sorted(picture)))
+    return min(pictures)
+
+
+def legal_partitions(config: Config, *, up_to_symmetry: bool = False) -> list[Partition]:
+    """Every legal cut of a device's grid, from one engine to single sub-arrays, any stage.
+
+    The number of cuts grows as c(2 B) = 1 + c(B)**4: 2 for a grid of 2, 17 for 4, 83522 for 8.
+
+    Parameters
+    ----------
+    config
+        Device.
+    up_to_symmetry
+        Only one of all cuts that turns and reflections of the grid make of each other.
+    """
+    top = config.levels - 1
+    smallest = 0 if config.features.fission else top
+    seen = set()
+    partitions = []
+    for squares in _quad_trees(0, 0, top, smallest):
+        if up_to_symmetry:
+            picture = _mirrored(squares, config.grid)
+            if picture in seen:
+                continue
+            seen.add(picture)
+        partitions.append(_partition(config, squares))
+    return partitions
+
+
+def _partition(config: Config, squares: Iterable[Square]) -> Partition:
+    """A partition of engines at given places, largest first."""
+    levels = [0] * config.sub_arrays
+    engines = []
+    for row, column, level in sorted(squares, key=lambda s: (-s[2], s[0], s[1])):
+        for r, c in itertools.product(range(1 << level), repeat=2):
+            levels[(row + r) * config.grid + column + c] = level
+        unit = row * config.grid + column
+        engines.append(Engine(unit=unit, row=row, column=column, level=level, stages=None))
+    counts = Counter(config.sub_array << engine.level for engine in engines)
+    text = ",".join(f"{edge}x{edge}:{count}" for edge, count in counts.items())
     return Partition(text=text, levels=tuple(levels), engines=tuple(engines))
