@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from golden.quantised_model import QuantisedModel
 from hdl.config import Config
 from hdl.program import CACHE_TAG
+from hdl.words import pack
 
 __all__ = ["CachePlan", "plan_cache"]
 
@@ -53,11 +54,11 @@ class CachePlan:
                 continue
             region = self.regions[program % 4]
             width = models[program].shape.width
-            for (feature, id_), (l, set_, way) in held.items():
-                if l != lane:
+            for (feature, id_), (home, set_, way) in held.items():
+                if home != lane:
                     continue
                 values = {"valid": 1, "table": program * 64 + feature, "id": id_}
-                tags[set_ * config.cache_ways + way] = CACHE_TAG.const(values).as_bits()
+                tags[set_ * config.cache_ways + way] = pack(CACHE_TAG, values)
                 entry = (set_ - region["set_base"]) * config.cache_ways + way
                 start = region["data_base"] + entry * width
                 rows[start : start + width] = models[program].tables[feature][id_].view(np.uint8)

@@ -11,6 +11,7 @@ from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
 from hdl.config import Config
 from hdl.engine.interaction_steps import interaction_steps
+from hdl.words import pack_bytes
 
 from .cache_plan import CachePlan
 from .errors import UserError
@@ -72,11 +73,6 @@ def stage_shape(model: QuantisedModel) -> StageShape:
     )
 
 
-def _word(layout: object, values: dict[str, object], words: int = 1) -> bytes:
-    bits = layout.const(values).as_bits()  # type: ignore[attr-defined]
-    return int(bits).to_bytes(8 * words, "little")
-
-
 class _Builder:
     def __init__(self, deployment: Deployment, image: MemoryImage) -> None:
         self.d = deployment
@@ -130,7 +126,7 @@ class _Builder:
                     if layer.table is not None:
                         table = tables.setdefault(layer.table.tobytes(), len(tables))
                     layer_words.append(
-                        _word(
+                        pack_bytes(
                             fmt.LAYER,
                             {
                                 "input_tiles": place.input_tiles,
@@ -142,7 +138,6 @@ class _Builder:
                                 "destination": destination,
                                 "parameter_base": place.parameter_base,
                             },
-                            fmt.LAYER_WORDS,
                         )
                     )
                     start = place.parameter_base * mapped.edge
@@ -184,7 +179,7 @@ class _Builder:
         edge: int,
         banks: list[bytearray],
     ) -> int:
-        """Put a phase's weights into the resident banks or a stream; returns the stream's address."""
+        """Put a phase's weights into the resident banks or a stream; returns its address."""
         config = self.d.config
         tiles = np.concatenate([layer_tiles(layer.weight, edge) for layer in layers])
         if phase.streamed:
@@ -221,7 +216,7 @@ class _Builder:
         shift_base: int,
     ) -> bytes:
         """The STAGE words of one program."""
-        return _word(
+        return pack_bytes(
             fmt.STAGE,
             {
                 "bottom_layer": first["bottom"],
@@ -249,7 +244,6 @@ class _Builder:
                 "ring_base": mapped.ring_base,
                 "ring_log2_words": mapped.ring_log2_words,
             },
-            fmt.STAGE_WORDS,
         )
 
     # -- embedding and ranking -----------------------------------------------------------------
@@ -267,7 +261,7 @@ class _Builder:
                 )
                 bases.append(base)
                 words.append(
-                    _word(
+                    pack_bytes(
                         fmt.FEATURE,
                         {
                             "base": base,
@@ -279,7 +273,6 @@ class _Builder:
                             "seed": cache.seed(number, feature),
                             "region": number % 4,
                         },
-                        fmt.FEATURE_WORDS,
                     )
                 )
             self.load(
@@ -289,7 +282,7 @@ class _Builder:
                 b"".join(words),
             )
         for lane in range(config.gather_lanes):
-            regions = b"".join(_word(fmt.CACHE_REGION, r) for r in cache.regions)
+            regions = b"".join(pack_bytes(fmt.CACHE_REGION, r) for r in cache.regions)
             self.load(fmt.Target.CACHE_REGIONS, lane, 0, regions)
             tags, rows = cache.lane_image(lane, self.d.models)
             self.load(fmt.Target.CACHE_TAGS, lane, 0, tags)
@@ -310,7 +303,7 @@ class _Builder:
                 "features": m.shape.sparse_features,
                 "rows": d.rows[number],
             }
-        word = _word(
+        word = pack_bytes(
             fmt.PIPELINE,
             {
                 "stages": len(d.models),
@@ -319,7 +312,6 @@ class _Builder:
                 "ids_offset": d.ids_offset,
                 "stage": stages,
             },
-            fmt.PIPELINE_WORDS,
         )
         self.load(fmt.Target.PIPELINES, 0, 0, word)
 

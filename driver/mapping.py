@@ -162,7 +162,7 @@ def _layer_maps(
     buffers: tuple[int, int],
     parameter: int,
 ) -> tuple[tuple[LayerMap, ...], int, int]:
-    """Addresses of one MLP: layer i writes ``buffers[i % 2]``; returns tiles and parameters used."""
+    """Addresses of one MLP: layer i writes ``buffers[i % 2]``; also tiles and parameters used."""
     maps = []
     tiles = 0
     base = first
@@ -218,6 +218,18 @@ def _vector_slots(config: Config, shape: StageShape, multipliers: int) -> tuple[
     return size, slots
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A program's sizes, before it is known which phases are resident."""
+
+    layers: dict[str, tuple[LayerMap, ...]]
+    tiles: dict[str, int]
+    input_base: int
+    slot_bytes: int
+    slots: int
+    log2_outputs: int
+
+
 def map_engine(
     config: Config,
     *,
@@ -248,7 +260,7 @@ def map_engine(
     edge = config.sub_array << level
     multipliers = config.interaction_multipliers_at(row, column)
     parameter = 0
-    drafts: dict[int, dict[str, object]] = {}
+    drafts: dict[int, _Draft] = {}
     sizes: list[tuple[int, int, str]] = []
     for number, shape in programs.items():
         _check_layers(config, shape)
@@ -260,19 +272,19 @@ def map_engine(
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
         slot_bytes, slots = _vector_slots(config, shape, multipliers)
         outputs = max(1, min(16, multipliers // shape.width, edge))
-        drafts[number] = {
-            "bottom": (bottom_maps, bottom_tiles),
-            "top": (top_maps, top_tiles),
-            "input_base": start * r,
-            "slot_bytes": slot_bytes,
-            "slots": slots,
-            "log2_outputs": outputs.bit_length() - 1,
-        }
+        drafts[number] = _Draft(
+            layers={"bottom": bottom_maps, "top": top_maps},
+            tiles={"bottom": bottom_tiles, "top": top_tiles},
+            input_base=start * r,
+            slot_bytes=slot_bytes,
+            slots=slots,
+            log2_outputs=outputs.bit_length() - 1,
+        )
         sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
     if parameter > config.parameter_tiles:
         raise UserError(
-            f"{', '.join(s.name for s in programs.values())}: {parameter} output tiles on an engine "
-            f"of edge {edge}, {config.name} holds the parameters of {config.parameter_tiles}"
+            f"{', '.join(s.name for s in programs.values())}: {parameter} output tiles on an "
+            f"engine of edge {edge}, {config.name} holds the parameters of {config.parameter_tiles}"
         )
     resident, ring_base, ring_log2 = _residency(config, level, sizes)
     stages = {}
@@ -280,21 +292,23 @@ def map_engine(
         draft = drafts[number]
         phases = {}
         for part in ("bottom", "top"):
-            maps, tiles = draft[part]  # type: ignore[misc]
             base = resident.get((number, part))
             phases[part] = PhaseMap(
-                layers=maps, tiles=tiles, streamed=base is None, weights=base or 0
+                layers=draft.layers[part],
+                tiles=draft.tiles[part],
+                streamed=base is None,
+                weights=base or 0,
             )
         stages[number] = StageMap(
             shape=shape,
             rows=rows[number],
             bottom=phases["bottom"],
             top=phases["top"],
-            input_base=int(draft["input_base"]),  # type: ignore[call-overload]
+            input_base=draft.input_base,
             output_base=0,
-            slot_bytes=int(draft["slot_bytes"]),  # type: ignore[call-overload]
-            slots=int(draft["slots"]),  # type: ignore[call-overload]
-            log2_outputs=int(draft["log2_outputs"]),  # type: ignore[call-overload]
+            slot_bytes=draft.slot_bytes,
+            slots=draft.slots,
+            log2_outputs=draft.log2_outputs,
         )
     return EngineMap(
         edge=edge,

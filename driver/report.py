@@ -25,8 +25,8 @@ def _table(rows: list[list[str]]) -> list[str]:
 def report_text(result: dict[str, Any]) -> str:
     """Lines of a run: what ran, stages, cycles, hit rates, quality, verdict."""
     lines = [
-        f"preset {result['preset']}, partition {result['partition']}, pipeline {result['pipeline']}, "
-        f"back end {result['backend']}"
+        f"preset {result['preset']}, partition {result['partition']}, "
+        f"pipeline {result['pipeline']}, back end {result['backend']}"
         + (f" ({result['simulator']})" if result["simulator"] else ""),
         *(f"note: {note}" for note in result["notes"]),
         "",
@@ -38,8 +38,8 @@ def report_text(result: dict[str, Any]) -> str:
     quality = result["quality"]
     if quality is not None:
         lines.append(
-            f"NDCG@{quality['k']}: int8 {quality['ndcg_at_k']:.4f}, float {quality['ndcg_at_k_float']:.4f} "
-            f"({result['queries']} held-out queries)"
+            f"NDCG@{quality['k']}: int8 {quality['ndcg_at_k']:.4f}, "
+            f"float {quality['ndcg_at_k_float']:.4f} ({result['queries']} held-out queries)"
         )
     best = ", ".join(f"{r['item']} ({r['score']})" for r in result["top"][:5])
     lines.append(f"best items of query 0 (score): {best}")
@@ -80,6 +80,7 @@ def _device_lines(result: dict[str, Any]) -> list[str]:
         f"MAC utilisation: {_percent(result['mac_utilization'])} "
         f"(tile padding allows {_percent(result['mac_utilization_bound'])})",
         f"embedding: {embedding['lookups']} lookups, static hits "
-        f"{_percent(embedding['static_hits'] / lookups)}, {embedding['dram_bytes']} bytes from DRAM",
+        f"{_percent(embedding['static_hits'] / lookups)}, "
+        f"{embedding['dram_bytes']} bytes from DRAM",
         f"simulated in {result['wall_s']:.1f} s",
     ]

@@ -56,14 +56,12 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
         mapped = deployment.maps[engine.unit]
         programs = {}
         for number, stage in mapped.stages.items():
-
-            def phase(part: str, placed: PhaseMap, last: Destination, number: int = number) -> Any:
-                stream = deployment.streams.get((engine.unit, number, part), 0)
-                return _phase(placed, last, stream)
-
+            bottom, top = (
+                deployment.streams.get((engine.unit, number, part), 0) for part in ("bottom", "top")
+            )
             programs[number] = ProgramPlan(
-                bottom=phase("bottom", stage.bottom, Destination.DENSE),
-                top=phase("top", stage.top, Destination.SCORE),
+                bottom=_phase(stage.bottom, Destination.DENSE, bottom),
+                top=_phase(stage.top, Destination.SCORE, top),
                 width=stage.shape.width,
                 vectors=stage.shape.vectors,
                 dot=stage.shape.dot,

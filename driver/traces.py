@@ -204,11 +204,11 @@ def decode_interaction(
         A value was written twice or not at all.
     """
     counts: dict[tuple[int, int], NDArray[np.uint8]] = {}
-    for query, stages in enumerate(traces):
-        for number, trace in enumerate(stages):
-            shape = (trace.items, deployment.models[number].shape.interaction_width)
+    for q, stages in enumerate(traces):
+        for s, trace in enumerate(stages):
+            shape = (trace.items, deployment.models[s].shape.interaction_width)
             trace.layers["interaction"] = np.zeros(shape, np.int16)
-            counts[query, number] = np.zeros(shape, np.uint8)
+            counts[q, s] = np.zeros(shape, np.uint8)
     for engine in deployment.partition.engines:
         for slot in (0, 1):
             part = chunks.where((chunks.source == engine.unit) & (chunks["slot"] == slot))
@@ -226,18 +226,18 @@ def decode_interaction(
             position = jobs.records["position"][job] + part["row"]
             query, stage = jobs.query[job], jobs.stage[job]
             for key in counts:
-                mine = (query == key[0]) & (stage == key[1])
+                matching = (query == key[0]) & (stage == key[1])
                 target = traces[key[0]][key[1]].layers["interaction"]
                 for n in range(16):
-                    here = mine & (part["count"] > n)
+                    here = matching & (part["count"] > n)
                     at = (position[here], part["k"][here] + n)
                     target[at] = part["data"][here, n]
                     np.add.at(counts[key], at, 1)
-    for (query, stage), count in counts.items():
+    for (q, s), count in counts.items():
         if (count != 1).any():
             item, channel = np.argwhere(count != 1)[0]
             raise TraceError(
-                f"query {query} stage {stage} interaction: item {item} channel {channel} was "
+                f"query {q} stage {s} interaction: item {item} channel {channel} was "
                 f"written {count[item, channel]} times"
             )
 

@@ -66,7 +66,7 @@ class Workload:
 def _zipf_ids(
     random: np.random.Generator, rows: tuple[int, ...], items: int, order: list[NDArray[np.int64]]
 ) -> NDArray[np.uint32]:
-    """Ids whose rank follows a Zipf law of exponent ``ZIPF``, by the inverse of its distribution."""
+    """Ids whose rank follows a Zipf law of exponent ``ZIPF``, from uniform draws."""
     columns = []
     for count, permutation in zip(rows, order, strict=True):
         weight = np.arange(1, count + 1, dtype=np.float64) ** -ZIPF
@@ -128,7 +128,8 @@ def _kaggle(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
     rows = models[0].shape.rows
     capped = sum(a > b for a, b in zip(CRITEO_KAGGLE_ROWS, rows, strict=True))
     notes.append(
-        f"synthetic items, ids Zipf {ZIPF}; tables capped at {max_rows} rows ({capped} of 26 affected)"
+        f"synthetic items, ids Zipf {ZIPF}; tables capped at {max_rows} rows "
+        f"({capped} of 26 affected)"
     )
     random = np.random.default_rng(seed)
     order = [np.random.default_rng(f + 7).permutation(count) for f, count in enumerate(rows)]

@@ -1,6 +1,6 @@
 """The program format: every word that the driver writes and the device reads, defined once.
 
-RTL takes the layouts as shapes, the driver packs them with ``layout.const({...}).as_bits()``.
+RTL takes the layouts as shapes, the driver packs them with ``hdl.words``.
 All words are little endian in device memory. Bases and addresses inside an engine leave the slot
 out: hardware puts the slot in as the top address bit.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum as py_enum
 
-from amaranth.hdl import unsigned, signed
+from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 __all__ = [

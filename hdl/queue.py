@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Shape, ShapeLike, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -59,7 +61,7 @@ class Queue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = Shape.cast(self._shape).width
-        kind = fifo.SyncFIFO if self._depth <= 4 else fifo.SyncFIFOBuffered
+        kind: Any = fifo.SyncFIFO if self._depth <= 4 else fifo.SyncFIFOBuffered
         m.submodules.fifo = inner = kind(width=width, depth=self._depth)
         m.d.comb += [
             inner.w_data.eq(self.i.payload),

@@ -1,8 +1,8 @@
 """Equal modules are written once: generation instantiates what simulation elaborates.
 
-Amaranth writes one Verilog module per instance. A grid has hundreds of equal units, so a unit passes
-its bigger children through ``share``: in simulation that is the child itself, in generation (the
-platform is a ``ModuleLibrary``) an instance of a module that is elaborated once.
+Amaranth writes one Verilog module per instance. A grid has hundreds of equal units, so a unit
+passes its bigger children through ``share``: in simulation that is the child itself, in generation
+(the platform is a ``ModuleLibrary``) an instance of a module that is elaborated once.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Elaboratable, Instance, ResetSignal, Value
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
+from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 
@@ -44,7 +44,7 @@ class ModuleLibrary:
         return "\n".join(self._texts.values())
 
 
-def share(platform: object, component: wiring.Component, name: str) -> Elaboratable:
+def share(platform: object, component: wiring.Component, name: str) -> wiring.Component | Instance:
     """``component`` itself, or in generation an instance of the module ``name``.
 
     Two components of the same name must be equal: same class, same parameters.

@@ -111,9 +111,7 @@ class Strip(wiring.Component):
         ]
         return m
 
-    def _column(
-        self, m: Module, platform: object, index: int, stages: list[data.View]
-    ) -> Column:
+    def _column(self, m: Module, platform: object, index: int, stages: list[data.View]) -> Column:
         """Column ``index``; ``stages[k]`` is the word of its stage k."""
         column = Column(config=self._config)
         m.submodules[f"column_{index}"] = share(platform, column, "column")

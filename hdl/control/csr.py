@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -47,6 +47,11 @@ class RegisterFile(wiring.Component):
 
     bus: Any
     clear: Signal
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The other members follow from the table."""
 
     def __init__(self, *, table: Sequence[Register]) -> None:
         self._table = tuple(table)

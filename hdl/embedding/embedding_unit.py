@@ -68,6 +68,12 @@ class EmbeddingUnit(wiring.Component):
     read_record: Any
     config_write: data.View
     lookup: Any
+    allocate: Signal
+    can_allocate: Signal
+    allocate_address: Any
+    allocate_index: Any
+    list_address: Signal
+    list_data: Signal
     bad_id: Value
     bus_error: Value
     idle: Value

@@ -7,7 +7,13 @@ from amaranth.lib import data
 
 from ..config import Config
 
-__all__ = ["filter_start_layout", "ranked_item_layout", "ranking_stage_layout", "survivor_event_layout", "survivor_layout"]
+__all__ = [
+    "filter_start_layout",
+    "ranked_item_layout",
+    "ranking_stage_layout",
+    "survivor_event_layout",
+    "survivor_layout",
+]
 
 
 def filter_start_layout(config: Config) -> data.StructLayout:

@@ -195,9 +195,7 @@ class ArraySchedule:
                 place = len(self._output_done) - (layer.input_tiles - inner)
                 if place >= 0:
                     needed = self._output_done[place] + 1
-            start = max(
-                self._held, armed, needed, self._last_start + interval, self._last_row + 1
-            )
+            start = max(self._held, armed, needed, self._last_start + interval, self._last_row + 1)
             self._charge(start, rows, armed, needed, waited, load if phase.streamed else _NEVER)
             self._last_start = start
             self._last_row = start + rows - 1

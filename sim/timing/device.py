@@ -208,7 +208,9 @@ class DeviceModel:
             self._clock.at(start, self._start_stage, number, 0)
 
         address = self._queries[number].submission
-        self._clock.at(cycle + 1, self._memory.read, 0, 0, address, entry_beats(self._config), entry)
+        self._clock.at(
+            cycle + 1, self._memory.read, 0, 0, address, entry_beats(self._config), entry
+        )
 
     def _start_stage(self, cycle: int, query: int, number: int) -> None:
         """Ranking takes n and k."""

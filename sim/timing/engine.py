@@ -1,4 +1,4 @@
-"""One engine: job slots, phases in their order, vector slots, scores, and what every cycle is for."""
+"""One engine: job slots, phases in order, vector slots, scores, and every cycle's cause."""
 
 from __future__ import annotations
 

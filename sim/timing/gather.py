@@ -7,7 +7,7 @@ lanes for the broadcast.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
@@ -180,7 +180,7 @@ class Gather:
         clock: Clock,
         config: Config,
         memory: Memory,
-        engines: dict[int, EngineSide],
+        engines: Mapping[int, EngineSide],
         on_room: Callable[[int], None],
     ) -> None:
         self.clock, self.config, self.memory = clock, config, memory

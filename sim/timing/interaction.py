@@ -38,9 +38,7 @@ class Chunk:
 def item_chunks(program: ProgramPlan, multipliers: int) -> list[Chunk]:
     """The steps of one item in order."""
     copied = program.width * (1 if program.dot else program.vectors)
-    chunks = [
-        Chunk(k, min(COPY_BYTES, copied - k), 1) for k in range(0, copied, COPY_BYTES)
-    ]
+    chunks = [Chunk(k, min(COPY_BYTES, copied - k), 1) for k in range(0, copied, COPY_BYTES)]
     if program.dot:
         cycles = max(1, program.width // multipliers)
         chunks += [

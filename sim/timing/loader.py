@@ -7,7 +7,7 @@ the first two, an event an id for the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hdl.config import Config
@@ -26,6 +26,9 @@ __all__ = ["RecordLoaderModel"]
 
 REQUESTER = 1
 """Of the record loader at the read crossbar."""
+
+_Push = tuple[int, int, int, bool, int, int]
+"""Arguments of ``Gather.push`` behind the cycle."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +83,7 @@ class RecordLoaderModel:
         plan: Plan,
         memory: Memory,
         gather: Gather,
-        engines: dict[int, EngineSide],
+        engines: Mapping[int, EngineSide],
         on_place: Callable[[int], None],
     ) -> None:
         self._clock, self._config, self._plan = clock, config, plan
@@ -102,7 +105,7 @@ class RecordLoaderModel:
         self._step = Poll(clock, self._unpack)
         self._last_taken = -1  # cycle in which the last piece left the unpacker
         self._pushes = [-1, -1]  # cycles of the last two hand-overs to a lane
-        self._pending: tuple[int, ...] | None = None  # an id at the lanes' door
+        self._pending: tuple[int, _Push] | None = None  # an id at the lanes' door, since when
 
     # -- walker --------------------------------------------------------------------------------
     def room(self, unit: int) -> bool:
@@ -214,28 +217,26 @@ class RecordLoaderModel:
     def _unpack(self, cycle: int) -> None:
         """Hand over what can be in this cycle: an id at the lanes' door, or a dense chunk."""
         if self._pending is not None:
-            at = self._pending[0]
-            if cycle < at:
+            if cycle < self._pending[0]:
                 return
-            if not self._gather.push(cycle, *self._pending[1:]):
+            if not self._gather.push(cycle, *self._pending[1]):
                 return
             self._pushes = [self._pushes[1], cycle]
             self._pending = None
-        while self._parts and self._parts[0].first is not None:
+        while self._parts and (first := self._parts[0].first) is not None:
             part = self._parts[0]
             if part.dense:
-                if not self._dense_chunk(cycle, part):
+                if not self._dense_chunk(cycle, part, first):
                     return
             else:
-                self._id(part)
-                self._step.at(self._pending[0])  # type: ignore[index]
+                self._step.at(self._id(part, first))
                 return
 
-    def _dense_chunk(self, cycle: int, part: _Part) -> bool:
-        """One dense chunk; False when it has to wait."""
+    def _dense_chunk(self, cycle: int, part: _Part, first: int) -> bool:
+        """One dense chunk, ``first`` being the cycle of the part's first beat; False: wait."""
         size = min(self._config.axi_bytes, 16)
         beat = part.done * size // self._config.axi_bytes
-        at = max(self._last_taken + 1, part.first + beat)  # type: ignore[operator]
+        at = max(self._last_taken + 1, first + beat)
         left = self._plan.dense_bytes - part.done * size
         engine = self._engines[part.job.unit]
         ready = engine.dense_ready(part.job.slot)
@@ -252,21 +253,22 @@ class RecordLoaderModel:
             self._end(at, part)
         return True
 
-    def _id(self, part: _Part) -> None:
-        """The next id: through the feature table to the lanes' door."""
+    def _id(self, part: _Part, first: int) -> int:
+        """The next id: through the feature table; returns when it is at the lanes' door."""
         size = self._config.axi_bytes
         feature = part.done
         beat = (part.start + 4 * feature) // size
-        taken = max(self._last_taken + 1, self._pushes[0], part.first + beat)  # type: ignore[operator]
+        taken = max(self._last_taken + 1, self._pushes[0], first + beat)
         self._last_taken = taken
         door = max(taken + FeatureTable.LATENCY, self._pushes[1] + 1)
         job = part.job
         hit = job.hits[part.row][feature]
         address = job.addresses[part.row][feature]
-        self._pending = (door, feature, job.unit, part.index, hit, address, job.row_bytes)
+        self._pending = (door, (feature, job.unit, part.index, hit, address, job.row_bytes))
         part.done += 1
         if part.done == self._plan.stages[job.stage].features:
             self._end(taken, part)
+        return door
 
     def _end(self, cycle: int, part: _Part) -> None:
         self._parts.popleft()

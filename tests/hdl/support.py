@@ -40,7 +40,9 @@ async def get_all(ctx: Any, port: Any, count: int, *, stall: float, seed: int) -
     return out
 
 
-def simulate(dut: Any, *benches: Callable[..., Any], cycles: int = 100_000, vcd: str | None = None) -> None:
+def simulate(
+    dut: Any, *benches: Callable[..., Any], cycles: int = 100_000, vcd: str | None = None
+) -> None:
     """Run all ``benches`` (async, taking ctx) to their end; fail after ``cycles`` clock cycles."""
     sim = Simulator(dut)
     sim.add_clock(1e-6)

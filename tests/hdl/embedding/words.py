@@ -6,6 +6,7 @@ from typing import Any
 
 from hdl.config import Config
 from hdl.program import ALL_UNITS, CACHE_REGION, CACHE_TAG, FEATURE, Target
+from hdl.words import pack
 
 __all__ = ["ALL_UNITS", "VectorImage", "load", "region_word", "tag_word", "write_feature"]
 
@@ -22,20 +23,20 @@ async def load(ctx: Any, port: Any, target: Target, unit: int, address: int, wor
 
 async def write_feature(ctx: Any, port: Any, number: int, fields: dict[str, int]) -> None:
     """Both words of a descriptor; ``number`` = program * 64 + feature."""
-    bits = FEATURE.const(fields).as_bits()
+    bits = pack(FEATURE, fields)
     for half in range(2):
         word = (bits >> (64 * half)) & (2**64 - 1)
         await load(ctx, port, Target.FEATURES, 0, 2 * number + half, word)
 
 
 def tag_word(table: int, row: int) -> int:
-    return CACHE_TAG.const({"valid": 1, "table": table, "id": row}).as_bits()
+    return pack(CACHE_TAG, {"valid": 1, "table": table, "id": row})
 
 
 def region_word(set_base: int, log2_sets: int, data_base: int) -> int:
-    return CACHE_REGION.const(
-        {"set_base": set_base, "log2_sets": log2_sets, "data_base": data_base}
-    ).as_bits()
+    return pack(
+        CACHE_REGION, {"set_base": set_base, "log2_sets": log2_sets, "data_base": data_base}
+    )
 
 
 class VectorImage:

@@ -78,7 +78,5 @@ def test_drawn_shapes(
     shapes: list[list[int]], rows: list[int], streamed: bool, latency: int, seed: int
 ) -> None:
     rng = random.Random(seed)
-    phases = bench.chain(
-        rng, len(shapes), rows=rows, streamed=[False, streamed], shapes=shapes
-    )
+    phases = bench.chain(rng, len(shapes), rows=rows, streamed=[False, streamed], shapes=shapes)
     compare(phases, latency=latency, seed=seed, gap=0.8 if seed % 2 else 0.0)
