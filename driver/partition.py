@@ -56,8 +56,7 @@ class Partition:
     def serving(self, stages: Sequence[frozenset[int] | None]) -> Partition:
         """The same cut, the engines serving these stages, in the order of ``engines``."""
         engines = [
-            replace(engine, stages=mine)
-            for engine, mine in zip(self.engines, stages, strict=True)
+            replace(engine, stages=mine) for engine, mine in zip(self.engines, stages, strict=True)
         ]
         return replace(self, engines=tuple(engines))
 
@@ -163,7 +162,9 @@ def _quad_trees(row: int, column: int, level: int, smallest: int) -> list[list[S
     if level > smallest:
         half = 1 << (level - 1)
         quarters = [
-            _quad_trees(row + r, column + c, level - 1, smallest) for r in (0, half) for c in (0, half)
+            _quad_trees(row + r, column + c, level - 1, smallest)
+            for r in (0, half)
+            for c in (0, half)
         ]
         cuts += [sum(parts, []) for parts in itertools.product(*quarters)]
     return cuts

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from driver.bench.command import add_benches
 from driver.errors import UserError
 from hdl.config import ConfigError
 from sim.errors import SimulationError, SimulatorError
@@ -49,6 +50,12 @@ def _demo(args: argparse.Namespace) -> dict[str, Any]:
     from driver.demo import demo
 
     return demo(args)
+
+
+def _bench(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.bench.command import bench
+
+    return bench(args, _progress)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,11 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="rpaccel", description="Hardware generator for recommendation inference.")
     words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(word: str, command: Command, text: str) -> argparse.ArgumentParser:
-        sub = words.add_parser(word, help=text, description=text)
+    def finish(sub: argparse.ArgumentParser, command: Command) -> None:
         sub.set_defaults(command=command)
         # An absent FILE means standard output: "-", and text for people goes to stderr then.
         sub.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write the result")
+
+    def add(word: str, command: Command, text: str) -> argparse.ArgumentParser:
+        sub = words.add_parser(word, help=text, description=text)
+        finish(sub, command)
         return sub
 
     add("presets", listing.presets, "list the device configurations")
@@ -113,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_options(run)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
+    text = "measure the device and the generator"
+    for bench in add_benches(words.add_parser("bench", help=text, description=text), _positive):
+        finish(bench, _bench)
     return parser
 
 

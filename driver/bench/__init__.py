@@ -1,0 +1,1 @@
+"""``rpaccel bench``: measured figures beside their limits, as tables and JSON."""

@@ -1,0 +1,56 @@
+"""The words of ``rpaccel bench``; each bench is imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["add_benches", "bench"]
+
+_BENCHES = {
+    "array": ("utilisation of one dense layer, by shape and engine size, simulated", "small"),
+    "query": ("cycles and stalls of whole queries, by pipeline and partition, simulated", "small"),
+    "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
+    "generate": ("time and size of generation, by preset", None),
+}
+
+
+def bench(args: argparse.Namespace, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run the bench ``args.bench``; returns what ``--json`` writes, and ``text`` for people."""
+    name = args.bench.replace("-", "_")
+    module = importlib.import_module(f".{name}", __package__)
+    result: dict[str, Any] = getattr(module, f"bench_{name}")(args, progress)
+    return result
+
+
+def add_benches(
+    parser: argparse.ArgumentParser, positive: Callable[[str], int]
+) -> list[argparse.ArgumentParser]:
+    """Add the benches as words of ``parser``; returns their parsers."""
+    words = parser.add_subparsers(title="benches", metavar="NAME", dest="bench", required=True)
+    parsers = {}
+    for name, (text, default) in _BENCHES.items():
+        parsers[name] = words.add_parser(name, help=text, description=text)
+        if default is not None:
+            parsers[name].add_argument(
+                "--preset", metavar="P", default=default, help=f"see `rpaccel presets` ({default})"
+            )
+    parsers["generate"].add_argument(
+        "--preset", metavar="P", action="append", help="may be repeated; default: all"
+    )
+    for name in ("array", "query"):
+        add = parsers[name].add_argument
+        add("--items", metavar="N", type=positive, default=256, help="items ranked (256)")
+        add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
+        add("--simulator", choices=["verilator", "icarus"], default="verilator")
+    parsers["array"].add_argument(
+        "--random", metavar="N", type=int, default=5, help="random layers an engine size (5)"
+    )
+    add = parsers["query"].add_argument
+    add("--pipeline", metavar="NAME", action="append", help="may be repeated; default: all kaggle")
+    add("--partition", metavar="TEXT", action="append", help="may be repeated; default: a few")
+    add("--max-rows", metavar="N", type=positive, default=10_000,
+        help="cap on the rows of an embedding table (10000)")  # fmt: skip
+    return list(parsers.values())
