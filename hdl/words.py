@@ -12,7 +12,7 @@ __all__ = ["pack", "pack_bytes", "unpack"]
 
 def pack(layout: data.Layout, values: Mapping[str, Any]) -> int:
     """Bits of a word of ``layout``; fields left out are zero."""
-    fields: dict[int | str, Any] = {**values}
+    fields: dict[int | str, Any] = {name: value for name, value in values.items()}
     word: Any = layout.const(fields)
     return int(word.as_bits())
 

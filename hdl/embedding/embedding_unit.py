@@ -64,6 +64,11 @@ class EmbeddingUnit(wiring.Component):
 
     i_job: stream.Interface
     o_dense: stream.Interface
+    records: Signal
+    pitch: Signal
+    dense_bytes: Signal
+    ids_offset: Signal
+    first_stage: Signal
     row_write: data.View
     read_record: Any
     config_write: data.View

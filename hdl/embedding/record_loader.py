@@ -85,6 +85,11 @@ class RecordLoader(wiring.Component):
     o_dense: stream.Interface
     o_id: stream.Interface
     read: Any
+    records: Value
+    pitch: Value
+    dense_bytes: Value
+    ids_offset: Value
+    first_stage: Value
     list_address: Value
     list_data: Value
     can_allocate: Value

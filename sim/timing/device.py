@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hdl.config import Config
@@ -158,11 +159,11 @@ class DeviceModel:
         def consumed(cycle: int) -> None:
             self._clock.at(max(cycle, self._clock.now), lane.consumed)
 
-        def ask(cycle: int, phase: PhasePlan, granted: object) -> None:
-            lane.ask(phase, cycle, granted)  # type: ignore[arg-type]
+        def ask(cycle: int, phase: PhasePlan, granted: Callable[[int], None]) -> None:
+            lane.ask(phase, cycle, granted)
 
-        def scores(job: LoaderJob, first: int, taken: object) -> None:
-            taken(self._ranking.scores(job.rows, first))  # type: ignore[operator]
+        def scores(job: LoaderJob, first: int, taken: Callable[[int], None]) -> None:
+            taken(self._ranking.scores(job.rows, first))
 
         model = EngineModel(
             self._clock,

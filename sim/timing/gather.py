@@ -28,12 +28,14 @@ __all__ = ["Gather"]
 @dataclass(eq=False, slots=True)
 class _Lookup:
     ready: int
-    """First cycle at the tags' output."""
+    """First cycle at the queue's output; behind that, at the tags' output."""
     unit: int
     index: int
     hit: bool
     address: int
     row_bytes: int
+    taken: int = 0
+    """Cycle in which the tags took it."""
 
 
 class _Lane:
@@ -44,10 +46,11 @@ class _Lane:
         self._clock = gather.clock
         config = gather.config
         self._lane_bytes, self._beat_bytes = config.lane_bytes, config.axi_bytes
-        self._capacity = LANE_QUEUE + CacheTags.LATENCY
         self.poll = Poll(gather.clock, self.step)
         self._issue_poll = Poll(gather.clock, self._issue)
-        self.lookups: deque[_Lookup] = deque()
+        self._queue: deque[_Lookup] = deque()
+        self.lookups: deque[_Lookup] = deque()  # in the tags
+        self._taken = -1  # cycle in which the tags took the last one
         self._words = 0  # of the lookup at the tags' output, handed to the hit path
         self._held: tuple[int, int, int, bool] | None = None  # ready, unit, index, last
         self.register: tuple[int, int, bool] | None = None  # unit, index, last
@@ -58,14 +61,34 @@ class _Lane:
         self._slots = deque((0, tag) for tag in range(config.reads_per_lane))
         self.refused = False
 
-    @property
-    def full(self) -> bool:
-        return len(self.lookups) >= self._capacity
+    def full(self, cycle: int) -> bool:
+        """The queue has no room in ``cycle``."""
+        waiting = sum(lookup.taken >= cycle for lookup in self.lookups)
+        return len(self._queue) + waiting >= LANE_QUEUE
 
-    def push(self, cycle: int, lookup: _Lookup) -> None:
-        self.lookups.append(lookup)
-        if len(self.lookups) == 1:
-            self.poll.at(lookup.ready)
+    def push(self, lookup: _Lookup) -> None:
+        self._queue.append(lookup)
+        self._take()
+
+    def _take(self) -> None:
+        """From the queue into the tags, up to the cycle in which these may stand still.
+
+        The tags are a pipeline without bubbles' collapse: while the outcome at their output is
+        refused nothing in them moves.
+        """
+        queue, lookups = self._queue, self.lookups
+        first = not lookups
+        while queue:
+            at = max(queue[0].ready, self._taken + 1)
+            if lookups and lookups[0].ready <= at:
+                return
+            lookup = queue.popleft()
+            self._taken = lookup.taken = at
+            lookup.ready = at + CacheTags.LATENCY
+            lookups.append(lookup)
+            if first:
+                self.poll.at(lookup.ready)
+                first = False
 
     def step(self, cycle: int) -> None:
         """What moves in this cycle, after the broadcast has emptied the register or not."""
@@ -119,13 +142,14 @@ class _Lane:
         self._gather.ask(cycle + 1, self._number)
 
     def _pop(self, cycle: int) -> None:
-        self.lookups.popleft()
-        if self.lookups:
-            head = self.lookups[0]
-            head.ready = max(head.ready, cycle + 1)
+        stood = cycle - self.lookups.popleft().ready
+        for lookup in self.lookups:
+            lookup.ready += stood
+        self._taken = max(self._taken, cycle - 1)
+        self._take()
         if self.refused:
             self.refused = False
-            self._gather.on_room(cycle + 1)
+            self._gather.on_room(self._taken + 1)
 
     # -- misses --------------------------------------------------------------------------------
     def _issue(self, cycle: int) -> None:
@@ -172,9 +196,6 @@ class Gather:
         Called with the cycle from which a lane that refused a lookup takes one again.
     """
 
-    LANE_LATENCY = Queue.BUFFERED_LATENCY + CacheTags.LATENCY
-    """A lookup at the lane's queue to the tags' output."""
-
     def __init__(
         self,
         clock: Clock,
@@ -198,14 +219,15 @@ class Gather:
     ) -> bool:
         """A lookup at the lanes' door; False when its lane has no room."""
         lane = self._lanes[feature % len(self._lanes)]
-        if lane.full:
+        if lane.full(cycle):
             lane.refused = True
             return False
         if hit:
             self.hits += 1
         else:
             self.misses += 1
-        lane.push(cycle, _Lookup(cycle + self.LANE_LATENCY, unit, index, hit, address, size))
+        ready = cycle + Queue.BUFFERED_LATENCY
+        lane.push(_Lookup(ready, unit, index, hit, address, size))
         return True
 
     def ask(self, cycle: int, lane: int) -> None:

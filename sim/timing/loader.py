@@ -104,7 +104,8 @@ class RecordLoaderModel:
         # Unpacker and feature table.
         self._step = Poll(clock, self._unpack)
         self._last_taken = -1  # cycle in which the last piece left the unpacker
-        self._pushes = [-1, -1]  # cycles of the last two hand-overs to a lane
+        # The last two ids at the lanes' door: when they came to it, when a lane took them.
+        self._doors = ((-1, -1), (-1, -1))
         self._pending: tuple[int, _Push] | None = None  # an id at the lanes' door, since when
 
     # -- walker --------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class RecordLoaderModel:
                 return
             if not self._gather.push(cycle, *self._pending[1]):
                 return
-            self._pushes = [self._pushes[1], cycle]
+            self._doors = (self._doors[1], (self._pending[0], cycle))
             self._pending = None
         while self._parts and (first := self._parts[0].first) is not None:
             part = self._parts[0]
@@ -258,9 +259,14 @@ class RecordLoaderModel:
         size = self._config.axi_bytes
         feature = part.done
         beat = (part.start + 4 * feature) // size
-        taken = max(self._last_taken + 1, self._pushes[0], first + beat)
+        taken = max(self._last_taken + 1, first + beat)
+        # The feature table stands still while a lane refuses the id at its output.
+        for came, left in self._doors:
+            if came <= taken < left:
+                taken = left
         self._last_taken = taken
-        door = max(taken + FeatureTable.LATENCY, self._pushes[1] + 1)
+        came, left = self._doors[1]
+        door = taken + FeatureTable.LATENCY + (left - came if taken < came else 0)
         job = part.job
         hit = job.hits[part.row][feature]
         address = job.addresses[part.row][feature]

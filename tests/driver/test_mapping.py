@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import pytest
 
 from driver.errors import UserError
-from driver.mapping import StageShape, map_engine, rows_of
-from hdl.config import preset
+from driver.mapping import EngineMap, StageShape, map_engine, rows_of
+from hdl.config import Config, preset
 
 SMALL_MODEL = StageShape(
     name="RMsmall",
@@ -23,14 +25,14 @@ LARGE_MODEL = StageShape(
 PROGRAMS = {0: SMALL_MODEL, 1: LARGE_MODEL}
 
 
-def _map(name: str, level: int):
+def _map(name: str, level: int) -> tuple[Config, EngineMap]:
     config = preset(name)
     rows = {n: rows_of(config, s, config.sub_array << level) for n, s in PROGRAMS.items()}
     return config, map_engine(config, row=0, column=0, level=level, programs=PROGRAMS, rows=rows)
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "ecp5", "medium", "paper"])
-def test_tensors_that_live_together_do_not_overlap(name):
+def test_tensors_that_live_together_do_not_overlap(name: str) -> None:
     config = preset(name)
     for level in range(config.levels):
         _, mapped = _map(name, level)
@@ -48,7 +50,7 @@ def test_tensors_that_live_together_do_not_overlap(name):
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "ecp5", "medium", "paper"])
-def test_resident_phases_and_ring_fit_the_bank_without_overlap(name):
+def test_resident_phases_and_ring_fit_the_bank_without_overlap(name: str) -> None:
     config = preset(name)
     for level in range(config.levels):
         _, mapped = _map(name, level)
@@ -66,13 +68,13 @@ def test_resident_phases_and_ring_fit_the_bank_without_overlap(name):
         assert spans[-1][1] <= config.weight_words
 
 
-def test_both_models_stay_resident_on_the_fused_small_array():
+def test_both_models_stay_resident_on_the_fused_small_array() -> None:
     config, mapped = _map("small", 2)
     assert mapped.resident_words == 966 <= config.weight_words
     assert not any(p.streamed for s in mapped.stages.values() for p in (s.bottom, s.top))
 
 
-def test_too_large_layers_are_named():
+def test_too_large_layers_are_named() -> None:
     wide = StageShape(
         name="wide", bottom=((13, 5000), (5000, 4)), top=((8, 1),), width=4, vectors=1, dot=False
     )
@@ -85,7 +87,7 @@ def test_too_large_layers_are_named():
         rows_of(preset("tiny"), wide, 4)
 
 
-def test_width_must_be_a_power_of_two():
+def test_width_must_be_a_power_of_two() -> None:
     odd = StageShape(name="odd", bottom=((13, 12),), top=((24, 1),), width=12, vectors=2, dot=False)
     with pytest.raises(UserError, match="vector width must be"):
         map_engine(preset("tiny"), row=0, column=0, level=0, programs={0: odd}, rows={0: 4})

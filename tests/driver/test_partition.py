@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from driver.errors import UserError
@@ -7,7 +9,7 @@ from hdl.config import preset
 SMALL = preset("small")
 
 
-def test_fused_is_one_engine_for_all_stages():
+def test_fused_is_one_engine_for_all_stages() -> None:
     partition = parse_partition(SMALL, None, stages=2)
     assert partition.text == "16x16:1"
     assert partition.levels == (2,) * 16
@@ -16,13 +18,13 @@ def test_fused_is_one_engine_for_all_stages():
     assert partition.stage_mask(5, 2) == 0
 
 
-def test_split_is_every_sub_array():
+def test_split_is_every_sub_array() -> None:
     partition = parse_partition(SMALL, "split", stages=1)
     assert partition.levels == (0,) * 16
     assert sorted(e.unit for e in partition.engines) == list(range(16))
 
 
-def test_the_papers_cut_fills_the_grid_largest_first():
+def test_the_papers_cut_fills_the_grid_largest_first() -> None:
     partition = parse_partition(preset("paper"), "32x32:8@0,64x64:2@1", stages=2)
     assert [e.level for e in partition.engines] == [2, 2] + [1] * 8
     assert [(e.row, e.column) for e in partition.engines[:2]] == [(0, 0), (0, 4)]
@@ -31,9 +33,9 @@ def test_the_papers_cut_fills_the_grid_largest_first():
     assert covered == 64
 
 
-def test_anchors_are_aligned_and_do_not_overlap():
+def test_anchors_are_aligned_and_do_not_overlap() -> None:
     partition = parse_partition(SMALL, "4x4:4,8x8:3", stages=1)
-    seen = set()
+    seen: set[tuple[int, int]] = set()
     for e in partition.engines:
         edge = 1 << e.level
         assert e.row % edge == 0 and e.column % edge == 0
@@ -58,11 +60,11 @@ def test_anchors_are_aligned_and_do_not_overlap():
         ("all", r"is not ROWSxCOLS"),
     ],
 )
-def test_illegal_partitions_name_the_limit(text, message):
+def test_illegal_partitions_name_the_limit(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_partition(SMALL, text, stages=2)
 
 
-def test_a_device_without_fission_takes_only_the_whole_grid():
+def test_a_device_without_fission_takes_only_the_whole_grid() -> None:
     with pytest.raises(UserError, match="not one of 16x16"):
         parse_partition(preset("small-baseline"), "8x8:4", stages=1)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from hdl.config import preset
 @pytest.mark.parametrize(
     ("inputs", "outputs", "edge"), [(13, 5, 4), (8, 8, 8), (17, 20, 8), (1, 1, 4)]
 )
-def test_tiles_hold_the_layer_in_walking_order(inputs, outputs, edge):
+def test_tiles_hold_the_layer_in_walking_order(inputs: int, outputs: int, edge: int) -> None:
     random = np.random.default_rng(inputs)
     weight = random.integers(-127, 128, (outputs, inputs), dtype=np.int8)
     tiles = layer_tiles(weight, edge)
@@ -25,7 +27,7 @@ def test_tiles_hold_the_layer_in_walking_order(inputs, outputs, edge):
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "medium", "paper"])
-def test_streams_and_banks_follow_the_stated_layout(name):
+def test_streams_and_banks_follow_the_stated_layout(name: str) -> None:
     config = preset(name)
     edge = 2 * config.sub_array
     random = np.random.default_rng(3)

@@ -1,9 +1,12 @@
+from __future__ import annotations
+
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from hdl.config import preset
+from hdl.config import Config, preset
 from hdl.embedding.embedding_unit import EmbeddingUnit
 from hdl.program import Target
 
@@ -32,7 +35,7 @@ SLOTS = 3
 class Scene:
     """Records, tables, cache contents, and what has to come out."""
 
-    def __init__(self, config, *, seed, bad=True):
+    def __init__(self, config: Config, *, seed: int, bad: bool = True) -> None:
         self.config = config
         rng = random.Random(seed)
         self.memory = bytearray(rng.randbytes(1 << 15))
@@ -65,7 +68,7 @@ class Scene:
         # Two shares of each lane's cache, of 8 sets each.
         self.regions = {0: (0, 3, 0), 1: (16, 3, 1024)}
         self.cached = {}  # (program, feature, id) -> (lane, set in the region, way)
-        filled = {}
+        filled: dict[tuple[int, int, int], int] = {}
         keys = [(*key, row) for key in self.features for row in range(ROWS)]
         for program, f, row in rng.sample(keys, len(keys)):
             lane = f % config.gather_lanes
@@ -75,7 +78,7 @@ class Scene:
                 filled[program, lane, index] = way + 1
                 self.cached[program, f, row] = (lane, index, way)
 
-    def row(self, program, f, row):
+    def row(self, program: int, f: int, row: int) -> tuple[bytes, bool]:
         """(bytes, hit) of one lookup."""
         feature = self.features[program, f]
         width = WIDTHS[program]
@@ -87,7 +90,7 @@ class Scene:
             return bytes(v ^ 255 for v in values), True
         return values, False
 
-    async def fill(self, ctx, port):
+    async def fill(self, ctx: Any, port: Any) -> None:
         for (program, f), fields in self.features.items():
             await write_feature(ctx, port, program * 64 + f, fields)
         for program, region in self.regions.items():
@@ -114,21 +117,21 @@ class Scene:
 class Buffers:
     """Vector buffers of all engines: checks each slot when it is complete and frees it in order."""
 
-    def __init__(self, scene, rows):
+    def __init__(self, scene: Scene, rows: dict[int, list[int]]) -> None:
         self.scene, self.rows = scene, rows  # unit -> items in order
         self.images = [VectorImage(scene.config) for _ in UNITS]
         self.allocated = [0] * len(UNITS)
         self.released = [0] * len(UNITS)
 
-    def slot_bytes(self, unit):
+    def slot_bytes(self, unit: int) -> int:
         width = WIDTHS[UNITS[unit]]
         return -(-(FEATURES[UNITS[unit]] + 1) * width // 64) * 64
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return all(self.released[u] == len(self.rows.get(u, [])) for u in UNITS)
 
-    def check_oldest(self, unit):
+    def check_oldest(self, unit: int) -> None:
         """Compare and free the oldest slot once it is complete."""
         program, number = UNITS[unit], self.released[unit]
         if number == self.allocated[unit]:
@@ -147,7 +150,7 @@ class Buffers:
         assert not any(base <= at < base + self.slot_bytes(unit) for _, at in image.bytes)
         self.released[unit] += 1
 
-    async def serve(self, ctx, dut):
+    async def serve(self, ctx: Any, dut: Any) -> None:
         while True:
             able = 0
             for u in UNITS:
@@ -167,9 +170,11 @@ class Buffers:
                 self.check_oldest(u)
 
 
-def make_jobs(item_list):
+def make_jobs(item_list: list[int]) -> tuple[list[dict[str, int]], dict[int, list[int]]]:
     """Row blocks of both programs; a unit's rows by number."""
-    jobs, rows, position = [], {}, 0
+    jobs: list[dict[str, int]] = []
+    rows: dict[int, list[int]] = {}
+    position = 0
     for number, (unit, count) in enumerate([(0, 5), (1, 6), (0, 3), (3, 7), (1, 2), (2, 8)]):
         program = UNITS[unit]
         jobs.append(
@@ -187,7 +192,9 @@ def make_jobs(item_list):
     return jobs, rows
 
 
-def exercise(config, *, pattern, seed, bad=True, latency=20):
+def exercise(
+    config: Config, *, pattern: str, seed: int, bad: bool = True, latency: int = 20
+) -> dict[str, int]:
     stall = PATTERNS[pattern]
     dut = EmbeddingUnit(config=config)
     scene = Scene(config, seed=seed, bad=bad)
@@ -205,7 +212,7 @@ def exercise(config, *, pattern, seed, bad=True, latency=20):
     started = False
     chunk_bytes = min(config.axi_bytes, 16)
 
-    async def setup(ctx):
+    async def setup(ctx: Any) -> None:
         nonlocal started
         await scene.fill(ctx, dut.config_write)
         ctx.set(dut.records, RECORDS)
@@ -216,7 +223,7 @@ def exercise(config, *, pattern, seed, bad=True, latency=20):
         started = True
         await put_all(ctx, dut.i_job, jobs, stall=stall, seed=seed)
 
-    async def dense(ctx):
+    async def dense(ctx: Any) -> None:
         chunks = [
             (job["unit"], row, k)
             for job in jobs
@@ -231,15 +238,15 @@ def exercise(config, *, pattern, seed, bad=True, latency=20):
         await ctx.tick().repeat(SLOTS + 1)
         assert buffers.done and ctx.get(dut.idle)
 
-    async def item_memory(ctx):
+    async def item_memory(ctx: Any) -> None:
         while True:
             _, _, address = await ctx.tick().sample(dut.list_address)
             ctx.set(dut.list_data, item_list[address] if address < len(item_list) else 0)
 
-    async def serve_buffers(ctx):
+    async def serve_buffers(ctx: Any) -> None:
         await buffers.serve(ctx, dut)
 
-    async def watch(ctx):
+    async def watch(ctx: Any) -> None:
         while True:
             sample = await ctx.tick().sample(dut.bad_id, dut.bus_error, *dut.lookup)
             counts["bad_id"] += sample[2]
@@ -268,22 +275,22 @@ def exercise(config, *, pattern, seed, bad=True, latency=20):
 
 
 @pytest.mark.parametrize(("axi_bytes", "pattern"), [(8, "some"), (16, "none"), (64, "some")])
-def test_rows_and_hits(axi_bytes, pattern):
+def test_rows_and_hits(axi_bytes: int, pattern: str) -> None:
     counts = exercise(CONFIGS[axi_bytes], pattern=pattern, seed=axi_bytes)
     assert counts["bad"] and 0 < counts["hit"] < counts["lookups"]
 
 
-def test_good_query_has_no_bad_id():
+def test_good_query_has_no_bad_id() -> None:
     counts = exercise(TINY, pattern="none", seed=77, bad=False)
     assert counts["bad_id"] == 0
 
 
-def test_job_without_features_takes_its_slots():
+def test_job_without_features_takes_its_slots() -> None:
     dut = EmbeddingUnit(config=TINY)
     device = MemoryModel(TINY, bytearray(range(256)) * 4, ordered=True)
     allocated = 0
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         ctx.set(dut.pitch, 64)
         ctx.set(dut.dense_bytes, 8)
         ctx.set(dut.first_stage, 1)
@@ -295,7 +302,7 @@ def test_job_without_features_takes_its_slots():
         while not ctx.get(dut.idle):
             await ctx.tick()
 
-    async def watch(ctx):
+    async def watch(ctx: Any) -> None:
         nonlocal allocated
         while True:
             _, _, allocate, word = await ctx.tick().sample(dut.allocate, dut.row_write)

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import random
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from .words import write_feature
 CONFIG = preset("tiny")
 
 
-def make_case(seed):
+def make_case(seed: int) -> tuple[dict[tuple[int, int], dict[str, int]], list[dict[str, int]]]:
     rng = random.Random(seed)
     features = {}
     for program in (0, 3, 7):
@@ -43,7 +46,9 @@ def make_case(seed):
     return features, ids
 
 
-def expected(features, value):
+def expected(
+    features: dict[tuple[int, int], dict[str, int]], value: dict[str, int]
+) -> dict[str, int]:
     f = features[value["program"], value["feature"]]
     return {
         "unit": value["unit"],
@@ -61,18 +66,18 @@ def expected(features, value):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_descriptors_are_applied(pattern):
+def test_descriptors_are_applied(pattern: str) -> None:
     dut = FeatureTable(config=CONFIG)
     features, ids = make_case(5)
     stall = PATTERNS[pattern]
 
-    async def source(ctx):
+    async def source(ctx: Any) -> None:
         for (program, feature), fields in features.items():
             await write_feature(ctx, dut.config_write, program * 64 + feature, fields)
         assert ctx.get(dut.idle)
         await put_all(ctx, dut.i, ids, stall=stall, seed=1)
 
-    async def sink(ctx):
+    async def sink(ctx: Any) -> None:
         got = await get_all(ctx, dut.o, len(ids), stall=stall, seed=2)
         for value, out in zip(ids, got, strict=True):
             want = expected(features, value)
@@ -83,14 +88,14 @@ def test_descriptors_are_applied(pattern):
     simulate(dut, source, sink, cycles=5000)
 
 
-def test_one_id_a_cycle():
+def test_one_id_a_cycle() -> None:
     dut = FeatureTable(config=CONFIG)
     zero = dict.fromkeys(("unit", "index", "address", "program", "feature", "id"), 0)
 
-    async def source(ctx):
+    async def source(ctx: Any) -> None:
         await put_all(ctx, dut.i, [zero] * 50, stall=0.0, seed=1)
 
-    async def sink(ctx):
+    async def sink(ctx: Any) -> None:
         await get_all(ctx, dut.o, 50, stall=0.0, seed=1)
 
     simulate(dut, source, sink, cycles=50 + 4)

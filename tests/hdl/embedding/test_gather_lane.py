@@ -1,10 +1,13 @@
 # amaranth: UnusedElaboratable=no
+from __future__ import annotations
+
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from hdl.config import preset
+from hdl.config import Config, preset
 from hdl.embedding.gather_lane import GatherLane
 from hdl.embedding.static_cache import CacheTags
 from hdl.program import Target
@@ -30,7 +33,16 @@ VECTOR_BYTES = 4096
 class Scene:
     """One table of rows of a size, partly cached, and lookups of it."""
 
-    def __init__(self, config, row_bytes, *, seed, lookups, share_bad=0.1, share_hit=0.5):
+    def __init__(
+        self,
+        config: Config,
+        row_bytes: int,
+        *,
+        seed: int,
+        lookups: int,
+        share_bad: float = 0.1,
+        share_hit: float = 0.5,
+    ) -> None:
         self.config, self.row_bytes = config, row_bytes
         rng = random.Random(seed)
         self.base = 4096
@@ -44,8 +56,8 @@ class Scene:
         self.log2_sets = (half // max(row_bytes, 8) // ways).bit_length() - 1
         self.set_base, self.data_base = 3, half
         sets = 1 << self.log2_sets
-        self.cached = {}  # id -> (set, way)
-        used = {}
+        self.cached: dict[int, tuple[int, int]] = {}  # id -> (set, way)
+        used: dict[int, int] = {}
         for row in rng.sample(range(self.rows), self.rows):
             index = (row ^ SEED) % sets
             way = used.get(index, 0)
@@ -55,7 +67,9 @@ class Scene:
         self.decoys = [index for index in range(sets) if used.get(index, 0) < ways]
         self.used = used
         hot = list(self.cached)
-        self.requests, self.image, self.lasts = [], {}, {}
+        self.requests: list[dict[str, int]] = []
+        self.image: dict[tuple[int, int], int] = {}
+        self.lasts: dict[tuple[int, int], int] = {}
         for n in range(lookups):
             kind = rng.random()
             cached = 1
@@ -96,7 +110,7 @@ class Scene:
             for r in self.requests
         ]
 
-    async def fill(self, ctx, port):
+    async def fill(self, ctx: Any, port: Any) -> None:
         """Fill the cache; rows in it are inverted, so that a miss cannot pass for a hit."""
         ways = self.config.cache_ways
         word = region_word(self.set_base, self.log2_sets, self.data_base)
@@ -129,7 +143,15 @@ class Scene:
                 await load(ctx, port, Target.CACHE_DATA, LANE, k, word)
 
 
-def exercise(config, row_bytes, *, lookups, stall, device_options=None, **scene_options):
+def exercise(
+    config: Config,
+    row_bytes: int,
+    *,
+    lookups: int,
+    stall: float,
+    device_options: dict[str, Any] | None = None,
+    **scene_options: float,
+) -> tuple[Scene, MemoryModel, dict[str, int]]:
     """Run a scene; returns (scene, device, counts of events)."""
     dut = GatherLane(config=config, lane=LANE)
     scene = Scene(config, row_bytes, seed=row_bytes, lookups=lookups, **scene_options)
@@ -139,13 +161,13 @@ def exercise(config, row_bytes, *, lookups, stall, device_options=None, **scene_
     outcomes, events = [], {"bad": 0, "error": 0, "cycles": 0}
     filled = False
 
-    async def source(ctx):
+    async def source(ctx: Any) -> None:
         nonlocal filled
         await scene.fill(ctx, dut.config_write)
         filled = True
         await put_all(ctx, dut.i, scene.requests, stall=stall, seed=1)
 
-    async def sink(ctx):
+    async def sink(ctx: Any) -> None:
         n = 0
         while sum(image.last.values()) < len(scene.requests):
             (word,) = await get_all(ctx, dut.row_write, 1, stall=stall, seed=n)
@@ -155,7 +177,7 @@ def exercise(config, row_bytes, *, lookups, stall, device_options=None, **scene_
         while not ctx.get(dut.idle):
             await ctx.tick()
 
-    async def watch(ctx):
+    async def watch(ctx: Any) -> None:
         while True:
             _, _, lookup, bad, error = await ctx.tick().sample(
                 dut.lookup, dut.bad_id, dut.bus_error
@@ -184,7 +206,7 @@ def exercise(config, row_bytes, *, lookups, stall, device_options=None, **scene_
         *(("one way, one read", size) for size in (4, 32)),
     ],
 )
-def test_rows_arrive(name, row_bytes):
+def test_rows_arrive(name: str, row_bytes: int) -> None:
     pattern = {4: "none", 16: "heavy", 128: "heavy"}.get(row_bytes, "some")
     config = CONFIGS[name]
     scene, device, events = exercise(config, row_bytes, lookups=40, stall=PATTERNS[pattern] * 0.8)
@@ -197,7 +219,7 @@ def test_rows_arrive(name, row_bytes):
 
 @pytest.mark.parametrize("row_bytes", [4, 16, 32, 128])
 @pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats"])
-def test_hits_are_sustained(name, row_bytes):
+def test_hits_are_sustained(name: str, row_bytes: int) -> None:
     config = CONFIGS[name]
     lookups = 60
     _, device, events = exercise(
@@ -209,7 +231,7 @@ def test_hits_are_sustained(name, row_bytes):
     assert device.beats == 0
 
 
-def test_reads_overlap():
+def test_reads_overlap() -> None:
     config = CONFIGS["8-byte beats"]
     lookups = 64
     _, device, events = exercise(
@@ -226,7 +248,7 @@ def test_reads_overlap():
     assert events["cycles"] < lookups / config.reads_per_lane * (60 + 12)
 
 
-def test_hits_overtake_misses():
+def test_hits_overtake_misses() -> None:
     """While few enough reads are outstanding, hits go on as if there were none."""
     config = CONFIGS["8-byte beats"]
     dut = GatherLane(config=config, lane=LANE)
@@ -236,11 +258,11 @@ def test_hits_overtake_misses():
     device = MemoryModel(config, scene.memory, latency=300)
     waited = 0
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         await scene.fill(ctx, dut.config_write)
         await put_all(ctx, dut.i, [miss] * 4 + hits, stall=0.0, seed=1)
 
-    async def sink(ctx):
+    async def sink(ctx: Any) -> None:
         nonlocal waited
         got = await get_all(ctx, dut.row_write, 50, stall=0.0, seed=1)
         assert [(g.unit, g.address, g.index) for g in got] == [
@@ -253,7 +275,7 @@ def test_hits_overtake_misses():
     assert waited == 4
 
 
-def test_bad_beat_is_reported_and_handed_over():
+def test_bad_beat_is_reported_and_handed_over() -> None:
     config = CONFIGS["16-byte beats"]
     scene = Scene(config, 32, seed=32, lookups=30, share_hit=0.0)
     missed = next(
@@ -267,6 +289,6 @@ def test_bad_beat_is_reported_and_handed_over():
     assert events["error"] == sum(address == missed for address, _ in device.requests) > 0
 
 
-def test_lane_is_checked():
+def test_lane_is_checked() -> None:
     with pytest.raises(ValueError, match=r"lane must be in 0\.\.1, not 2"):
         CacheTags(config=TINY, lane=2)

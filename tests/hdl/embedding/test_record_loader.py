@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,18 +31,20 @@ ITEMS = 48
 class VectorBuffers:
     """Allocation in order, release after a while; random refusals."""
 
-    def __init__(self, units, *, seed, stall):
+    def __init__(self, units: int, *, seed: int, stall: float) -> None:
         self.units, self.stall = units, stall
         self.rng = random.Random(seed)
-        self.log = {u: [] for u in range(units)}  # (address, index) of each allocation
+        self.log: dict[int, list[tuple[int, int]]] = {
+            u: [] for u in range(units)
+        }  # (address, index) of each allocation
 
-    def server(self, dut):
-        async def bench(ctx):
+    def server(self, dut: Any) -> Callable[[Any], Any]:
+        async def bench(ctx: Any) -> None:
             await self.serve(ctx, dut)
 
         return bench
 
-    async def serve(self, ctx, dut):
+    async def serve(self, ctx: Any, dut: Any) -> None:
         count = [0] * self.units
         while True:
             able = 0
@@ -59,7 +65,9 @@ class VectorBuffers:
             ctx.set(dut.can_allocate, able)
 
 
-def make_jobs(units, *, first_stage, rng):
+def make_jobs(
+    units: int, *, first_stage: bool, rng: random.Random
+) -> tuple[list[dict[str, int]], list[int]]:
     """Jobs covering all positions, units mixed, at most two of one unit in a row."""
     jobs, position = [], 0
     slots = [0] * units
@@ -88,7 +96,7 @@ def make_jobs(units, *, first_stage, rng):
 @pytest.mark.parametrize(
     ("pattern", "first_stage"), [("none", True), ("some", False), ("heavy", True)]
 )
-def test_both_passes(axi_bytes, pattern, first_stage):
+def test_both_passes(axi_bytes: int, pattern: str, first_stage: bool) -> None:
     config = CONFIGS[axi_bytes]
     rng = random.Random(axi_bytes)
     stall = PATTERNS[pattern]
@@ -98,12 +106,14 @@ def test_both_passes(axi_bytes, pattern, first_stage):
     device = MemoryModel(config, contents, stall=0.2 if stall else 0.0, ordered=True)
     buffers = VectorBuffers(4, seed=2, stall=stall)
 
-    def record(job, row):
+    def record(job: dict[str, int], row: int) -> int:
         return RECORDS + item_list[job["position"] + row] * PITCH
 
     piece = min(axi_bytes, 16)
     chunks = []
-    ids = {u: [] for u in range(4)}  # (program, feature, id, number of the row in the unit)
+    ids: dict[int, list[tuple[int, int, int, int]]] = {
+        u: [] for u in range(4)
+    }  # (program, feature, id, number of the row in the unit)
     rows_of = [0] * 4
     for job in jobs:
         for row in range(job["rows"]):
@@ -120,7 +130,7 @@ def test_both_passes(axi_bytes, pattern, first_stage):
 
     events = []
 
-    async def setup(ctx):
+    async def setup(ctx: Any) -> None:
         ctx.set(dut.records, RECORDS)
         ctx.set(dut.pitch, PITCH)
         ctx.set(dut.dense_bytes, DENSE)
@@ -128,13 +138,13 @@ def test_both_passes(axi_bytes, pattern, first_stage):
         ctx.set(dut.first_stage, first_stage)
         await put_all(ctx, dut.i_job, jobs, stall=stall, seed=3)
 
-    async def item_memory(ctx):
+    async def item_memory(ctx: Any) -> None:
         while True:
             _, _, address = await ctx.tick().sample(dut.list_address)
             ctx.set(dut.list_data, item_list[address] if address < len(item_list) else 0)
 
-    async def dense(ctx):
-        got = []
+    async def dense(ctx: Any) -> None:
+        got: list[Any] = []
         for _ in chunks:
             (value,) = await get_all(ctx, dut.o_dense, 1, stall=stall, seed=4 + len(got))
             c = value.chunk
@@ -148,8 +158,8 @@ def test_both_passes(axi_bytes, pattern, first_stage):
         changes = sum(a[:2] != b[:2] or b[2] < a[2] for a, b in zip(got, got[1:], strict=False))
         assert changes == len(jobs) - 1
 
-    async def sparse(ctx):
-        got = {u: [] for u in range(4)}
+    async def sparse(ctx: Any) -> None:
+        got: dict[int, list[Any]] = {u: [] for u in range(4)}
         for n in range(sum(len(v) for v in ids.values())):
             (value,) = await get_all(ctx, dut.o_id, 1, stall=stall, seed=500 + n)
             got[value.unit].append(value)
@@ -169,7 +179,7 @@ def test_both_passes(axi_bytes, pattern, first_stage):
     ]
     run(dut, benches, background)
 
-    def beats(start, length):
+    def beats(start: int, length: int) -> int:
         return (start + length - 1) // axi_bytes - start // axi_bytes + 1
 
     want = sum(
@@ -188,14 +198,14 @@ def test_both_passes(axi_bytes, pattern, first_stage):
     assert all(first_dense[u] < first_id[u] for u in range(4))
 
 
-def test_several_records_in_flight():
+def test_several_records_in_flight() -> None:
     config = TINY
     dut = RecordLoader(config=config)
     contents = bytearray(random.Random(1).randbytes(1 << 14))
     device = MemoryModel(config, contents, latency=100, stall=0.0, ordered=True)
     buffers = VectorBuffers(4, seed=2, stall=0.0)
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         ctx.set(dut.pitch, 256)
         ctx.set(dut.dense_bytes, 13)
         ctx.set(dut.ids_offset, 64)
@@ -203,10 +213,10 @@ def test_several_records_in_flight():
         job = {"unit": 1, "slot": 0, "program": 0, "features": 26, "rows": 16, "position": 0}
         await put_all(ctx, dut.i_job, [job], stall=0.0, seed=1)
 
-    async def dense(ctx):
+    async def dense(ctx: Any) -> None:
         await get_all(ctx, dut.o_dense, 32, stall=0.0, seed=1)
 
-    async def sparse(ctx):
+    async def sparse(ctx: Any) -> None:
         await get_all(ctx, dut.o_id, 16 * 26, stall=0.0, seed=1)
 
     background = [
@@ -218,13 +228,13 @@ def test_several_records_in_flight():
     assert device.most_outstanding >= 4
 
 
-def test_bad_beat_is_reported():
+def test_bad_beat_is_reported() -> None:
     config = TINY
     dut = RecordLoader(config=config)
     device = MemoryModel(config, bytearray(4096), stall=0.0, ordered=True, error_at=64)
     seen = 0
 
-    async def bench(ctx):
+    async def bench(ctx: Any) -> None:
         nonlocal seen
         ctx.set(dut.pitch, 64)
         ctx.set(dut.dense_bytes, 8)
