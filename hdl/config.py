@@ -14,7 +14,7 @@ __all__ = ["PRESETS", "Config", "ConfigError", "Features", "preset"]
 
 
 class ConfigError(ValueError):
-    """A configuration field has a value the generator cannot build; names field, value and limit."""
+    """A field has a value that the generator cannot build; names field, value and limit."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -63,7 +63,7 @@ class Config:
     activation_bytes: int
     """Activation bank of one lane (one array row of one sub-array), bytes, both slots together."""
     parameter_tiles: int = 512
-    """Depth of the parameter memory of an array column: output tiles whose bias and scale are held."""
+    """Depth of an array column's parameter memory: output tiles whose bias and scale are held."""
     dense_bytes: int = 256
     """Dense-vector memory of one lane, bytes, both slots together."""
     vector_bytes: int = 4096
@@ -136,8 +136,13 @@ class Config:
     # -- array ---------------------------------------------------------------------------------
     @property
     def sub_arrays(self) -> int:
-        """Number of sub-arrays, and of places where an engine can be anchored."""
+        """Number of sub-arrays."""
         return self.grid**2
+
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """Sub-arrays where an engine can be anchored: engine control exists only there."""
+        return tuple(range(self.sub_arrays)) if self.features.fission else (0,)
 
     @property
     def edge(self) -> int:
@@ -171,7 +176,7 @@ class Config:
 
     @property
     def tile_interval(self) -> int:
-        """Least cycles between two weight loads of an engine: swap wave, then S rows, then slack."""
+        """Least cycles between an engine's weight loads: swap wave, then S rows, then slack."""
         return 2 * self.sub_array + 4
 
     # -- memories ------------------------------------------------------------------------------
@@ -235,6 +240,10 @@ class Config:
         while level + 1 < self.levels and row % (2 << level) == 0 and column % (2 << level) == 0:
             level += 1
         return level
+
+    def largest_edge_at(self, row: int, column: int) -> int:
+        """PEs along the edge of the largest engine anchored at sub-array (row, column)."""
+        return self.sub_array << self.largest_level_at(row, column)
 
     def interaction_multipliers_at(self, row: int, column: int) -> int:
         """Multipliers of the interaction unit at an anchor: grows with the largest engine there."""

@@ -1,4 +1,4 @@
-"""The core: engines, embedding unit, dispatcher and the array, between the bus and the front end."""
+"""The core: engines, embedding unit, dispatcher and array, between the bus and the front end."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from .trace import TracePort, trace_ports
 
 __all__ = ["Core"]
 
+_HERE = 0
+"""Number that every engine answers to: broadcast words are readdressed on their way to it."""
+
 
 class Core(wiring.Component):
     """Everything that a soft reset clears; one query at a time.
@@ -36,6 +39,8 @@ class Core(wiring.Component):
     ----------
     config
         Device sizes.
+    trace
+        Bring the trace ports out, for simulation.
 
     Members
     -------
@@ -54,7 +59,7 @@ class Core(wiring.Component):
     idle
         No job held and nothing being fetched.
     trace_{name}_valid, trace_{name}_payload
-        Events for simulation, see ``trace_ports``.
+        With ``trace``: events, see ``trace_ports``.
     """
 
     config_write: data.View
@@ -69,8 +74,9 @@ class Core(wiring.Component):
     bad_ids: Signal
     idle: Signal
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, trace: bool = False) -> None:
         self._config = config
+        self._trace = trace
         units, lanes = config.sub_arrays, config.gather_lanes
         members: dict[str, Member] = {
             "config_write": In(config_write_layout(config)),
@@ -87,9 +93,10 @@ class Core(wiring.Component):
         }
         for number in range(1, config.read_requesters):
             members[f"read_{number}"] = Out(read_port_signature(config))
-        for port in trace_ports(config):
-            members[f"trace_{port.name}_valid"] = Out(port.count)
-            members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+        if trace:
+            for port in trace_ports(config):
+                members[f"trace_{port.name}_valid"] = Out(port.count)
+                members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -98,7 +105,7 @@ class Core(wiring.Component):
         # Every unit of every lane and engine sees the broadcast: one register against its fan-out.
         config_write = Signal.like(self.config_write)
         m.d.sync += config_write.eq(self.config_write)
-        grid = Grid(config=config)
+        grid = Grid(config=config, trace=self._trace)
         m.submodules.grid = share(platform, grid, "grid")
         streamer = WeightStreamer(config=config)
         m.submodules.streamer = share(platform, streamer, "weight_streamer")
@@ -126,7 +133,8 @@ class Core(wiring.Component):
             port = getattr(self, f"read_{3 + lane}")
             wiring.connect(m, getattr(embedding, f"read_lane_{lane}"), wiring.flipped(port))
         self._events(m, embedding, engines)
-        self._traces(m, grid, embedding, dispatcher, engines)
+        if self._trace:
+            self._traces(m, grid, embedding, dispatcher, engines)
         return m
 
     def _engines(
@@ -139,21 +147,22 @@ class Core(wiring.Component):
         dispatcher: Dispatcher,
         platform: object,
     ) -> list[Engine]:
-        """One engine at every sub-array position, wired to its place in the grid."""
+        """One engine at every anchor, wired to its place in the grid."""
         config = self._config
         engines = []
         job = dispatcher.o_engine_job
         dense = embedding.o_dense
-        for u in range(config.sub_arrays):
+        for u in config.anchors:
             row, column = divmod(u, config.grid)
-            engine, home = self._engine(u)
-            level = config.largest_level_at(row, column)
-            m.submodules[f"engine_{u}"] = share(platform, engine, f"engine_{level}")
+            # Anchors differ only in the largest engine there: engines of one kind are one module.
+            engine = Engine(config=config, unit=_HERE, row=row, column=column)
+            kind = config.largest_level_at(row, column)
+            m.submodules[f"engine_{u}"] = share(platform, engine, f"engine_{kind}")
             engines.append(engine)
             mine = job.payload.unit == u
             dense_mine = dense.payload.unit == u
             m.d.comb += [
-                engine.level.eq(self.levels[u]),
+                engine.level.eq(self.levels[u] if config.features.fission else kind),
                 engine.i_job.payload.eq(job.payload),
                 engine.i_job.valid.eq(job.valid & mine),
                 engine.i_dense.payload.eq(dense.payload.chunk),
@@ -172,8 +181,8 @@ class Core(wiring.Component):
                 dispatcher.free[u].eq(engine.free),
                 self.causes[u].eq(engine.cause),
             ]
-            self._localise(m, engine.config_write, config_write, u, home)
-            self._localise(m, engine.row_write, embedding.row_write, u, home)
+            self._localise(m, engine.config_write, config_write, u)
+            self._localise(m, engine.row_write, embedding.row_write, u)
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
             with m.If(dense_mine):
@@ -183,27 +192,11 @@ class Core(wiring.Component):
             wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
         return engines
 
-    def _engine(self, u: int) -> tuple[Engine, int]:
-        """Engine for position u, built for the first position like it; returns that position too.
-
-        Positions differ only in the largest engine that can be anchored there: units of one kind
-        are equal modules, and each is told of its own words as if it stood at the first place.
-        """
-        config = self._config
-        kind = config.largest_level_at(*divmod(u, config.grid))
-        home = next(
-            v
-            for v in range(config.sub_arrays)
-            if config.largest_level_at(*divmod(v, config.grid)) == kind
-        )
-        row, column = divmod(home, config.grid)
-        return Engine(config=config, unit=home, row=row, column=column), home
-
     @staticmethod
-    def _localise(m: Module, to: Any, source: Any, u: int, home: int) -> None:
-        """Broadcast words for position u, readdressed to ``home``; others lose their valid bit."""
+    def _localise(m: Module, to: Any, source: Any, u: int) -> None:
+        """Broadcast words for the engine at u, readdressed; others lose their valid bit."""
         mine = (source.unit == u) | (source.unit == ALL_UNITS)
-        m.d.comb += [to.eq(source), to.unit.eq(home), to.valid.eq(source.valid & mine)]
+        m.d.comb += [to.eq(source), to.unit.eq(_HERE), to.valid.eq(source.valid & mine)]
 
     def _query(self, m: Module, embedding: EmbeddingUnit, dispatcher: Dispatcher) -> None:
         """Queries in, row blocks to the record loader, results out."""
@@ -255,7 +248,7 @@ class Core(wiring.Component):
         for index in range(ports["columns"].count):
             record = grid.trace[index]
             out(ports["columns"], index, record.valid, view(record, ports["columns"]))
-        for u, engine in enumerate(engines):
+        for u, engine in zip(config.anchors, engines, strict=True):
             chunk = engine.trace_chunk
             out(ports["interaction"], u, chunk.valid, view(chunk.chunk, ports["interaction"]))
             last = Signal(Cause, name=f"last_cause_{u}")

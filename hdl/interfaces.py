@@ -86,26 +86,27 @@ def weight_write_layout(config: Config) -> data.StructLayout:
     )
 
 
-def bank_write_layout(config: Config) -> data.StructLayout:
+def bank_write_layout(config: Config, lanes: int) -> data.StructLayout:
     """Write of up to E lanes of an engine's activation banks (its left column) in one cycle.
 
-    Lane ``j * S + i`` is lane i of bank ``(row0 + j, column0)``. A lane is written at ``address``,
+    ``lanes`` is the largest E at the engine's anchor (``config.largest_edge_at``). Lane
+    ``j * S + i`` is lane i of bank ``(row0 + j, column0)``. A lane is written at ``address``,
     or at ``wrapped_address`` where ``wrapped`` is set (the chunk ran over the page's end).
     """
     return data.StructLayout(
         {
-            "enable": unsigned(config.edge),
-            "wrapped": unsigned(config.edge),
+            "enable": unsigned(lanes),
+            "wrapped": unsigned(lanes),
             "address": unsigned(config.activation_address_bits),
             "wrapped_address": unsigned(config.activation_address_bits),
-            "data": data.ArrayLayout(signed(8), config.edge),
+            "data": data.ArrayLayout(signed(8), lanes),
         }
     )
 
 
-def bank_write_signature(config: Config) -> Signature:
+def bank_write_signature(config: Config, lanes: int) -> Signature:
     """Stream of bank writes; refused in cycles in which write-back uses one of the lanes."""
-    return stream.Signature(bank_write_layout(config))
+    return stream.Signature(bank_write_layout(config, lanes))
 
 
 def score_layout(config: Config) -> data.StructLayout:

@@ -82,7 +82,7 @@ class Accelerator(wiring.Component):
         registers = RegisterFile(table=register_table(config))
         crossbar = ReadCrossbar(config=config)
         writer = WriteMaster(config=config)
-        front, core = FrontEnd(config=config), Core(config=config)
+        front, core = FrontEnd(config=config), Core(config=config, trace=self._trace)
         m.submodules.registers = share(platform, registers, "registers")
         m.submodules.read_crossbar = share(platform, crossbar, "read_crossbar")
         m.submodules.write_master = share(platform, writer, "write_master")

@@ -1,6 +1,6 @@
 """Trace ports of the simulated device: events that the checks compare with the golden models.
 
-``Core`` brings them out; the synthesizable top leaves them unconnected, so they cost nothing there.
+Only a device made for simulation has them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
     """All kinds of events, in the order of the ports.
 
     ``columns``: a value leaves a column (source: sub-array * S + column). ``interaction``: a chunk
-    leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an engine
-    does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane). ``survivors``: the filter
-    keeps a position of the stage in work.
+    leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an
+    engine does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane).
+    ``survivors``: the filter keeps a position of the stage in work.
     """
     return (
         TracePort(

@@ -57,6 +57,8 @@ class Grid(wiring.Component):
     ----------
     config
         All array sizes.
+    trace
+        Bring the trace out, for simulation.
 
     Members
     -------
@@ -67,10 +69,10 @@ class Grid(wiring.Component):
     bank_write_{u}
         Stream of writes into that engine's activation banks, lanes as in ``bank_write_layout``;
         refused in cycles in which write-back uses one of the enabled lanes. Always refused where
-        no engine is anchored.
+        no engine is anchored. As many lanes as the largest engine there has.
     dense_address_{u}, dense_data_{u}
         Read port of that engine's dense-vector memories, all lanes at one address, data
-        DENSE_LATENCY later; lanes above E hold other engines' bytes or 0.
+        DENSE_LATENCY later; lanes above E hold other engines' bytes.
     score_{u}
         Values of rows with destination SCORE, in row order, never held up.
     tile_done_{u}
@@ -82,7 +84,7 @@ class Grid(wiring.Component):
         LOAD of WEIGHTS, PARAMETERS and ACTIVATION_TABLE; a WEIGHTS word never comes in a cycle
         with ``weight_write``.
     trace
-        ``u * S + column``: every value that leaves a column. For simulation only.
+        With ``trace``: ``u * S + column``, every value that leaves a column.
     """
 
     levels: data.View
@@ -90,23 +92,26 @@ class Grid(wiring.Component):
     config_write: data.View
     trace: data.View
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, trace: bool = False) -> None:
         self._config = config
+        self._trace = trace
         self._levels = range(config.levels) if config.features.fission else (config.levels - 1,)
         units = config.sub_arrays
-        edge_bytes = data.ArrayLayout(signed(8), config.edge)
         members: dict[str, Member] = {
             "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
             "weight_write": In(grid_weight_write_layout(config)),
             "config_write": In(config_write_layout(config)),
-            "trace": Out(data.ArrayLayout(trace_layout(config), units * config.sub_array)),
         }
-        for u in range(units):
+        if trace:
+            layout = data.ArrayLayout(trace_layout(config), units * config.sub_array)
+            members["trace"] = Out(layout)
+        for u in config.anchors:
+            lanes = config.largest_edge_at(*divmod(u, config.grid))
             members |= {
                 f"control_{u}": In(control_word_layout(config)),
-                f"bank_write_{u}": In(bank_write_signature(config)),
+                f"bank_write_{u}": In(bank_write_signature(config, lanes)),
                 f"dense_address_{u}": In(config.dense_address_bits),
-                f"dense_data_{u}": Out(edge_bytes),
+                f"dense_data_{u}": Out(data.ArrayLayout(signed(8), lanes)),
                 f"score_{u}": Out(score_layout(config)),
                 f"tile_done_{u}": Out(1),
             }
@@ -143,7 +148,8 @@ class Grid(wiring.Component):
             m.submodules[f"array_{name}"] = share(platform, self._arrays[u], "sub_array")
             m.submodules[f"weights_{name}"] = share(platform, self._weights[u], "weight_bank")
             self._connect_array(m, u)
-            self._connect_anchor(m, u)
+            if u in self._config.anchors:
+                self._connect_anchor(m, u)
             if u in self._banks:
                 m.submodules[f"bank_{name}"] = share(platform, self._banks[u], "activation_bank")
                 self._connect_bank(m, u)
@@ -246,10 +252,10 @@ class Grid(wiring.Component):
                 bank.write.wrapped.eq(port.payload.wrapped[share]),
                 bank.write.address.eq(port.payload.address),
                 bank.write.wrapped_address.eq(port.payload.wrapped_address),
+                _bytes(bank.write.data).eq(
+                    _bytes(port.payload.data).word_select(offset, 8 * lanes)
+                ),
                 bank.dense_address.eq(getattr(self, f"dense_address_{anchor}")),
-            ]
-            m.d.comb += [
-                bank.write.data[i].eq(port.payload.data[offset * lanes + i]) for i in range(lanes)
             ]
 
     def _connect_strip(self, m: Module, u: int) -> None:
@@ -265,11 +271,12 @@ class Grid(wiring.Component):
             _cut(strip.word, left, lambda: entry, lambda: self._strips[u - 1].word_out),
             strip.partial_sums.eq(self._arrays[u].sums_out),
         ]
-        m.d.comb += [self.trace[u * lanes + j].eq(strip.trace[j]) for j in range(lanes)]
+        if self._trace:
+            m.d.comb += [self.trace[u * lanes + j].eq(strip.trace[j]) for j in range(lanes)]
 
     def _connect_anchor(self, m: Module, u: int) -> None:
         """What the engine anchored at u gets back: ready, dense bytes, scores, tile ends."""
-        size, lanes = self._config.grid, self._config.sub_array
+        size = self._config.grid
         row, column = divmod(u, size)
         port = getattr(self, f"bank_write_{u}")
         score, tile_done = getattr(self, f"score_{u}"), getattr(self, f"tile_done_{u}")
@@ -284,13 +291,10 @@ class Grid(wiring.Component):
                 score.eq(self._strips[bottom].score),
                 tile_done.eq(self._strips[bottom + edge - 1].tile_done),
             ]
-        dense = getattr(self, f"dense_data_{u}")
-        for j in range(1 << self._config.largest_level_at(row, column)):
-            if u + j * size in self._banks:
-                m.d.comb += [
-                    dense[j * lanes + i].eq(self._banks[u + j * size].dense_data[i])
-                    for i in range(lanes)
-                ]
+        left_column = range(1 << self._config.largest_level_at(row, column))
+        m.d.comb += _bytes(getattr(self, f"dense_data_{u}")).eq(
+            Cat(_bytes(self._banks[u + j * size].dense_data) for j in left_column)
+        )
 
     def _connect_writes(self, m: Module) -> None:
         """Weights and configuration words: registered once, then broadcast."""
@@ -328,6 +332,11 @@ class Grid(wiring.Component):
                 strip.config_write.parameters.eq(word.parameters & selected[u]),
                 strip.config_write.table.eq(word.table & selected[u]),
             ]
+
+
+def _bytes(lanes: Any) -> Value:
+    """Lanes as one vector: one assignment instead of one a lane."""
+    return Value.cast(lanes)
 
 
 def _cut(

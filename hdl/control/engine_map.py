@@ -57,7 +57,8 @@ class EngineMap(wiring.Component):
             if config.features.fission:
                 # Anchors of level l are anchors of all smaller levels too.
                 largest = config.largest_level_at(*divmod(unit, config.grid))
-                m.d.comb += anchor.eq(self.levels[unit] <= largest)
+                every_level = largest == (1 << config.level_bits) - 1
+                m.d.comb += anchor.eq(1 if every_level else self.levels[unit] <= largest)
             else:
                 m.d.comb += anchor.eq(unit == 0)
             anchors.append(anchor)

@@ -72,7 +72,7 @@ class BankWriter(wiring.Component):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
-        self._edge = config.sub_array << config.largest_level_at(row, column)
+        self._edge = config.largest_edge_at(row, column)
         super().__init__(
             {
                 "level": In(2),
@@ -82,7 +82,7 @@ class BankWriter(wiring.Component):
                 "i_dense": In(stream.Signature(chunk_layout(config))),
                 "dense_base": In(16),
                 "dense_pitch": In(9),
-                "bank_write": Out(stream.Signature(bank_write_layout(config))),
+                "bank_write": Out(stream.Signature(bank_write_layout(config, self._edge))),
                 "dense_row": Out(row_done_layout()),
                 "chunk_row": Out(row_done_layout()),
             }

@@ -89,7 +89,7 @@ class DenseCopier(wiring.Component):
                 "slot_bytes": In(14),
                 "clear": In(1),
                 "dense_address": Out(config.dense_address_bits),
-                "dense_data": In(8 * config.edge),
+                "dense_data": In(8 * config.largest_edge_at(row, column)),
                 "dense_write": Out(stream.Signature(dense_write_layout())),
                 "item": Out(stream.Signature(item_layout(config))),
                 "steps_busy": In(1),

@@ -24,6 +24,7 @@ from ..interfaces import (
     stream_state_layout,
 )
 from ..queue import Queue
+from ..share import share
 from .allocation import AllocationGate
 from .bank_writer import BankWriter
 from .cause import Cause
@@ -58,9 +59,9 @@ class Engine(wiring.Component):
     config
         Sizes of the device.
     unit
-        Sub-array number of the anchor, ``row * config.grid + column``.
+        Number by which the broadcasts ``config_write`` and ``row_write`` name this engine.
     row, column
-        Sub-array of the anchor.
+        Sub-array of the anchor: gives the largest engine.
 
     Members
     -------
@@ -116,15 +117,14 @@ class Engine(wiring.Component):
     trace_chunk: data.View
 
     def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
-        if unit != row * config.grid + column:
-            raise ValueError(
-                f"unit must be row * grid + column = {row * config.grid + column}, not {unit!r}"
-            )
+        if not 0 <= unit < config.sub_arrays:
+            raise ValueError(f"unit must be in 0..{config.sub_arrays - 1}, not {unit!r}")
         self._config = config
         self._unit = unit
+        lanes = config.largest_edge_at(row, column)
         place: dict[str, Any] = {"config": config, "row": row, "column": column}
         self._writer = BankWriter(**place)
-        self._interaction = Interaction(**place, dense_read_latency=DENSE_LATENCY)
+        self._interaction = Interaction(**place, unit=unit, dense_read_latency=DENSE_LATENCY)
         super().__init__(
             {
                 "level": In(config.level_bits),
@@ -141,9 +141,9 @@ class Engine(wiring.Component):
                 "control": Out(control_word_layout(config)),
                 "tile_done": In(1),
                 "score": In(score_layout(config)),
-                "bank_write": Out(bank_write_signature(config)),
+                "bank_write": Out(bank_write_signature(config, lanes)),
                 "dense_address": Out(config.dense_address_bits),
-                "dense_data": In(8 * config.edge),
+                "dense_data": In(8 * lanes),
                 "o_stream": Out(stream.Signature(stream_state_layout(config))),
                 "landed": In(1),
                 "consumed": Out(1),
@@ -158,19 +158,26 @@ class Engine(wiring.Component):
         config = self._config
         slots = [JobSlot(config=config) for _ in range(2)]
         for number, slot in enumerate(slots):
-            m.submodules[f"slot_{number}"] = slot
-        m.submodules.stages = stages = StageTable(config=config, unit=self._unit)
-        m.submodules.issuer = issuer = PhaseIssuer(config=config)
-        m.submodules.sequencer = sequencer = Sequencer(config=config, unit=self._unit)
-        m.submodules.gate = gate = AllocationGate(config=config)
+            m.submodules[f"slot_{number}"] = share(platform, slot, "job_slot")
+        stages = StageTable(config=config, unit=self._unit)
+        issuer = PhaseIssuer(config=config)
+        sequencer = Sequencer(config=config, unit=self._unit)
+        gate = AllocationGate(config=config)
+        phases = Queue(shape=phase_layout(config), depth=PHASES_WAITING)
+        # Engines of all sizes have these in common.
+        m.submodules.stages = share(platform, stages, "stage_table")
+        m.submodules.issuer = share(platform, issuer, "phase_issuer")
+        m.submodules.sequencer = share(platform, sequencer, "sequencer")
+        m.submodules.gate = share(platform, gate, "allocation_gate")
+        m.submodules.phases = share(platform, phases, "phase_queue")
         m.submodules.bank_writer = self._writer
         m.submodules.interaction = self._interaction
 
         older = self._accept(m, slots, stages, gate)
-        self._run_phases(m, slots, stages, issuer, sequencer, older)
+        self._run_phases(m, slots, stages, issuer, phases, sequencer, older)
         self._write_banks(m, slots, stages)
         self._interact(m, slots, stages, gate, older)
-        self._collect_scores(m, slots)
+        self._collect_scores(m, platform, slots)
         self._charge(m, slots, sequencer)
         return m
 
@@ -210,11 +217,11 @@ class Engine(wiring.Component):
         slots: list[JobSlot],
         stages: StageTable,
         issuer: PhaseIssuer,
+        phases: Queue,
         sequencer: Sequencer,
         older: Signal,
     ) -> None:
         """Wishes to phases, phases through the queue to the sequencer, ends back to the slots."""
-        m.submodules.phases = phases = Queue(shape=phase_layout(self._config), depth=PHASES_WAITING)
         wiring.connect(m, issuer.o, phases.i)
         wiring.connect(m, phases.o, sequencer.i)
         wiring.connect(m, issuer.o_stream, wiring.flipped(self.o_stream))
@@ -309,13 +316,14 @@ class Engine(wiring.Component):
                 gate.interacting[number].eq(before[number] | slot.waits_vectors),
             ]
 
-    def _collect_scores(self, m: Module, slots: list[JobSlot]) -> None:
+    def _collect_scores(self, m: Module, platform: object, slots: list[JobSlot]) -> None:
         """Scores of the running top phase, in row order, into the score queue."""
         config = self._config
-        m.submodules.scores = scores = Queue(
+        scores = Queue(
             shape=data.StructLayout({"slot": 1, "value": position_score_layout(config)}),
             depth=2 * config.rows,  # all rows of both slots: the array is never held up
         )
+        m.submodules.scores = share(platform, scores, "score_queue")
         slot = Signal()  # top phases end in the order of the jobs, which alternate
         rows = Signal(unsigned(config.row_bits + 1))
         entry, oldest = scores.i.payload, scores.o.payload

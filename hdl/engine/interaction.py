@@ -12,6 +12,7 @@ from ..config import Config
 from ..interfaces import chunk_layout, config_write_layout, row_write_layout
 from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target
 from ..queue import Queue
+from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit, dot_latency
 from .operand_fetch import OperandFetch
@@ -48,7 +49,9 @@ class Interaction(wiring.Component):
     config
         Device configuration.
     row, column
-        Sub-array of the engine's anchor: gives the unit number and the number of multipliers M.
+        Sub-array of the engine's anchor: gives the number of multipliers M.
+    unit
+        Number by which the broadcasts name this engine; its anchor's by default.
     dense_read_latency
         Cycles from ``dense_address`` to ``dense_data``.
 
@@ -92,12 +95,18 @@ class Interaction(wiring.Component):
     waiting: Signal
 
     def __init__(
-        self, *, config: Config, row: int, column: int, dense_read_latency: int = DENSE_READ_LATENCY
+        self,
+        *,
+        config: Config,
+        row: int,
+        column: int,
+        unit: int | None = None,
+        dense_read_latency: int = DENSE_READ_LATENCY,
     ) -> None:
         self._config = config
-        self._unit = row * config.grid + column
+        self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
-        self._buffer = VectorBuffer(config=config, row=row, column=column)
+        self._buffer = VectorBuffer(config=config, row=row, column=column, unit=self._unit)
         self._copier = DenseCopier(
             config=config, row=row, column=column, dense_read_latency=dense_read_latency
         )
@@ -122,7 +131,7 @@ class Interaction(wiring.Component):
                 "allocate_address": Out(13),
                 "i_job": In(stream.Signature(interaction_job_layout(config))),
                 "dense_address": Out(config.dense_address_bits),
-                "dense_data": In(8 * config.edge),
+                "dense_data": In(8 * config.largest_edge_at(row, column)),
                 "o": Out(stream.Signature(chunk_layout(config))),
                 "o_done": Out(1),
                 "waiting": Out(1),
@@ -136,9 +145,16 @@ class Interaction(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.buffer = buffer = self._buffer
-        m.submodules.copier = copier = self._copier
-        m.submodules.generator = generator = self._generator
+        buffer, copier, generator = self._buffer, self._copier, self._generator
+        size = self._multipliers
+        m.submodules.buffer = buffer
+        m.submodules.copier = copier
+        # Engines with as many multipliers have these in common.
+        m.submodules.generator = share(platform, generator, f"step_generator_{size}")
+        m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
+        m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
+        round_clamp = RoundClamp()
+        m.submodules.round_clamp = share(platform, round_clamp, "round_clamp")
         for name in (
             "row_write", "slot_bytes", "slots", "features", "clear", "allocate",
         ):  # fmt: skip
@@ -160,14 +176,12 @@ class Interaction(wiring.Component):
             buffer.release.eq(generator.release),
             self.waiting.eq(copier.item.valid & ~generator.busy & ~buffer.ready),
         ]
-        self._output(m, self._datapath(m, generator.step))
+        self._output(m, platform, self._datapath(m, generator.step, round_clamp))
         return m
 
-    def _datapath(self, m: Module, step: Any) -> Any:
+    def _datapath(self, m: Module, step: Any, round_clamp: RoundClamp) -> Any:
         """Operands, dot products, scaling: int8 outputs ``latency`` cycles after the step."""
-        m.submodules.fetch = fetch = self._fetch
-        m.submodules.dot = dot = self._dot
-        m.submodules.round_clamp = round_clamp = RoundClamp()
+        fetch, dot = self._fetch, self._dot
         for number in range(2):
             m.d.comb += [
                 self._buffer.read_address[number].eq(fetch.read_address[number]),
@@ -215,14 +229,15 @@ class Interaction(wiring.Component):
         m.d.comb += [read.addr.eq(address), read.en.eq(1)]
         return word
 
-    def _output(self, m: Module, values: Any) -> None:
+    def _output(self, m: Module, platform: object, values: Any) -> None:
         """Queue of chunks. Credits: a step starts only when its chunk has a place here."""
         step = self._generator.step
         layout = data.StructLayout({"chunk": chunk_layout(self._config), "last_row": unsigned(1)})
         # A credit is back 5 cycles after its chunk leaves the pipeline (generator's register,
         # queue 2, accepted, counted); with more credits than the whole way takes nothing waits.
         credits_max = self.latency + SPARE_CREDITS
-        m.submodules.chunks = chunks = Queue(shape=layout, depth=credits_max + 1)
+        chunks = Queue(shape=layout, depth=credits_max + 1)
+        m.submodules.chunks = share(platform, chunks, f"chunk_queue_{chunks.depth}")
         credit = Signal(range(credits_max + 1), init=credits_max)
         spent = Signal()
         payload: Any = chunks.i.payload

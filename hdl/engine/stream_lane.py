@@ -59,7 +59,7 @@ class StreamLane(wiring.Component):
     write_address
         Weight bank address of that beat.
     target
-        Sub-array whose bank it goes to.
+        Sub-array whose bank it goes to, counted from the anchor.
     tile_last
         It is the last one of its tile.
     """
@@ -78,7 +78,6 @@ class StreamLane(wiring.Component):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
-        self._unit = row * config.grid + column
         self._largest = config.largest_level_at(row, column)
         super().__init__(
             {
@@ -179,7 +178,7 @@ class StreamLane(wiring.Component):
         word_last = word == config.slice_words - 1
         m.d.comb += [
             self.write_address.eq(base + ((position + word) & mask)),
-            self.target.eq(self._unit + row * config.grid + column),
+            self.target.eq(row * config.grid + column),
             self.tile_last.eq(word_last & (row == edge) & (column == edge)),
         ]
         with m.If(self.beat):

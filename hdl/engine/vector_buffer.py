@@ -52,7 +52,9 @@ class VectorBuffer(wiring.Component):
     config
         Device configuration.
     row, column
-        Sub-array of the engine's anchor: gives the unit number and the word size W.
+        Sub-array of the engine's anchor: gives the word size W.
+    unit
+        Number by which ``row_write`` names this engine; its anchor's by default.
 
     Members
     -------
@@ -90,12 +92,12 @@ class VectorBuffer(wiring.Component):
     read_address: Any
     read_data: Any
 
-    def __init__(self, *, config: Config, row: int, column: int) -> None:
+    def __init__(self, *, config: Config, row: int, column: int, unit: int | None = None) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
-        self._unit = row * config.grid + column
+        self._unit = row * config.grid + column if unit is None else unit
         self._word = buffer_word_bytes(config, row, column)
         if not 2 * self._word <= config.vector_bytes <= 8192:
             raise ValueError(

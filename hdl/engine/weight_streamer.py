@@ -14,6 +14,7 @@ from ..config import Config
 from ..interfaces import read_port_signature, stream_state_layout
 from ..program import STREAM_CHUNK_BYTES
 from ..queue import Queue
+from ..share import share
 from .stream_lane import StreamLane
 
 __all__ = ["WeightStreamer"]
@@ -40,7 +41,8 @@ class WeightStreamer(wiring.Component):
     levels
         Level of the engine that each sub-array belongs to.
     i_{u}
-        Streams of the engine anchored at u, in the order of execution.
+        Streams of the engine anchored at u, in the order of execution; one for each of
+        ``config.anchors``.
     landed_{u}, consumed_{u}
         Pulses: a tile lies in the ring; a tile was issued for loading.
     read
@@ -67,7 +69,7 @@ class WeightStreamer(wiring.Component):
             "weight_write": Out(grid_weight_write_layout(config)),
             "bus_error": Out(1),
         }
-        for u in range(config.sub_arrays):
+        for u in config.anchors:
             members |= {
                 f"i_{u}": In(stream.Signature(stream_state_layout(config))),
                 f"landed_{u}": Out(1),
@@ -78,16 +80,18 @@ class WeightStreamer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        lanes = []
-        for u in range(config.sub_arrays):
-            lane = StreamLane(config=config, row=u // config.grid, column=u % config.grid)
-            m.submodules[f"lane_{u}"] = lane
+        lanes = {}
+        for u in config.anchors:
+            row, column = divmod(u, config.grid)
+            lane = StreamLane(config=config, row=row, column=column)
+            kind = config.largest_level_at(row, column)
+            m.submodules[f"lane_{u}"] = share(platform, lane, f"stream_lane_{kind}")
             wiring.connect(m, wiring.flipped(getattr(self, f"i_{u}")), lane.i)
             m.d.comb += [
-                lane.level.eq(self.levels[u]),
+                lane.level.eq(self.levels[u] if config.features.fission else kind),
                 lane.consumed.eq(getattr(self, f"consumed_{u}")),
             ]
-            lanes.append(lane)
+            lanes[u] = lane
         chunk_beats = STREAM_CHUNK_BYTES // config.axi_bytes
         m.submodules.in_flight = in_flight = Queue(
             shape=data.StructLayout(
@@ -102,7 +106,7 @@ class WeightStreamer(wiring.Component):
         self._receive(m, lanes, in_flight)
         return m
 
-    def _request(self, m: Module, lanes: list[StreamLane], in_flight: Queue) -> None:
+    def _request(self, m: Module, lanes: dict[int, StreamLane], in_flight: Queue) -> None:
         """One chunk of one engine into the request register and the list of those in flight."""
         request = self.read.request
         chunk_beats = STREAM_CHUNK_BYTES // self._config.axi_bytes
@@ -111,7 +115,7 @@ class WeightStreamer(wiring.Component):
         take = Signal()
         m.d.comb += [
             free.eq((~request.valid | request.ready) & in_flight.i.ready),
-            arbiter.requests.eq(Cat(lane.o.valid for lane in lanes)),
+            arbiter.requests.eq(Cat(lane.o.valid for lane in lanes.values())),
             take.eq(free & (arbiter.requests != 0)),
             arbiter.advance.eq(take),
             in_flight.i.valid.eq(take),
@@ -122,9 +126,9 @@ class WeightStreamer(wiring.Component):
             m.d.sync += request.valid.eq(0)
         with m.If(take):
             m.d.sync += request.valid.eq(1)
-        for u, lane in enumerate(lanes):
-            m.d.comb += lane.o.ready.eq(free & arbiter.grant[u])
-            with m.If(arbiter.grant[u]):
+        for number, (u, lane) in enumerate(lanes.items()):
+            m.d.comb += lane.o.ready.eq(free & arbiter.grant[number])
+            with m.If(arbiter.grant[number]):
                 m.d.comb += [
                     in_flight.i.payload.unit.eq(u),
                     in_flight.i.payload.useful.eq(lane.o.payload.useful),
@@ -132,7 +136,7 @@ class WeightStreamer(wiring.Component):
                 with m.If(take):
                     m.d.sync += request.payload.address.eq(lane.o.payload.address)
 
-    def _receive(self, m: Module, lanes: list[StreamLane], in_flight: Queue) -> None:
+    def _receive(self, m: Module, lanes: dict[int, StreamLane], in_flight: Queue) -> None:
         """Beats of the oldest chunk in flight into the bank that its lane names."""
         config = self._config
         response, head = self.read.response, in_flight.o.payload
@@ -156,11 +160,11 @@ class WeightStreamer(wiring.Component):
         with m.If(fire):
             m.d.sync += index.eq(Mux(response.payload.last, 0, index + 1))
         with m.Switch(head.unit):
-            for u, lane in enumerate(lanes):
+            for u, lane in lanes.items():
                 with m.Case(u):
                     m.d.comb += [
                         place.address.eq(lane.write_address),
-                        place.target.eq(lane.target),
+                        place.target.eq(u | lane.target),  # anchors are aligned: no carry
                         lane.beat.eq(keep),
                     ]
         write = self.weight_write
@@ -171,7 +175,7 @@ class WeightStreamer(wiring.Component):
             write.data.eq(response.payload.data),
             self.bus_error.eq(fire & response.payload.error),
         ]
-        for u, lane in enumerate(lanes):
+        for u, lane in lanes.items():
             m.d.sync += getattr(self, f"landed_{u}").eq(lane.beat & lane.tile_last)
 
 

@@ -189,11 +189,12 @@ class Engine:
     def bank_writes(self, job: Job, rng: np.random.Generator) -> Iterator[dict[str, object]]:
         """The job's inputs as BankWrites of up to E lanes, cut at random places."""
         width = job.inputs.shape[1]
+        lanes = self.config.largest_edge_at(*divmod(self.anchor, self.config.grid))
         for row in range(job.rows):
             k = 0
             while k < width:
                 count = min(int(rng.integers(1, self.edge + 1)), width - k)
-                values = [0] * self.config.edge
+                values = [0] * lanes
                 enable = wrapped = 0
                 for index in range(k, k + count):
                     lane = index % self.edge

@@ -217,7 +217,7 @@ def run_partitions(
     """One partition after the other on one grid, all engines of a partition at the same time."""
     rng = np.random.default_rng(seed)
     tables = make_tables(rng)
-    grid = Grid(config=config)
+    grid = Grid(config=config, trace=True)
     benches = []
     for shapes in partitions:
         engines = [
@@ -262,7 +262,7 @@ def test_bank_writes_give_way_to_write_back(level: int) -> None:
     """The second job's inputs land in the other slot while the first job runs."""
     rng = np.random.default_rng(8 + level)
     tables = make_tables(rng)
-    grid = Grid(config=TINY)
+    grid = Grid(config=TINY, trace=True)
     edge = TINY.sub_array << level
     jobs = [
         make_job(rng, tables, edge, 16),

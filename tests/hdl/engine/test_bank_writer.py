@@ -94,7 +94,7 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
 
     async def bank(ctx: Any) -> None:
         for write in await get_all(ctx, dut.bank_write, pieces, stall=stall, seed=3):
-            for lane in range(config.edge):
+            for lane in range(config.largest_edge_at(*anchor)):
                 if write.enable >> lane & 1:
                     wrapped = write.wrapped >> lane & 1
                     address = write.wrapped_address if wrapped else write.address

@@ -320,8 +320,8 @@ class Bench:
 
 
 def test_parameters() -> None:
-    with pytest.raises(ValueError, match=r"unit must be row \* grid \+ column = 3, not 1"):
-        Engine(config=CONFIG, unit=1, row=1, column=1)
+    with pytest.raises(ValueError, match=r"unit must be in 0\.\.3, not 4"):
+        Engine(config=CONFIG, unit=4, row=1, column=1)
 
 
 @pytest.mark.parametrize(("unit", "level", "stall"), [(0, 1, 0.0), (0, 0, 0.7), (3, 0, 0.3)])
