@@ -34,9 +34,8 @@ class VectorBuffers:
     def __init__(self, units: int, *, seed: int, stall: float) -> None:
         self.units, self.stall = units, stall
         self.rng = random.Random(seed)
-        self.log: dict[int, list[tuple[int, int]]] = {
-            u: [] for u in range(units)
-        }  # (address, index) of each allocation
+        # (address, index) of each allocation
+        self.log: dict[int, list[tuple[int, int]]] = {u: [] for u in range(units)}
 
     def server(self, dut: Any) -> Callable[[Any], Any]:
         async def bench(ctx: Any) -> None:
@@ -111,9 +110,8 @@ def test_both_passes(axi_bytes: int, pattern: str, first_stage: bool) -> None:
 
     piece = min(axi_bytes, 16)
     chunks = []
-    ids: dict[int, list[tuple[int, int, int, int]]] = {
-        u: [] for u in range(4)
-    }  # (program, feature, id, number of the row in the unit)
+    # (program, feature, id, number of the row in the unit)
+    ids: dict[int, list[tuple[int, int, int, int]]] = {u: [] for u in range(4)}
     rows_of = [0] * 4
     for job in jobs:
         for row in range(job["rows"]):
