@@ -148,12 +148,12 @@ def compare_lookups(
         return f"lookups: expected {len(keys)}, got {len(got)}"
     wrong = np.flatnonzero(got != keys)
     if len(wrong):
-        key = int(keys[wrong[0]])
+        first = int(keys[wrong[0]])
         return (
-            f"lookups: table {key >> 33}, id {key >> 1 & 0xFFFFFFFF}: expected "
-            f"{'hit' if key & 1 else 'miss'}, got another outcome"
+            f"lookups: table {first >> 33}, id {first >> 1 & 0xFFFFFFFF}: expected "
+            f"{'hit' if first & 1 else 'miss'}, got another outcome"
         )
-    hits = int((keys & 1).sum())
-    if counters != (len(keys), hits):
-        return f"lookup counters: expected {(len(keys), hits)}, got {counters}"
+    outcome = (len(keys), int((keys & 1).sum()))
+    if counters != outcome:
+        return f"lookup counters: expected {outcome}, got {counters}"
     return None

@@ -14,6 +14,7 @@ from hdl.config import Config
 from hdl.control.register import Register
 from hdl.control.registers import COUNTERS, register_table
 from hdl.engine.cause import Cause
+from hdl.words import pack_bytes, unpack
 from sim.job import Job, JobResult
 
 from .deployment import Deployment
@@ -147,8 +148,7 @@ class Host:
         slot = self.entries
         if slot + 1 >= self.size:
             raise ValueError(f"the ring of {self.size} entries is full")
-        bits = fmt.SUBMISSION.const({"tag": slot, **fields}).as_bits()
-        blob = int(bits).to_bytes(fmt.SUBMISSION_BYTES, "little")
+        blob = pack_bytes(fmt.SUBMISSION, {"tag": slot, **fields})
         self._image.write(self.submissions + slot * fmt.SUBMISSION_BYTES, blob)
         self.entries += 1
         return slot
@@ -260,10 +260,7 @@ def completions(result: JobResult, count: int, key: str = "completions") -> list
     """The first ``count`` entries of a dumped completion ring, as ``COMPLETION`` constants."""
     size = fmt.COMPLETION_BYTES
     blob = result.memory[key]
-    return [
-        fmt.COMPLETION.from_bits(int.from_bytes(blob[i * size : (i + 1) * size], "little"))
-        for i in range(count)
-    ]
+    return [unpack(fmt.COMPLETION, blob[i * size : (i + 1) * size]) for i in range(count)]
 
 
 def results(result: JobResult, query: PlacedQuery, key: str) -> NDArray[np.int32]:

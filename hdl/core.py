@@ -68,6 +68,8 @@ class Core(wiring.Component):
     i_query: stream.Interface
     o_result: stream.Interface
     o_done: stream.Interface
+    read_1: Any
+    read_2: Any
     causes: data.View
     hits: Signal
     misses: Signal

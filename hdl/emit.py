@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil, verilog
+from amaranth.back import rtlil, verilog  # type: ignore[attr-defined]  # rtlil: not in the stubs
 from amaranth.hdl import (
     ClockDomain,
     ClockSignal,
@@ -130,7 +130,8 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
             # Without source attributes: no path of this machine gets into the text.
             emit_src=False,
         )
-        text = verilog._convert_rtlil_text(text + "\n" + library.text, strip_internal_attrs=True)
+        to_verilog = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
+        text = to_verilog(text + "\n" + library.text, strip_internal_attrs=True)
         del device, wrapper
         gc.collect()  # the components' own warnings come now, while they are silenced
     return with_zero_loops(text)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
 from amaranth.hdl import _ir, _nir
 
 __all__ = ["quick_conversion", "with_zero_loops"]
@@ -58,7 +58,8 @@ def _whole_signals(self: Any) -> None:
     """Values of the signals for the wires, without those of their fields."""
     for signal, fragment in self.design.signal_lca.items():
         value, signed = self.emit_rhs(self.fragment_module_idx[fragment], signal)
-        self.netlist.signal_fields[signal] = {(): _nir.SignalField(value, signed=signed)}
+        field = _nir.SignalField(value, signed=signed)  # type: ignore[attr-defined]  # not in the stubs
+        self.netlist.signal_fields[signal] = {(): field}
 
 
 def _no_zeros(emit_memory: Callable[[Any, int, Any], None]) -> Callable[[Any, int, Any], None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
 from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow

@@ -105,7 +105,8 @@ class Accelerator(wiring.Component):
     ) -> None:
         """The core's clock domain and the soft reset sequence."""
         m.submodules.soft_reset = reset = SoftReset()
-        m.domains.core = core = ClockDomain("core", local=True)
+        core: Any = ClockDomain("core", local=True)
+        m.domains.core = core
         m.d.comb += [
             core.clk.eq(ClockSignal("sync")),
             core.rst.eq(ResetSignal("sync") | reset.core_reset),
