@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -78,10 +79,15 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+_INITIAL = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\S*) += 0;", re.MULTILINE)
+
+
 def _for_icarus(text: str) -> str:
-    # Icarus runs `always @*` only when an input changes, so that what depends on nothing that
-    # changes stays unknown; `always_comb` also runs at time 0.
-    return text.replace("always @*", "always_comb")
+    # Icarus runs `always @*` only when an input changes; what depends on nothing that changes would
+    # stay unknown. Yosys adds a dummy input for this, but an initial value of a variable is no
+    # change in SystemVerilog: assign it when all processes wait. (`always_comb`, which runs at
+    # time 0 by itself, makes Icarus 11 run a large design's processes for ever at time 0.)
+    return _INITIAL.sub(r"\1reg \2 ; initial #0 \2 = 0;", text)
 
 
 def _arguments(simulator: str, waves: str | None, depth: int) -> list[str]:

@@ -1,0 +1,234 @@
+"""A tiny device with small models, driven entry by entry; all cases share one compiled bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driver import host as host_side
+from driver.cache_plan import plan_cache
+from driver.check import compare_traces, read_records
+from driver.deployment import deploy
+from driver.device import build_device
+from driver.host import Host, PlacedQuery
+from driver.image import MEMORY_LIMIT, MemoryImage
+from driver.inputs import make_workload
+from driver.partition import parse_partition
+from driver.traces import Records
+from driver.workload import Workload
+from golden.model import ModelShape, random_model
+from golden.pipeline import QueryResult, run_integer
+from hdl import program as fmt
+from hdl.config import preset
+from sim.runner import Build, Memory, Outcome, run_job
+
+__all__ = ["Case", "Played", "device", "small_workload"]
+
+CONFIG = preset("tiny")
+ROWS = (3, 60, 17, 40, 9)
+"""Rows of the embedding tables."""
+ITEMS, KEEP = 24, (7, 3)
+_DENSE = 6
+
+
+@cache
+def device(simulator: str = "verilator") -> Build:
+    """The tiny device; the same build that ``rpaccel run`` uses."""
+    return build_device(
+        CONFIG,
+        simulator=simulator,
+        memory_bytes=0,
+        waves=None,
+        waves_depth=None,
+        progress=lambda text: None,
+    )
+
+
+@cache
+def small_workload(queries: int = 3) -> Workload:
+    """Two stages (``dot``, then ``cat``); the second one's weights do not fit a single engine."""
+    rng = np.random.default_rng(11)
+    shapes = (
+        ModelShape(name="front", width=4, bottom=(_DENSE, 12, 4), top=(10, 1), rows=ROWS),
+        ModelShape(
+            name="back", width=8, bottom=(_DENSE, 72, 40, 8), top=(20, 1), rows=ROWS,
+            interaction="cat",
+        ),
+    )  # fmt: skip
+
+    def items(count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        dense = rng.normal(0, 1, (count, _DENSE)).astype(np.float32)
+        # Squares of uniform numbers: low ids are frequent, so the static cache has hits and misses.
+        ids = (rng.random((count, len(ROWS))) ** 2 * np.array(ROWS)).astype(np.uint32)
+        return dense, ids
+
+    return make_workload(
+        models=[random_model(shape, seed=n) for n, shape in enumerate(shapes)],
+        keep=KEEP,
+        queries=[items(ITEMS) for _ in range(queries)],
+        calibration=items(200),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What a simulation brought back."""
+
+    outcome: Outcome
+    completions: list[Any]
+    records: dict[str, Records]
+
+    @property
+    def values(self) -> dict[str, int]:
+        return self.outcome.result.values
+
+    def register(self, name: str, index: int = 0) -> int:
+        return host_side.register_value(self.values, name, index)
+
+    def results(self, query: PlacedQuery) -> NDArray[np.int32]:
+        return host_side.results(self.outcome.result, query, f"results.{query.entry}")
+
+    def status(self, entry: int) -> fmt.Status:
+        return fmt.Status(self.completions[entry].status)
+
+    def since(self, cycle: int) -> dict[str, Records]:
+        """The events from a cycle on."""
+        return {name: r.where(r.cycle >= cycle) for name, r in self.records.items()}
+
+
+class Case:
+    """Models deployed on the device; queries and steps are added by the test.
+
+    Parameters
+    ----------
+    workload
+        Models, and queries to choose from.
+    partition
+        Engines.
+    cached
+        False: an empty static cache, so that every lookup reads device memory.
+    """
+
+    def __init__(
+        self,
+        workload: Workload | None = None,
+        *,
+        partition: str = "fused",
+        cached: bool = True,
+        entries: int = 60,
+    ) -> None:
+        self.workload = workload or small_workload()
+        self.keep = [stage.keep for stage in self.workload.pipeline.stages]
+        self.image = MemoryImage(limit=MEMORY_LIMIT)
+        models = self.workload.quantised
+        counts = self.workload.counts
+        if not cached:
+            counts = [[np.zeros_like(c) for c in stage] for stage in counts]
+        self.deployment = deploy(
+            CONFIG,
+            partition=parse_partition(CONFIG, partition, stages=len(models)),
+            models=models,
+            cache=plan_cache(CONFIG, models, counts),
+            image=self.image,
+        )
+        self.host = Host(self.deployment, self.image, entries=entries)
+        self.placed: list[PlacedQuery] = []
+
+    def query(
+        self,
+        number: int,
+        *,
+        ids: NDArray[np.uint32] | None = None,
+        keep: Sequence[int] | None = None,
+        **changes: Any,
+    ) -> PlacedQuery:
+        """Place a query of the workload, with other ids, or changed fields of its entry."""
+        query = self.workload.queries[number]
+        placed = self.host.put_query(
+            query.dense, query.ids if ids is None else ids, keep or self.keep, **changes
+        )
+        self.placed.append(placed)
+        return placed
+
+    def golden(
+        self,
+        number: int,
+        *,
+        ids: NDArray[np.uint32] | None = None,
+        stages: int | None = None,
+        items: int | None = None,
+        keep: Sequence[int] | None = None,
+    ) -> QueryResult:
+        """What a query of the workload, or its first ``items`` items, must give."""
+        query = self.workload.queries[number]
+        return run_integer(
+            self.workload.quantised[:stages],
+            (keep or self.keep)[:stages],
+            query.dense[:items],
+            (query.ids if ids is None else ids)[:items],
+            keep_layers=True,
+            bad_ids_as_zero=True,
+        )
+
+    def start(self) -> None:
+        """Steps: set up and load everything."""
+        self.host.open()
+        self.host.ring(self.host.loads)
+        self.host.wait(self.host.loads, timeout=200_000)
+
+    def finish(self) -> None:
+        """Steps: bring completions and results back."""
+        self.host.dump_completions()
+        for query in self.placed:
+            self.host.dump_results(query, f"results.{query.entry}")
+
+    def play(
+        self, *, memory: Memory | None = None, simulator: str = "verilator", seed: int = 1
+    ) -> Played:
+        """Simulate the steps."""
+        outcome = run_job(
+            device(simulator),
+            self.host.job,
+            image=self.image.to_bytes(),
+            memory=memory,
+            seed=seed,
+            time_limit=300,
+        )
+        return Played(
+            outcome=outcome,
+            completions=host_side.completions(outcome.result, self.host.entries),
+            records=read_records(CONFIG, outcome.traces),
+        )
+
+    def run(self, **words: Any) -> Played:
+        """Load, run all entries, bring everything back."""
+        self.start()
+        self.host.ring()
+        self.host.wait(timeout=1_000_000)
+        self.host.read_counters()
+        self.finish()
+        return self.play(**words)
+
+    def difference(
+        self,
+        played: Played,
+        queries: Sequence[tuple[PlacedQuery, QueryResult]],
+        *,
+        since: int = 0,
+        stages: int | None = None,
+    ) -> str | None:
+        """First difference of these queries, the only ones from cycle ``since`` on."""
+        deployment = self.deployment
+        if stages is not None:
+            deployment = replace(deployment, models=deployment.models[:stages])
+        return compare_traces(
+            deployment,
+            played.since(since),
+            [golden for _, golden in queries],
+            [played.results(placed) for placed, _ in queries],
+        )
