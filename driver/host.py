@@ -27,6 +27,7 @@ __all__ = [
     "Registers",
     "completions",
     "engine_cycles",
+    "host_filter",
     "record_bytes",
     "register_value",
     "results",
@@ -47,8 +48,8 @@ class PlacedQuery:
     """Slot of the ring."""
     records: int
     result: int
-    keep: int
-    """Results of the last stage."""
+    results: int
+    """Results the device writes: of the last stage, or all scores where the host filters."""
 
 
 class Registers:
@@ -175,7 +176,9 @@ class Host:
         blob = record_bytes(self._deployment, dense, ids)
         records = self._image.reserve(len(blob), what="item records")
         self._image.write(records, blob)
-        result = self._image.reserve(_RESULT_BYTES * keep[-1], what="results")
+        on_chip = self._deployment.config.features.on_chip_filter
+        count = keep[-1] if on_chip else len(dense)
+        result = self._image.reserve(_RESULT_BYTES * count, what="results")
         values: dict[str, Any] = {
             "opcode": fmt.Opcode.QUERY,
             "pipeline": 0,
@@ -185,7 +188,7 @@ class Host:
             "keep": [*keep] + [0] * (4 - len(keep)),
         }
         slot = self.put(**values | changes)
-        return PlacedQuery(entry=slot, records=records, result=result, keep=keep[-1])
+        return PlacedQuery(entry=slot, records=records, result=result, results=count)
 
     # -- steps ---------------------------------------------------------------------------------
     def open(self) -> None:
@@ -252,7 +255,7 @@ class Host:
     def dump_results(self, query: PlacedQuery, key: str) -> None:
         """Bring the results of a query back, rounded up to whole memory words."""
         word = self._deployment.config.axi_bytes
-        size = -(-_RESULT_BYTES * query.keep // word) * word
+        size = -(-_RESULT_BYTES * query.results // word) * word
         self.job.dump(query.result, size, key)
 
 
@@ -263,9 +266,22 @@ def completions(result: JobResult, count: int, key: str = "completions") -> list
     return [unpack(fmt.COMPLETION, blob[i * size : (i + 1) * size]) for i in range(count)]
 
 
+def host_filter(found: NDArray[np.int32], keep: int) -> NDArray[np.int32]:
+    """Top-k on the host, for a device without the filter: best first, ties by item index.
+
+    Parameters
+    ----------
+    found
+        All scores of the stage, [n, (item, score)].
+    keep
+        Items to return.
+    """
+    return found[np.lexsort((found[:, 0], -found[:, 1]))[:keep]]
+
+
 def results(result: JobResult, query: PlacedQuery, key: str) -> NDArray[np.int32]:
-    """Dumped results of a query: [k, (item, score)], best first."""
-    return np.frombuffer(result.memory[key], "<i4").reshape(-1, 2)[: query.keep]
+    """Dumped results of a query: [k, (item, score)], best first, or all where the host filters."""
+    return np.frombuffer(result.memory[key], "<i4").reshape(-1, 2)[: query.results]
 
 
 def engine_cycles(values: dict[str, int], unit: int) -> dict[str, int]:

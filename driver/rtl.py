@@ -21,7 +21,15 @@ from .check import compare_lookups, compare_traces, read_records
 from .deployment import Deployment, deploy
 from .device import build_device
 from .errors import UserError
-from .host import Host, PlacedQuery, completions, engine_cycles, register_value, results
+from .host import (
+    Host,
+    PlacedQuery,
+    completions,
+    engine_cycles,
+    host_filter,
+    register_value,
+    results,
+)
 from .image import MEMORY_LIMIT, MemoryImage
 from .options import RunOptions
 from .partition import Partition
@@ -148,6 +156,8 @@ def _result(
     values = outcome.result.values
     records = read_records(config, outcome.traces)
     found = [results(outcome.result, q, f"results.{n}") for n, q in enumerate(plan.queries)]
+    if not config.features.on_chip_filter:
+        found = [host_filter(part, spec.stages[-1].keep) for part in found]
     difference = compare_traces(deployment, records, expected, found) or compare_lookups(
         deployment,
         records,
