@@ -14,7 +14,7 @@ from hdl.bus.axi import PAGE_BYTES
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
 
-from .events import Clock
+from .events import Clock, Poll
 
 __all__ = ["Dram", "Memory", "OnBeats"]
 
@@ -56,7 +56,9 @@ class _Channel:
     def __init__(self, clock: Clock, dram: Dram) -> None:
         self._clock = clock
         self._dram = dram
-        self._next_grant = 0
+        self._arbiter = Poll(clock, self._grant)
+        self._asked: dict[int, deque[tuple[int, int, _Burst]]] = {}
+        self._served = -1
         self._bank_free = [0] * dram.banks
         self._bank_row = [-1] * dram.banks
         self._queue: deque[_Burst] = deque()
@@ -64,10 +66,24 @@ class _Channel:
         self._wake = -1
 
     def ask(self, cycle: int, address: int, burst: _Burst) -> None:
-        """A request stands at the head of its requester's queue from ``cycle`` on."""
-        grant = max(cycle, self._next_grant)
-        self._next_grant = grant + 1
-        arrival = grant + REQUEST_LATENCY - 1
+        """A request comes out of its requester's queue in ``cycle``."""
+        self._asked.setdefault(burst.requester, deque()).append((cycle, address, burst))
+        self._arbiter.at(cycle)
+
+    def _grant(self, cycle: int) -> None:
+        """One request a cycle, requesters in turns."""
+        waiting = sorted(r for r, asked in self._asked.items() if asked and asked[0][0] <= cycle)
+        if not waiting:
+            return
+        requester = next((r for r in waiting if r > self._served), waiting[0])
+        self._served = requester
+        _, address, burst = self._asked[requester].popleft()
+        self._arrive(cycle + REQUEST_LATENCY - 1, address, burst)
+        if len(waiting) > 1 or self._asked[requester]:
+            self._arbiter.at(cycle + 1)
+
+    def _arrive(self, arrival: int, address: int, burst: _Burst) -> None:
+        """Address handshake: the burst's bank decides when its data can come."""
         row = address // PAGE_BYTES
         bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
         start = max(self._bank_free[bank], arrival)
@@ -77,7 +93,7 @@ class _Channel:
             self._bank_row[bank] = row
         burst.ready = start + self._dram.latency - 1
         self._queue.append(burst)
-        self._schedule(max(arrival, self._clock.now))
+        self._schedule(arrival)
 
     def _schedule(self, cycle: int) -> None:
         """Choose the next burst when the bus is free and one of the window is ready."""

@@ -133,7 +133,7 @@ class StreamerModel:
 
             # The request register adds a cycle.
             self._memory.read(cycle + 1, REQUESTER, 0, address, lane.chunk_beats, landed)
-            lane.accept(cycle + 1)
+            lane.accept(cycle)
             self.wake(cycle + 1)
             return
         if later < 1 << 60:
