@@ -47,6 +47,7 @@ class RunOptions:
     waves_window: str | None = None
     """FROM:TO in cycles."""
     report: Path | None = None
+    """HTML page to write."""
 
     def __post_init__(self) -> None:
         for field, known in (("backend", BACKENDS), ("policy", POLICIES)):
@@ -61,6 +62,10 @@ class RunOptions:
             raise UserError(f"seed must be in 0..{_SEED_LIMIT - 1}, not {self.seed}")
         if self.waves is not None and not self.waves.parent.is_dir():
             raise UserError(f"waves: no folder {self.waves.parent}")
+        if self.report is not None and not self.report.absolute().parent.is_dir():
+            raise UserError(f"report: no folder {self.report.parent}")
+        if self.report is not None and self.report.is_dir():
+            raise UserError(f"report: {self.report} is a folder")
         if self.waves_window is not None and self.waves_cycles is None:
             raise UserError(f"waves_window must be FROM:TO, not {self.waves_window!r}")
         self._check_available()
@@ -73,8 +78,6 @@ class RunOptions:
             raise UserError(f"policy {self.policy} is not available yet; use exact")
         if self.sub_batches not in (None, 1):
             raise UserError(f"sub_batches must be 1 in this version, not {self.sub_batches}")
-        if self.report is not None:
-            raise UserError("report is not available yet; use --json")
         if self.port is not None:
             raise UserError("port goes with backend board, which is not available yet")
 

@@ -32,6 +32,7 @@ from .host import (
 )
 from .image import MEMORY_LIMIT, MemoryImage
 from .options import RunOptions
+from .page.activity import from_traces
 from .partition import Partition
 from .stalls import stage_rows
 from .summary import macs, quality, utilization_bound
@@ -138,7 +139,7 @@ def run_rtl(
     wall = time.perf_counter() - started
     _check_identity(config, outcome.result.values)
     _check_status(completions(outcome.result, plan.host.entries))
-    return _result(plan, workload, expected, outcome, steps, cold=options.cold) | {"wall_s": wall}
+    return _result(plan, workload, expected, outcome, steps, options) | {"wall_s": wall}
 
 
 def _result(
@@ -147,8 +148,7 @@ def _result(
     expected: list[QueryResult],
     outcome: Outcome,
     steps: _Steps,
-    *,
-    cold: bool,
+    options: RunOptions,
 ) -> dict[str, Any]:
     """The keys of the contract."""
     deployment, spec = plan.deployment, workload.pipeline
@@ -168,13 +168,14 @@ def _result(
     queries = len(plan.queries)
     cycles = outcome.result.cycles
     load_cycles = cycles[steps.loaded] - cycles[steps.load]
-    total = cycles[steps.end] - cycles[steps.start] + (load_cycles if cold else 0)
+    total = cycles[steps.end] - cycles[steps.start] + (load_cycles if options.cold else 0)
     first = completions(outcome.result, plan.host.entries)[plan.host.loads]
     stage_cycles = [int(first.stage_cycles[s]) for s in range(len(spec.stages))]
+    jobs = decode_jobs(records["jobs"])
     try:
         rows = stage_rows(
             deployment,
-            decode_jobs(records["jobs"]),
+            jobs,
             records["causes"],
             stage_cycles,
             cycles[steps.end],
@@ -182,7 +183,18 @@ def _result(
     except TraceError as error:
         raise SimulationError(f"the device's traces contradict each other: {error}") from None
     engines = deployment.partition.engines
+    activity = None
+    if options.report is not None:
+        activity = from_traces(
+            deployment,
+            jobs,
+            records["causes"],
+            records["columns"],
+            cycles[steps.start],
+            cycles[steps.end],
+        )
     return {
+        "activity": activity,
         "bit_exact": difference is None,
         "difference": difference,
         "cycles": total,

@@ -12,6 +12,8 @@ from sim import toolchain
 
 from .errors import UserError
 from .options import RunOptions
+from .page import PageFacts, write_page
+from .page.work import stage_work
 from .partition import Partition, parse_partition
 from .pipelines import Pipeline, pipeline
 from .report import report_text
@@ -19,7 +21,7 @@ from .summary import quality
 from .workload import Workload, load_workload
 
 if TYPE_CHECKING:
-    from .rtl import Corrupt
+    from .rtl import Corrupt, Plan
 
 __all__ = ["golden_results", "run"]
 
@@ -78,6 +80,8 @@ def run(
             spec, queries=options.queries, max_rows=options.max_rows, seed=options.seed
         )
     result = _base(config, workload, partition, options)
+    plan: Plan | None = None
+    expected: list[QueryResult] = []
     if options.backend == "golden":
         result |= _golden(workload, progress)
     elif options.backend == "timing":
@@ -95,9 +99,31 @@ def run(
         expected = _expected(workload, progress, keep_layers=True)
         result |= run_rtl(plan, workload, expected, options, progress, corrupt)
     result["notes"] = workload.notes
+    activity = result.pop("activity", None)
+    if options.report is not None:
+        facts = PageFacts(
+            result=result,
+            config=config,
+            partition=partition,
+            conditions=_conditions(options),
+            activity=activity,
+            work=stage_work(plan, workload, expected[0], activity) if plan and activity else (),
+        )
+        write_page(options.report, facts)
+        progress(f"report: {options.report}")
     result["text"] = report_text(result)
     result["status"] = 0 if result["bit_exact"] in (True, None) else 1
     return result
+
+
+def _conditions(options: RunOptions) -> list[tuple[str, str]]:
+    """Options that the figures depend on, in words."""
+    return [
+        ("seed", str(options.seed)),
+        ("queries in flight", str(options.in_flight)),
+        ("rows of a table", f"at most {options.max_rows}"),
+        ("loading", "counted in the cycles" if options.cold else "not counted in the cycles"),
+    ]
 
 
 def _pipeline(options: RunOptions, workload: Workload | None) -> Pipeline:

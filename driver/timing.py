@@ -28,6 +28,7 @@ from sim.timing.array import LayerTiles
 from .deployment import Deployment
 from .mapping import PhaseMap
 from .options import RunOptions
+from .page.activity import from_prediction
 from .rtl import Plan
 from .summary import macs, quality, utilization_bound
 from .workload import Workload
@@ -171,6 +172,7 @@ def run_timing(
     engines = deployment.partition.engines
     cycles = prediction.cycles
     return {
+        "activity": None if options.report is None else from_prediction(deployment, prediction),
         "bit_exact": None,
         "difference": None,
         "cycles": cycles,
