@@ -24,7 +24,7 @@ from .interfaces import (
 )
 from .program import ALL_UNITS
 from .share import share
-from .trace import TracePort, trace_ports
+from .trace import TracePort, trace_members, trace_ports
 
 __all__ = ["Core"]
 
@@ -96,9 +96,7 @@ class Core(wiring.Component):
         for number in range(1, config.read_requesters):
             members[f"read_{number}"] = Out(read_port_signature(config))
         if trace:
-            for port in trace_ports(config):
-                members[f"trace_{port.name}_valid"] = Out(port.count)
-                members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+            members |= trace_members(config)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:

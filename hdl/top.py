@@ -28,7 +28,7 @@ from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
 from .core import Core
 from .share import share
-from .trace import trace_ports
+from .trace import trace_members
 
 __all__ = ["Accelerator"]
 
@@ -71,9 +71,7 @@ class Accelerator(wiring.Component):
             "irq": Out(1),
         }
         if trace:
-            for port in trace_ports(config):
-                members[f"trace_{port.name}_valid"] = Out(port.count)
-                members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+            members |= trace_members(config)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -94,10 +92,8 @@ class Accelerator(wiring.Component):
         self._counters(m, registers, crossbar, writer, front, core)
         self._interrupt(m, registers, front, core, crossbar, writer)
         if self._trace:
-            for port in trace_ports(config):
-                for part in ("valid", "payload"):
-                    name = f"trace_{port.name}_{part}"
-                    m.d.comb += getattr(self, name).eq(getattr(core, name))
+            for name in trace_members(config):
+                m.d.comb += getattr(self, name).eq(getattr(core, name))
         return m
 
     def _reset(

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
+from amaranth.lib.wiring import Member, Out
 
 from .config import Config
 
-__all__ = ["TracePort", "trace_ports"]
+__all__ = ["TracePort", "trace_members", "trace_ports"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +91,12 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
             payload=data.StructLayout({"position": unsigned(config.item_bits)}),
         ),
     )
+
+
+def trace_members(config: Config) -> dict[str, Member]:
+    """Members that bring the ports out: a valid bit a source, payloads side by side."""
+    members: dict[str, Member] = {}
+    for port in trace_ports(config):
+        members[f"trace_{port.name}_valid"] = Out(port.count)
+        members[f"trace_{port.name}_payload"] = Out(port.count * port.payload.size)
+    return members

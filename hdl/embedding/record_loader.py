@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Value, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import Out
 
 from ..config import Config
-from ..interfaces import job_layout, read_port_signature
+from ..interfaces import read_port_signature
 from .layouts import dense_chunk_layout, id_layout
 from .record_reader import RecordReader
 from .record_unpacker import RecordUnpacker
-from .record_walker import RecordWalker
+from .record_walker import RecordWalker, walker_members
 
 __all__ = ["CONTEXT", "RecordLoader", "loader_members"]
 
@@ -23,20 +23,8 @@ CONTEXT = ("records", "pitch", "dense_bytes", "ids_offset", "first_stage")
 
 def loader_members(config: Config) -> dict[str, Any]:
     """Ports of the loader that the embedding unit passes on unchanged."""
-    units = config.sub_arrays
     return {
-        "i_job": In(stream.Signature(job_layout(config))),
-        "records": In(config.address_bits),
-        "pitch": In(16),
-        "dense_bytes": In(8),
-        "ids_offset": In(12),
-        "first_stage": In(1),
-        "list_address": Out(config.item_bits),
-        "list_data": In(config.item_bits),
-        "can_allocate": In(units),
-        "allocate": Out(units),
-        "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
-        "allocate_index": In(data.ArrayLayout(unsigned(4), units)),
+        **walker_members(config),
         "o_dense": Out(stream.Signature(dense_chunk_layout(config))),
     }
 

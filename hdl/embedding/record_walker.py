@@ -14,7 +14,26 @@ from ..interfaces import job_layout
 from .job_table import JobTable
 from .layouts import record_task_layout
 
-__all__ = ["RecordWalker"]
+__all__ = ["RecordWalker", "walker_members"]
+
+
+def walker_members(config: Config) -> dict[str, Any]:
+    """Ports of the walker that loader and embedding unit pass on unchanged."""
+    units = config.sub_arrays
+    return {
+        "i_job": In(stream.Signature(job_layout(config))),
+        "records": In(config.address_bits),
+        "pitch": In(16),
+        "dense_bytes": In(8),
+        "ids_offset": In(12),
+        "first_stage": In(1),
+        "list_address": Out(config.item_bits),
+        "list_data": In(config.item_bits),
+        "can_allocate": In(units),
+        "allocate": Out(units),
+        "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
+        "allocate_index": In(data.ArrayLayout(unsigned(4), units)),
+    }
 
 
 def _number(one_hot: Value) -> Value:
@@ -83,22 +102,10 @@ class RecordWalker(wiring.Component):
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        units = config.sub_arrays
         super().__init__(
             {
-                "i_job": In(stream.Signature(job_layout(config))),
+                **walker_members(config),
                 "o": Out(stream.Signature(record_task_layout(config))),
-                "records": In(config.address_bits),
-                "pitch": In(16),
-                "dense_bytes": In(8),
-                "ids_offset": In(12),
-                "first_stage": In(1),
-                "list_address": Out(config.item_bits),
-                "list_data": In(config.item_bits),
-                "can_allocate": In(units),
-                "allocate": Out(units),
-                "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
-                "allocate_index": In(data.ArrayLayout(unsigned(4), units)),
                 "idle": Out(1),
             }
         )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import position_score_layout
 from .histogram import Histogram
-from .layouts import filter_start_layout, survivor_layout
+from .layouts import filter_members
 from .score_store import ScoreStore
 
 __all__ = ["Filter"]
@@ -57,13 +55,7 @@ class Filter(wiring.Component):
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        super().__init__(
-            {
-                "i_start": In(stream.Signature(filter_start_layout(config))),
-                "i_score": In(stream.Signature(position_score_layout(config))),
-                "o": Out(stream.Signature(survivor_layout(config))),
-            }
-        )
+        super().__init__(filter_members(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

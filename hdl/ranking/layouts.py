@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import signed, unsigned
-from amaranth.lib import data
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Member, Out
 
 from ..config import Config
+from ..interfaces import position_score_layout
 
 __all__ = [
+    "filter_members",
     "filter_start_layout",
     "ranked_item_layout",
     "ranking_stage_layout",
@@ -28,6 +31,15 @@ def survivor_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {"position": unsigned(config.item_bits), "score": signed(16), "last": unsigned(1)}
     )
+
+
+def filter_members(config: Config) -> dict[str, Member]:
+    """Ports of the filter and of its stand-in."""
+    return {
+        "i_start": In(stream.Signature(filter_start_layout(config))),
+        "i_score": In(stream.Signature(position_score_layout(config))),
+        "o": Out(stream.Signature(survivor_layout(config))),
+    }
 
 
 def survivor_event_layout(config: Config) -> data.StructLayout:

@@ -23,6 +23,7 @@ from hdl.control.csr import RegisterFile
 from hdl.control.registers import ADDRESS_BITS, VERSION, register_table
 from hdl.emit import FILES, emit
 from hdl.program import COMPLETION, LAYER, PIPELINE, SUBMISSION
+from hdl.words import pack_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = PRESETS["tiny"]
@@ -166,10 +167,7 @@ def test_c_header(files: Path, tmp_path: Path) -> None:
         (LAYER, {"output_base": 0xABCD, "parameter_base": 5}),
         (PIPELINE, {"stage": [{}, {}, {}, {"rows": 64}]}),
     ]  # fmt: skip
-    want = b"".join(
-        layout.const(values).as_bits().to_bytes(layout.size // 8, "little")
-        for layout, values in expected
-    )
+    want = b"".join(pack_bytes(layout, values) for layout, values in expected)
     assert output == want
 
 

@@ -171,7 +171,7 @@ class Engine:
                         value = int.from_bytes(packed[low : low + self.config.axi_bytes], "little")
                         yield self.unit(row, column), t * self.config.slice_words + word, value
 
-    def parameter_words(self) -> Iterator[tuple[int, int, dict[int | str, Any]]]:
+    def parameter_words(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Sub-array, LOAD address and PARAMETER fields of every channel."""
         size = self.config.sub_array
         for j, job in enumerate(self.jobs):

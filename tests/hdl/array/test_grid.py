@@ -20,6 +20,7 @@ from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
 from hdl.config import Config, preset
 from hdl.interfaces import config_write_layout, control_word_layout
 from hdl.program import ALL_UNITS, PARAMETER, Destination, Function, Target
+from hdl.words import pack
 from tests.hdl.array.sequencer_model import Engine, Job, Layer, random_layer
 from tests.hdl.support import put_all, simulate
 
@@ -72,8 +73,8 @@ class Bench:
                     await ctx.tick()
                     ctx.set(self.grid.weight_write.valid, 0)
             for unit, address, parameter in engine.parameter_words():
-                bits: Any = PARAMETER.const(parameter)
-                await self.write(ctx, Target.PARAMETERS, unit, address, bits.as_bits())
+                bits = pack(PARAMETER, parameter)
+                await self.write(ctx, Target.PARAMETERS, unit, address, bits)
             await self.send_inputs(ctx, engine, 0)
 
     async def send_inputs(self, ctx: Any, engine: Engine, job: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hdl.config import Config
 from hdl.control.dispatcher import Dispatcher
 from hdl.program import PIPELINE, PIPELINE_WORDS, Target
+from hdl.words import pack
 from tests.hdl.support import simulate
 
 IDLE_SECONDS = 6e-6
@@ -114,16 +115,16 @@ class Bench:
 
     async def load(self, ctx: Any, number: int, stages: list[Stage]) -> None:
         """Write a pipeline entry, then one of another target that must not count."""
-        entry: Any = PIPELINE.const(
+        bits = pack(
+            PIPELINE,
             {
                 "stages": len(stages),
                 "pitch": 192,
                 "dense_bytes": 13,
                 "ids_offset": 16,
                 "stage": [vars(stage) for stage in stages[:4]],
-            }
+            },
         )
-        bits = entry.as_bits()
         for word in range(PIPELINE_WORDS):
             write = {
                 "valid": 1,

@@ -19,6 +19,7 @@ from hdl.config import PRESETS, Config
 from hdl.control.front_end import FrontEnd
 from hdl.interfaces import config_write_layout, query_done_layout, query_layout, result_layout
 from hdl.program import ALL_UNITS, COMPLETION, PIPELINE, SUBMISSION, Opcode, Status, Target
+from hdl.words import pack_bytes, unpack
 
 from ..bus.bench import run
 from ..bus.memory import ReadMemory, WriteMemory
@@ -29,10 +30,6 @@ WIDE = replace(TINY, name="wide", axi_data_bits=512, sub_array=8, dot_multiplier
 
 SUBMISSIONS, COMPLETIONS, SOURCE, RECORDS, RESULTS = 0x1000, 0x2000, 0x4000, 0x8000, 0xC000
 WINDOW = (0x4000, 0x10000)
-
-
-def pack(layout: Any, values: dict[str, Any]) -> bytes:
-    return bytes(layout.const(values).as_bits().to_bytes(layout.size // 8, "little"))
 
 
 class Bench(wiring.Component):
@@ -102,7 +99,7 @@ class Host:
 
     def submit(self, ctx: Any, **fields: Any) -> None:
         entry = {"address": SOURCE, **fields}
-        raw = pack(SUBMISSION, entry)
+        raw = pack_bytes(SUBMISSION, entry)
         self.store(SUBMISSIONS + 64 * self.tail, raw)
         self.tail = (self.tail + 1) % self.size
         ctx.set(self.front.submission_tail, self.tail)
@@ -114,14 +111,14 @@ class Host:
         bits = self.load(COMPLETIONS + 64 * self.head, 64)
         self.head = (self.head + 1) % self.size
         ctx.set(self.front.completion_head, self.head)
-        return COMPLETION.from_bits(bits)
+        return unpack(COMPLETION, bits)
 
     async def do(self, ctx: Any, **fields: Any) -> Any:
         self.submit(ctx, **fields)
         return await self.completion(ctx)
 
     async def load_pipeline(self, ctx: Any, index: int, stages: int, pitch: int = 64) -> None:
-        self.store(SOURCE, pack(PIPELINE, {"stages": stages, "pitch": pitch}))
+        self.store(SOURCE, pack_bytes(PIPELINE, {"stages": stages, "pitch": pitch}))
         done = await self.do(
             ctx, opcode=Opcode.LOAD, items=3, target=Target.PIPELINES, start=3 * index
         )

@@ -18,6 +18,7 @@ from hdl.config import PRESETS, Config
 from hdl.control.front_end import FrontEnd
 from hdl.control.reset import SoftReset
 from hdl.program import COMPLETION, PIPELINE, SUBMISSION, Opcode, Target
+from hdl.words import pack_bytes, unpack
 
 from ..bus.bench import run
 from ..bus.memory import ReadMemory, WriteMemory, word
@@ -90,9 +91,8 @@ def test_reset_at_any_moment(seed: int) -> None:
     writes = WriteMemory(dut.write, image, data_bytes=8, seed=seed, stall=0.4)
 
     def store(address: int, layout: Any, values: dict[str, Any]) -> None:
-        bits = layout.const(values).as_bits()
-        for i in range(layout.size // 8):
-            image[address + i] = bits >> (8 * i) & 255
+        for i, byte in enumerate(pack_bytes(layout, values)):
+            image[address + i] = byte
 
     store(SOURCE, PIPELINE, {"stages": 1, "pitch": 64})
     entries: list[dict[str, Any]] = [
@@ -134,7 +134,7 @@ def test_reset_at_any_moment(seed: int) -> None:
         ctx.set(dut.tail, 0)
         await ctx.tick().until(front.completion_tail == len(entries))
         for i, entry in enumerate(entries):
-            done: Any = COMPLETION.from_bits(word(image, COMPLETIONS + 64 * i, 64))
+            done = unpack(COMPLETION, word(image, COMPLETIONS + 64 * i, 64))
             assert (done.status, done.tag, done.opcode) == (0, 50 + i, entry["opcode"])
             assert done.phase == 1
         for i in range(20):

@@ -9,6 +9,7 @@ import pytest
 from hdl.config import PRESETS
 from hdl.control.submission_check import SubmissionCheck
 from hdl.program import PIPELINE, Opcode, Status, Target
+from hdl.words import pack
 
 from ..support import simulate
 
@@ -30,10 +31,10 @@ def test_result_range(name: str, result: int, status: Status) -> None:
     async def bench(ctx: Any) -> None:
         ctx.set(dut.window_base, WINDOW[0])
         ctx.set(dut.window_limit, WINDOW[1])
-        word: Any = PIPELINE.const({"stages": 1, "pitch": 64})
+        word = pack(PIPELINE, {"stages": 1, "pitch": 64})
         write = {
             "valid": 1, "target": Target.PIPELINES, "unit": 0, "address": 6,
-            "data": word.as_bits() & (1 << 64) - 1,
+            "data": word & (1 << 64) - 1,
         }  # fmt: skip
         ctx.set(dut.config_write, write)
         await ctx.tick()

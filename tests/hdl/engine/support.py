@@ -8,6 +8,7 @@ from typing import Any
 from hdl.config import Config
 from hdl.interfaces import config_write_layout
 from hdl.program import LAYER, LAYER_WORDS, STAGE, STAGE_WORDS, Target
+from hdl.words import pack
 
 
 def split_words(value: int, words: int) -> list[int]:
@@ -48,16 +49,14 @@ async def load(
 async def load_layer(
     ctx: Any, dut: Any, config: Config, index: int, layer: Any, *, unit: int = 0
 ) -> None:  # noqa: E501
-    packed: Any = LAYER.const(layer)
-    words = split_words(packed.as_bits(), LAYER_WORDS)
+    words = split_words(pack(LAYER, layer), LAYER_WORDS)
     await load(ctx, dut, config, Target.LAYERS, index * LAYER_WORDS, words, unit=unit)
 
 
 async def load_stage(
     ctx: Any, dut: Any, config: Config, program: int, stage: Any, *, unit: int = 0
 ) -> None:  # noqa: E501
-    packed: Any = STAGE.const(stage)
-    words = split_words(packed.as_bits(), STAGE_WORDS)
+    words = split_words(pack(STAGE, stage), STAGE_WORDS)
     await load(ctx, dut, config, Target.STAGES, program * STAGE_WORDS, words, unit=unit)
 
 
