@@ -10,19 +10,18 @@ import numpy as np
 from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
 from hdl.config import Config
-from hdl.engine.interaction_steps import interaction_steps
 from hdl.words import pack_bytes
 
 from .cache_plan import CachePlan
+from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
 from .image import MemoryImage
-from .mapping import EngineMap, PhaseMap, StageMap, StageShape, map_engine, rows_of
+from .mapping import map_engine, rows_of
+from .maps import EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
-
-_FUNCTIONS = {"none": fmt.Function.NONE, "relu": fmt.Function.RELU, "table": fmt.Function.TABLE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,35 +115,20 @@ class _Builder:
                 streams[part] = self.phase(layers, phase, mapped.edge, banks)
                 self.d.streams[engine.unit, number, part] = streams[part]
                 for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
-                    last = index == len(layers) - 1
                     destination = fmt.Destination.BANK
-                    if last:
+                    if index == len(layers) - 1:
                         destination = (
                             fmt.Destination.SCORE if part == "top" else fmt.Destination.DENSE
                         )
                     table = 0
                     if layer.table is not None:
                         table = tables.setdefault(layer.table.tobytes(), len(tables))
-                    layer_words.append(
-                        pack_bytes(
-                            fmt.LAYER,
-                            {
-                                "input_tiles": place.input_tiles,
-                                "output_tiles": place.output_tiles,
-                                "input_base": place.input_base,
-                                "output_base": place.output_base,
-                                "function": _FUNCTIONS[layer.function],
-                                "table": table,
-                                "destination": destination,
-                                "parameter_base": place.parameter_base,
-                            },
-                        )
-                    )
+                    layer_words.append(layer_word(layer.function, place, destination, table))
                     start = place.parameter_base * mapped.edge
-                    parameters[start : start + len(layer.bias)] = _parameters(layer)
+                    parameters[start : start + len(layer.bias)] = parameter_words(layer)
             shift_base = len(shifts)
-            shifts += self.shifts(model, stage)
-            word = self.stage(number, stage, mapped, first, streams, shift_base)
+            shifts += shift_words(model, stage)
+            word = stage_word(stage, mapped, first=first, streams=streams, shift_base=shift_base)
             size = 8 * fmt.STAGE_WORDS
             stage_words[number * size : (number + 1) * size] = word
         for s, bank in enumerate(banks):
@@ -190,61 +174,6 @@ class _Builder:
         for bank, words in zip(banks, resident_words(config, tiles), strict=True):
             bank[start : start + len(words)] = words
         return 0
-
-    def shifts(self, model: QuantisedModel, stage: StageMap) -> list[bytes]:
-        """Shift words of a stage's interaction steps."""
-        if not stage.shape.dot:
-            return []
-        words = []
-        for step in interaction_steps(
-            vectors=stage.shape.vectors, width=stage.shape.width, outputs=1 << stage.log2_outputs
-        ):
-            first = step.k - stage.shape.width
-            value = 0
-            for lane in range(step.count):
-                value |= int(model.dot_shift[first + lane]) << (4 * lane)
-            words.append(value.to_bytes(8, "little"))
-        return words
-
-    def stage(
-        self,
-        number: int,
-        stage: StageMap,
-        mapped: EngineMap,
-        first: dict[str, int],
-        streams: dict[str, int],
-        shift_base: int,
-    ) -> bytes:
-        """The STAGE words of one program."""
-        return pack_bytes(
-            fmt.STAGE,
-            {
-                "bottom_layer": first["bottom"],
-                "bottom_layers": len(stage.bottom.layers),
-                "top_layer": first["top"],
-                "top_layers": len(stage.top.layers),
-                "row_pitch": stage.rows,
-                "mode": fmt.InteractionMode.DOT if stage.shape.dot else fmt.InteractionMode.CAT,
-                "log2_width": stage.shape.width.bit_length() - 1,
-                "vectors": stage.shape.vectors,
-                "log2_outputs": stage.log2_outputs,
-                "shift_base": shift_base,
-                "input_base": stage.input_base,
-                "output_base": stage.output_base,
-                "slot_bytes": stage.slot_bytes,
-                "slots": stage.slots,
-                "bottom_tiles": stage.bottom.tiles,
-                "bottom_weights": stage.bottom.weights,
-                "bottom_streamed": stage.bottom.streamed,
-                "top_tiles": stage.top.tiles,
-                "top_weights": stage.top.weights,
-                "top_streamed": stage.top.streamed,
-                "bottom_stream": streams["bottom"],
-                "top_stream": streams["top"],
-                "ring_base": mapped.ring_base,
-                "ring_log2_words": mapped.ring_log2_words,
-            },
-        )
 
     # -- embedding and ranking -----------------------------------------------------------------
     def features(self, cache: CachePlan) -> None:
@@ -314,17 +243,6 @@ class _Builder:
             },
         )
         self.load(fmt.Target.PIPELINES, 0, 0, word)
-
-
-def _parameters(layer: QuantisedLayer) -> np.ndarray:
-    """PARAMETER words of a layer's channels, ``[outputs, 8]`` bytes."""
-    bias = layer.bias.astype(np.int64).astype(np.uint64) & np.uint64(0xFFFF_FFFF)
-    word = (
-        bias
-        | layer.multiplier.astype(np.uint64) << np.uint64(32)
-        | layer.shift.astype(np.uint64) << np.uint64(48)
-    )
-    return word.astype("<u8").view(np.uint8).reshape(-1, 8)
 
 
 def deploy(

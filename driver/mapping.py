@@ -8,102 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from hdl.config import Config
 from hdl.program import STREAM_CHUNK_BYTES
 
 from .errors import UserError
+from .maps import EngineMap, LayerMap, PhaseMap, StageMap, StageShape
 from .tiles import tile_count
 
-__all__ = [
-    "EngineMap",
-    "LayerMap",
-    "LayerShape",
-    "PhaseMap",
-    "StageMap",
-    "StageShape",
-    "map_engine",
-    "rows_of",
-]
+__all__ = ["map_engine", "rows_of"]
 
 _CELL_ROW_LIMIT = 4
 """Fewest items of a row block worth mapping; below it the tile interval wastes most cycles."""
-
-
-class LayerShape(Protocol):
-    """What mapping needs of a layer."""
-
-    @property
-    def inputs(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageShape:
-    """What mapping needs of one stage's model."""
-
-    name: str
-    bottom: tuple[tuple[int, int], ...]
-    """(inputs, outputs) of each bottom layer."""
-    top: tuple[tuple[int, int], ...]
-    width: int
-    """Embedding vector width d."""
-    vectors: int
-    """Sparse vectors + 1."""
-    dot: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerMap:
-    """Addresses of one layer in the engine's banks."""
-
-    input_tiles: int
-    output_tiles: int
-    input_base: int
-    output_base: int
-    parameter_base: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhaseMap:
-    """One MLP on one engine."""
-
-    layers: tuple[LayerMap, ...]
-    tiles: int
-    streamed: bool
-    weights: int
-    """First word in the weight banks, when resident."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageMap:
-    """One program on one engine."""
-
-    shape: StageShape
-    rows: int
-    bottom: PhaseMap
-    top: PhaseMap
-    input_base: int
-    output_base: int
-    slot_bytes: int
-    slots: int
-    log2_outputs: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineMap:
-    """All programs of one engine shape."""
-
-    edge: int
-    stages: dict[int, StageMap]
-    """By program number."""
-    ring_base: int
-    ring_log2_words: int
-    resident_words: int
-    """Weight words of a bank that hold resident phases."""
-    parameter_tiles: int
 
 
 def _pages(values: int, edge: int) -> int:

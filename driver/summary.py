@@ -10,7 +10,7 @@ import numpy as np
 from golden.pipeline import run_float
 from golden.quality import ndcg
 
-from .mapping import EngineMap
+from .maps import EngineMap
 from .workload import Workload
 
 __all__ = ["macs", "quality", "utilization_bound"]

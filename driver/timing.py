@@ -26,7 +26,7 @@ from sim.timing import Plan as TimingPlan
 from sim.timing.array import LayerTiles
 
 from .deployment import Deployment
-from .mapping import PhaseMap
+from .maps import PhaseMap
 from .options import RunOptions
 from .page.activity import from_prediction
 from .rtl import Plan

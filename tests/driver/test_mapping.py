@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from driver.errors import UserError
-from driver.mapping import EngineMap, StageShape, map_engine, rows_of
+from driver.mapping import map_engine, rows_of
+from driver.maps import EngineMap, StageShape
 from hdl.config import Config, preset
 
 SMALL_MODEL = StageShape(

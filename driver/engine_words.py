@@ -1,0 +1,113 @@
+"""Program words of an engine: layers, stages, parameters, interaction shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quantised_model import QuantisedLayer, QuantisedModel
+from hdl import program as fmt
+from hdl.engine.interaction_steps import interaction_steps
+from hdl.words import pack_bytes
+
+from .maps import EngineMap, LayerMap, StageMap
+
+__all__ = ["layer_word", "parameter_words", "shift_words", "stage_word"]
+
+_FUNCTIONS = {"none": fmt.Function.NONE, "relu": fmt.Function.RELU, "table": fmt.Function.TABLE}
+
+
+def layer_word(function: str, place: LayerMap, destination: fmt.Destination, table: int) -> bytes:
+    """The LAYER words of one layer; ``table`` counts only with the function ``table``."""
+    return pack_bytes(
+        fmt.LAYER,
+        {
+            "input_tiles": place.input_tiles,
+            "output_tiles": place.output_tiles,
+            "input_base": place.input_base,
+            "output_base": place.output_base,
+            "function": _FUNCTIONS[function],
+            "table": table,
+            "destination": destination,
+            "parameter_base": place.parameter_base,
+        },
+    )
+
+
+def parameter_words(layer: QuantisedLayer) -> NDArray[np.uint8]:
+    """PARAMETER words of a layer's channels, ``[outputs, 8]`` bytes."""
+    bias = layer.bias.astype(np.int64).astype(np.uint64) & np.uint64(0xFFFF_FFFF)
+    word = (
+        bias
+        | layer.multiplier.astype(np.uint64) << np.uint64(32)
+        | layer.shift.astype(np.uint64) << np.uint64(48)
+    )
+    return word.astype("<u8").view(np.uint8).reshape(-1, 8)
+
+
+def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
+    """DOT_SHIFTS words of a stage's interaction steps."""
+    if not stage.shape.dot:
+        return []
+    words = []
+    for step in interaction_steps(
+        vectors=stage.shape.vectors, width=stage.shape.width, outputs=1 << stage.log2_outputs
+    ):
+        first = step.k - stage.shape.width
+        value = 0
+        for lane in range(step.count):
+            value |= int(model.dot_shift[first + lane]) << (4 * lane)
+        words.append(value.to_bytes(8, "little"))
+    return words
+
+
+def stage_word(
+    stage: StageMap,
+    mapped: EngineMap,
+    *,
+    first: Mapping[str, int],
+    streams: Mapping[str, int],
+    shift_base: int,
+) -> bytes:
+    """The STAGE words of one program.
+
+    Parameters
+    ----------
+    first
+        First entry in the layer table, by MLP.
+    streams
+        Device memory address of the weight stream, by MLP.
+    shift_base
+        First word in DOT_SHIFTS.
+    """
+    return pack_bytes(
+        fmt.STAGE,
+        {
+            "bottom_layer": first["bottom"],
+            "bottom_layers": len(stage.bottom.layers),
+            "top_layer": first["top"],
+            "top_layers": len(stage.top.layers),
+            "row_pitch": stage.rows,
+            "mode": fmt.InteractionMode.DOT if stage.shape.dot else fmt.InteractionMode.CAT,
+            "log2_width": stage.shape.width.bit_length() - 1,
+            "vectors": stage.shape.vectors,
+            "log2_outputs": stage.log2_outputs,
+            "shift_base": shift_base,
+            "input_base": stage.input_base,
+            "output_base": stage.output_base,
+            "slot_bytes": stage.slot_bytes,
+            "slots": stage.slots,
+            "bottom_tiles": stage.bottom.tiles,
+            "bottom_weights": stage.bottom.weights,
+            "bottom_streamed": stage.bottom.streamed,
+            "top_tiles": stage.top.tiles,
+            "top_weights": stage.top.weights,
+            "top_streamed": stage.top.streamed,
+            "bottom_stream": streams["bottom"],
+            "top_stream": streams["top"],
+            "ring_base": mapped.ring_base,
+            "ring_log2_words": mapped.ring_log2_words,
+        },
+    )

@@ -1,0 +1,73 @@
+"""What mapping takes and gives: sizes of models, addresses on engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EngineMap", "LayerMap", "PhaseMap", "StageMap", "StageShape"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageShape:
+    """What mapping needs of one stage's model."""
+
+    name: str
+    bottom: tuple[tuple[int, int], ...]
+    """(inputs, outputs) of each bottom layer."""
+    top: tuple[tuple[int, int], ...]
+    width: int
+    """Embedding vector width d."""
+    vectors: int
+    """Sparse vectors + 1."""
+    dot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMap:
+    """Addresses of one layer in the engine's banks."""
+
+    input_tiles: int
+    output_tiles: int
+    input_base: int
+    output_base: int
+    parameter_base: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseMap:
+    """One MLP on one engine."""
+
+    layers: tuple[LayerMap, ...]
+    tiles: int
+    streamed: bool
+    weights: int
+    """First word in the weight banks, when resident."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMap:
+    """One program on one engine."""
+
+    shape: StageShape
+    rows: int
+    bottom: PhaseMap
+    top: PhaseMap
+    input_base: int
+    output_base: int
+    slot_bytes: int
+    slots: int
+    log2_outputs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineMap:
+    """All programs of one engine shape."""
+
+    edge: int
+    stages: dict[int, StageMap]
+    """By program number."""
+    ring_base: int
+    ring_log2_words: int
+    resident_words: int
+    """Weight words of a bank that hold resident phases."""
+    parameter_tiles: int
