@@ -10,6 +10,7 @@ import pytest
 from driver.host import PlacedQuery
 from hdl import program as fmt
 from hdl.program import Opcode, Status, Target
+from hdl.words import pack_bytes, unpack
 from sim.runner import Memory
 
 from .support import CONFIG, ITEMS, ROWS, Case, Played, small_workload
@@ -112,8 +113,7 @@ def _row_address(case: Case, *, program: int, feature: int) -> int:
     )
     blob = case.image.to_bytes()[load.address :]
     size = 8 * fmt.FEATURE_WORDS
-    word = int.from_bytes(blob[feature * size : (feature + 1) * size], "little")
-    return int(fmt.FEATURE.from_bits(word).base)
+    return int(unpack(fmt.FEATURE, blob[feature * size : (feature + 1) * size]).base)
 
 
 def test_error_in_a_weight_stream() -> None:
@@ -123,17 +123,17 @@ def test_error_in_a_weight_stream() -> None:
     assert mapped[1].bottom.streamed and not mapped[0].bottom.streamed
     whole = next(e for e in case.deployment.loads if e.target is Target.PIPELINES)
     words = case.image.to_bytes()[whole.address : whole.address + 8 * fmt.PIPELINE_WORDS]
-    pipeline = fmt.PIPELINE.from_bits(int.from_bytes(words, "little"))
-    first = fmt.PIPELINE.const(
+    pipeline = unpack(fmt.PIPELINE, words)
+    blob = pack_bytes(
+        fmt.PIPELINE,
         {
             "stages": 1,
             **{name: getattr(pipeline, name) for name in ("pitch", "dense_bytes", "ids_offset")},
             "stage": [
                 {name: getattr(pipeline.stage[0], name) for name in ("program", "features", "rows")}
             ],
-        }
+        },
     )
-    blob = int(first.as_bits()).to_bytes(8 * fmt.PIPELINE_WORDS, "little")
     case.host.put(
         opcode=Opcode.LOAD, target=Target.PIPELINES, start=fmt.PIPELINE_WORDS,
         items=fmt.PIPELINE_WORDS, address=case.image.put(blob),
@@ -151,13 +151,10 @@ def test_error_in_a_weight_stream() -> None:
 
 def _stream_address(case: Case) -> int:
     """Address of the second stage's bottom weights, from the STAGES words of engine 0."""
-    load = next(
-        e for e in case.deployment.loads if e.target is Target.STAGES and e.unit == 0
-    )
+    load = next(e for e in case.deployment.loads if e.target is Target.STAGES and e.unit == 0)
     size = 8 * fmt.STAGE_WORDS
     start = load.address + size
-    word = int.from_bytes(case.image.to_bytes()[start : start + size], "little")
-    return int(fmt.STAGE.from_bits(word).bottom_stream)
+    return int(unpack(fmt.STAGE, case.image.to_bytes()[start : start + size]).bottom_stream)
 
 
 def test_error_in_the_source_of_a_load() -> None:
