@@ -46,6 +46,8 @@ class Phase:
     """Cycle of the sequencer's ``done`` pulse."""
     layer_rows: list[tuple[int, int]] = field(default_factory=list)
     """First and last row cycle of each layer."""
+    output_tiles: list[int] = field(default_factory=list)
+    """First row cycle of each output tile's last input tile: its outputs leave then."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ class ArraySchedule:
                 continue
             inner = 0
             self._output_done.append(self._last_row + self._latency)
+            phase.output_tiles.append(start)
             if self._on_tile is not None:
                 self._on_tile(TileRun(start, rows, layer.destination))
             output += 1

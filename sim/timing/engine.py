@@ -39,6 +39,7 @@ class PhaseRecord:
     last_row: int
     done: int
     layer_rows: tuple[tuple[int, int], ...]
+    output_tiles: tuple[int, ...]
 
 
 class _Slot:
@@ -308,6 +309,7 @@ class EngineModel:
                 last_row=phase.last_row,
                 done=phase.done,
                 layer_rows=tuple(phase.layer_rows),
+                output_tiles=tuple(phase.output_tiles),
             )
         )
         self._clock.at(phase.done, self._ended, phase)
