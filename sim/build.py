@@ -79,15 +79,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-_INITIAL = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\S*) += 0;", re.MULTILINE)
+_DUMMY = re.compile(r"^(\s*)reg (\\\$auto\$verilog_backend\S*) += 0;", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^(\s*)always @\*\n\s*((?!begin\b)[^;]*;)", re.MULTILINE)
 
 
 def _for_icarus(text: str) -> str:
     # Icarus runs `always @*` only when an input changes; what depends on nothing that changes would
-    # stay unknown. Yosys adds a dummy input for this, but an initial value of a variable is no
-    # change in SystemVerilog: assign it when all processes wait. (`always_comb`, which runs at
-    # time 0 by itself, makes Icarus 11 run a large design's processes for ever at time 0.)
-    return _INITIAL.sub(r"\1reg \2 ; initial #0 \2 = 0;", text)
+    # stay unknown. Yosys gives the longer processes a dummy input for this, but an initial value
+    # is no change in SystemVerilog: assign it, and run the single assignments, when all processes
+    # wait. (`always_comb` runs at time 0 by itself, but there Icarus 11 never ends with the
+    # processes of a large design.)
+    text = _DUMMY.sub(r"\1reg \2 ; initial #0 \2 = 0;", text)
+    return _ASSIGNMENT.sub(r"\1always @* \2\n\1initial #0 \2", text)
 
 
 def _arguments(simulator: str, waves: str | None, depth: int) -> list[str]:

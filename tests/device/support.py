@@ -27,13 +27,12 @@ from hdl import program as fmt
 from hdl.config import preset
 from sim.runner import Build, Memory, Outcome, run_job
 
-__all__ = ["Case", "Played", "device", "small_workload"]
+__all__ = ["Case", "Played", "device", "small_workload", "smallest_workload"]
 
 CONFIG = preset("tiny")
 ROWS = (3, 60, 17, 40, 9)
 """Rows of the embedding tables."""
 ITEMS, KEEP = 24, (7, 3)
-_DENSE = 6
 
 
 @cache
@@ -49,30 +48,49 @@ def device(simulator: str = "verilator") -> Build:
     )
 
 
-@cache
-def small_workload(queries: int = 3) -> Workload:
-    """Two stages (``dot``, then ``cat``); the second one's weights do not fit a single engine."""
+def _workload(
+    shapes: Sequence[ModelShape], *, items: int, keep: Sequence[int], queries: int
+) -> Workload:
+    """Random models and inputs."""
     rng = np.random.default_rng(11)
-    shapes = (
-        ModelShape(name="front", width=4, bottom=(_DENSE, 12, 4), top=(10, 1), rows=ROWS),
-        ModelShape(
-            name="back", width=8, bottom=(_DENSE, 72, 40, 8), top=(20, 1), rows=ROWS,
-            interaction="cat",
-        ),
-    )  # fmt: skip
+    rows = np.array(shapes[0].rows)
 
-    def items(count: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        dense = rng.normal(0, 1, (count, _DENSE)).astype(np.float32)
+    def inputs(count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        dense = rng.normal(0, 1, (count, shapes[0].dense_features)).astype(np.float32)
         # Squares of uniform numbers: low ids are frequent, so the static cache has hits and misses.
-        ids = (rng.random((count, len(ROWS))) ** 2 * np.array(ROWS)).astype(np.uint32)
-        return dense, ids
+        return dense, (rng.random((count, len(rows))) ** 2 * rows).astype(np.uint32)
 
     return make_workload(
         models=[random_model(shape, seed=n) for n, shape in enumerate(shapes)],
-        keep=KEEP,
-        queries=[items(ITEMS) for _ in range(queries)],
-        calibration=items(200),
+        keep=keep,
+        queries=[inputs(items) for _ in range(queries)],
+        calibration=inputs(200),
     )
+
+
+@cache
+def small_workload() -> Workload:
+    """Two stages (``dot``, then ``cat``); the second one's weights do not fit a single engine."""
+    shapes = (
+        ModelShape(name="front", width=4, bottom=(6, 12, 4), top=(10, 1), rows=ROWS),
+        ModelShape(
+            name="back", width=8, bottom=(6, 72, 40, 8), top=(20, 1), rows=ROWS, interaction="cat"
+        ),
+    )
+    return _workload(shapes, items=ITEMS, keep=KEEP, queries=3)
+
+
+@cache
+def smallest_workload() -> Workload:
+    """For Icarus, which simulates a few hundred cycles a second."""
+    rows = ROWS[:2]
+    shapes = (
+        ModelShape(name="front", width=4, bottom=(3, 4), top=(3, 1), rows=rows),
+        ModelShape(
+            name="back", width=8, bottom=(3, 6, 8), top=(1,), rows=rows, interaction="cat"
+        ),
+    )
+    return _workload(shapes, items=6, keep=(3, 2), queries=1)
 
 
 @dataclass(frozen=True, kw_only=True)
