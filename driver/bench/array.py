@@ -135,7 +135,7 @@ def layer_spans(
     firsts = np.flatnonzero(parameters == layer.start)
     lasts = np.flatnonzero(parameters == layer.stop - 1)
     return [
-        (int(busy[max(0, starts[a] - 1)]) + (starts[a] > 0), int(busy[ends[b] - 1]))
+        (int(busy[max(0, starts[a] - 1)]) + int(starts[a] > 0), int(busy[ends[b] - 1]))
         for a, b in zip(firsts, lasts, strict=True)
     ]
 

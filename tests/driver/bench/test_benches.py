@@ -1,0 +1,154 @@
+"""The benches on the tiny device, and their arithmetic on made-up data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from driver.bench.array import LayerShape, busy_cycles, draw_shapes, layer_spans, measure
+from driver.bench.fission_cost import CUTS, OUTPUTS, cells_by_group
+from driver.bench.table import table_text
+from driver.traces import Records
+from hdl.config import preset
+from hdl.engine.cause import Cause
+from rpaccel import cli
+from sim.errors import SimulationError
+
+TINY = preset("tiny")
+
+
+def test_table_has_units_percent_and_alignment() -> None:
+    rows = [{"a": "x", "n": 5, "utilization": 0.5}, {"a": "long", "n": 1.26, "utilization": None}]
+    text = table_text({"a": "name", "n": "n [cycles]", "utilization": "share [%]"}, rows)
+    assert text.splitlines() == [
+        "name  n [cycles]  share [%]",
+        "x              5      50.00",
+        "long         1.3          -",
+    ]
+
+
+def test_busy_cycles_come_from_the_changes() -> None:
+    kinds = [Cause.BUSY, Cause.WEIGHTS, Cause.BUSY, Cause.BUSY, Cause.IDLE]
+    causes = Records(
+        cycle=np.array([10, 12, 15, 15, 18]),
+        source=np.array([0, 0, 4, 0, 0]),
+        fields={"cause": np.array([kind.value for kind in kinds])},
+    )
+    assert busy_cycles(causes, 0).tolist() == [10, 11, 15, 16, 17]
+
+
+def test_spans_hold_the_gaps_before_and_inside_a_layer() -> None:
+    """Two row blocks of 2 rows: output tiles 0 (2 input tiles) and 1 are the layer, 2 is not."""
+    busy = np.array([5, 6, 7, 8, 10, 11, 12, 13, 20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39])
+    parameters = np.array([0, 1, 2, 0, 1, 2])
+    input_tiles = np.array([2, 2, 1])
+    spans = layer_spans(busy, parameters, input_tiles, 2, range(0, 2))
+    assert spans == [(5, 13), (22, 37)]
+    with pytest.raises(SimulationError, match="19 rows"):
+        layer_spans(busy[1:], parameters, input_tiles, 2, range(0, 2))
+
+
+def test_drawn_shapes_are_at_least_four_edges_and_fit() -> None:
+    for name in ("tiny", "small", "medium"):
+        config = preset(name)
+        for level in range(config.levels):
+            edge = config.sub_array << level
+            shapes = draw_shapes(config, edge, 20, 3)
+            assert shapes[0] == LayerShape(edge=edge, inputs=4 * edge, outputs=4 * edge)
+            assert all(s.inputs >= 4 * edge and s.outputs >= 4 * edge for s in shapes)
+            assert len(set(shapes)) > 15
+
+
+@pytest.mark.parametrize("edge", [4, 8])
+def test_layer_on_the_tiny_device_reaches_its_budget(edge: int) -> None:
+    row = measure(TINY, LayerShape(edge=edge, inputs=4 * edge, outputs=5 * edge), items=64)
+    assert row["row_block"] == 16
+    assert row["padded_cycles"] == 4 * 5 * 64
+    assert row["padded_cycles"] <= row["cycles"] < row["plain_cycles"]
+    assert 0.97 <= row["utilization"] <= 1
+
+
+def test_query_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "query", "--preset", "tiny", "--pipeline", "kaggle-2", "--items", "16"]
+    target = tmp_path / "query.json"
+    assert cli.main([*words, "--max-rows", "40", "--json", str(target)]) == 0
+    rows = json.loads(target.read_text())["rows"]
+    assert [row["partition"] for row in rows] == ["8x8:1", "4x4:4"]
+    for row in rows:
+        assert row["bit_exact"]
+        assert row["mac_limit_cycles"] < row["cycles"]
+        assert row["byte_limit_cycles"] < row["cycles"]
+        assert abs(sum(row["causes"].values()) - 1) < 1e-9
+    assert "MACs/PEs [cycles]" in capsys.readouterr().out
+
+
+def test_generate_bench(tmp_path: Path) -> None:
+    target = tmp_path / "generate.json"
+    words = ["bench", "generate", "--preset", "tiny", "--json", str(target)]
+    assert cli.main(words) == 0
+    (row,) = json.loads(target.read_text())["rows"]
+    assert row["preset"] == "tiny" and row["modules"] > 20
+    assert 0 < row["verilog_bytes"] < row["bytes"]
+
+
+def _cell(kind: str, **ports: tuple[str, list[int]]) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "port_directions": {name: way for name, (way, _) in ports.items()},
+        "connections": {name: bits for name, (_, bits) in ports.items()},
+    }
+
+
+def test_cells_of_the_grid_belong_to_what_they_feed() -> None:
+    cells = {
+        "a": _cell("sub_array", activations=("input", [1]), sums_out=("output", [9])),
+        "b": _cell("sub_array", activations=("input", [2]), sums_out=("output", [8])),
+        "w": _cell("weight_bank", load=("input", [3]), write=("input", [4])),
+        "s": _cell("strip", word=("input", [5]), partial_sums=("input", [9])),
+        "cut": _cell("LUT4", A=("input", [6]), Z=("output", [2])),
+        "decode": _cell("LUT4", A=("input", [7]), Z=("output", [6])),
+        "load": _cell("TRELLIS_FF", D=("input", [8]), Q=("output", [3])),
+        "write": _cell("TRELLIS_FF", D=("input", [6]), Q=("output", [4])),
+        "tap": _cell("LUT4", A=("input", [6]), Z=("output", [5])),
+    }
+    netlist = {
+        "grid": {"cells": cells},
+        "sub_array": {"cells": {str(n): {"type": "pe"} for n in range(4)}},
+        "pe": {"cells": {"f": {"type": "TRELLIS_FF"}, "c": {"type": "CCU2C"}}},
+        "weight_bank": {"cells": {"f": {"type": "TRELLIS_FF"}}},
+        "strip": {"cells": {"k": {"type": "column"}}},
+        "column": {"cells": {"l": {"type": "LUT4"}}},
+        "LUT4": {"cells": {}},
+    }
+    groups = cells_by_group(netlist)
+    assert groups["processing elements"] == {"TRELLIS_FF": 8, "CCU2C": 8}
+    assert groups[CUTS] == {"LUT4": 2, "TRELLIS_FF": 1}
+    assert groups[OUTPUTS] == {"LUT4": 1, "TRELLIS_FF": 1}
+    assert groups["weight banks"] == {"TRELLIS_FF": 1}
+    assert groups["strips"] == {"LUT4": 1}
+
+
+@pytest.mark.slow
+def test_fission_cost_bench(tmp_path: Path) -> None:
+    target = tmp_path / "cost.json"
+    words = ["bench", "fission-cost", "--preset", "tiny", "--json", str(target)]
+    assert cli.main(words) == 0
+    result = json.loads(target.read_text())
+    cells = {(row["group"], row["fission"]): row for row in result["rows"]}
+    elements = "processing elements"
+    assert cells[elements, "on"]["total"] == cells[elements, "off"]["total"]
+    assert cells[elements, "on"]["dsp"] == TINY.pes
+    assert result["flip_flops_per_pe"] <= 64
+    assert cells[CUTS, "on"]["lut4"] > cells[CUTS, "off"]["lut4"]
+    assert result["fission_cost"] > 0
+
+
+def test_unknown_preset_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("array", "query", "fission-cost", "generate"):
+        assert cli.main(["bench", name, "--preset", "huge"]) == 2
+        assert "huge" in capsys.readouterr().err
+    assert cli.main(["bench", "fission-cost", "--preset", "tiny-baseline"]) == 2
