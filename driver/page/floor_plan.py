@@ -40,7 +40,8 @@ def _label(
     lines: list[tuple[str, list[int]]] = [(f"{edge} × {edge} PEs", [])]
     if side < 180:
         stages = ", ".join(str(s) for s in served)
-        lines.append((f"stage {stages}", served) if served else ("no stage", []))
+        text = stages if len(served) > 1 else f"stage {stages}"
+        lines.append((text, served) if served else ("no stage", []))
     else:
         lines = [(f"engine {engine.unit}: {edge} × {edge} PEs", [])]
         lines += [(f"stage {s} {names[s]}", [s]) for s in served] or [("no stage", [])]
@@ -68,12 +69,14 @@ def _draw_label(
             svg.text(start, base, text, class_="bold" if n == 0 else "plain")
 
 
-def _draw_corners(svg: Svg, x: float, y: float, cell: float, count: int) -> None:
-    """Crosses where sub-arrays meet inside an engine: lighter than lines, text stays readable."""
+def _draw_corners(svg: Svg, x: float, y: float, cell: float, count: int, text: float) -> None:
+    """Crosses where sub-arrays meet inside an engine, but not on its text of that height."""
     arm = min(7.0, cell / 6)
     for row in range(1, count):
         for column in range(1, count):
             u, v = x + column * cell, y + row * cell
+            if v < y + text + arm and u < x + 170:
+                continue
             svg.line(u - arm, v, u + arm, v, class_="sub-array")
             svg.line(u, v - arm, u, v + arm, class_="sub-array")
     for n in range(1, count):
@@ -95,9 +98,10 @@ def _draw_engine(
     svg.rect(x, y, side, side, class_="engine-ground", tip=tip)
     if share:
         svg.rect(x, y + side * (1 - share), side, side * share, class_="engine-fill")
-    _draw_corners(svg, x, y, cell, count)
+    lines = _label(config, engine, names, share)
+    _draw_corners(svg, x, y, cell, count, 6 + 19 * len(lines))
     svg.rect(x + 1, y + 1, side - 2, side - 2, class_="engine", rx=4)
-    _draw_label(svg, x, y, _label(config, engine, names, share), side < 90)
+    _draw_label(svg, x, y, lines, side < 90)
 
 
 def draw_floor_plan(

@@ -89,7 +89,7 @@ def _picture(svg: object, *, wide: bool = False) -> str:
 def _verdict(facts: PageFacts) -> str:
     exact = facts.result["bit_exact"]
     if exact is None:
-        return '<div class="verdict open">not compared: no values were computed by a device</div>'
+        return '<div class="verdict open">not compared: no device computed it</div>'
     if exact:
         return '<div class="verdict good">✓ bit-exact with the golden model</div>'
     return '<div class="verdict bad">✗ differs from the golden model</div>'
@@ -234,7 +234,7 @@ def _stages(facts: PageFacts) -> str:
 def _embedding(facts: PageFacts) -> str:
     if not facts.work:
         return ""
-    head = ["stage", "lookups", "hits", "hit rate", "records", "rows", "weights"]
+    head = ["stage", "lookups", "hits", "hit rate", "record bytes", "row bytes", "weight bytes"]
     rows = [head] + [
         [
             f"{number} {stage.name}",
@@ -250,7 +250,7 @@ def _embedding(facts: PageFacts) -> str:
     return _section(
         "Embedding lookups and memory traffic",
         "First query. Hits: rows held by the static cache. Bytes read from device memory: item "
-        "records, embedding rows not cached, streamed weights.",
+        "records, embedding rows that are not cached, streamed weights.",
         table(rows, "Embedding lookups"),
     )
 

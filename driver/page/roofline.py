@@ -14,7 +14,7 @@ from .work import StageWork
 __all__ = ["Point", "draw_roofline", "roofline_points", "roofline_rows"]
 
 _WIDTH, _HEIGHT = 480, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 26, 52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 26, 52
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +136,13 @@ def draw_roofline(config: Config, points: Sequence[Point]) -> Svg:
     svg.text(
         _WIDTH - _RIGHT - 4, up(peak) - 7, f"array peak: {peak} MACs/cycle", class_="end bold halo"
     )
+    # Along the roof, above it: no stage can be there.
     middle = math.sqrt(low * ridge)
+    x, y = across(middle), up(middle * width)
+    rise, run = up(low * width) - up(peak), across(ridge) - across(low)
     svg.text(
-        across(middle) + 12, up(middle * width) + 14, f"memory: {width} bytes/cycle",
-        class_="bold halo",
+        x, y - 9, f"memory: {width} bytes/cycle", class_="middle bold",
+        transform=f"rotate({number(-math.degrees(math.atan2(rise, run)))} {number(x)} {number(y)})",
     )  # fmt: skip
     _draw_points(svg, points, across, up)
     return svg

@@ -100,6 +100,7 @@ details .wide { padding-top: 6px; }
   font-variant-numeric: tabular-nums; }
 footer { color: var(--soft); font-size: 13px; }
 @media (max-width: 600px) { main { padding: 18px 14px 32px; } h1 { font-size: 23px; }
+  .verdict { white-space: normal; }
   .tiles { grid-template-columns: 1fr 1fr; } th, td { padding-left: 13px; } }
 @media print { #readout { display: none; } }
 """

@@ -180,11 +180,12 @@ def draw_timeline(
     _draw_axis(svg, activity.cycles, bottom, _BAND, clock_mhz)
     for span in activity.spans:
         x, width = LEFT + span.start * scale, (span.end - span.start) * scale
-        label = f"stage {span.stage} {names[span.stage]}"
-        several = activity.spans[-1].query > 0
-        label = f"query {span.query}, {label}" if several else label
-        svg.rect(x, 0, max(1, width - 1), _BAND - 4, class_=f"stage{span.stage}", tip=label)
-        if width > 7.5 * len(label):
+        labels = [f"stage {span.stage} {names[span.stage]}", f"stage {span.stage}"]
+        if activity.spans[-1].query > 0:
+            labels = [*(f"query {span.query}, {label}" for label in labels), f"query {span.query}"]
+        svg.rect(x, 0, max(1, width - 1), _BAND - 4, class_=f"stage{span.stage}", tip=labels[0])
+        label = next((text for text in labels if width > 7.2 * len(text) + 9), None)
+        if label is not None:
             svg.text(x + 7, _BAND - 9, label, class_="on-stage bold")
     tips = len(activity.blocks) <= _MANY_BLOCKS
     shares = [cause_shares(lane, _bins(len(lanes))) for lane in lanes]
