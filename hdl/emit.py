@@ -34,6 +34,7 @@ from .config import Config
 from .control.register import Register
 from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
+from .core_file import core_file
 from .generation import quick_conversion, with_zero_loops
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
@@ -189,60 +190,6 @@ def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:
     }
 
 
-def _core_file(config: Config) -> str:
-    """FuseSoC core file (CAPI2)."""
-    version = ".".join(str(part) for part in VERSION)
-    return f"""\
-CAPI=2:
-name: ::rpaccel-{config.name}:{version}
-description: RPAccel recommendation inference accelerator, preset {config.name}
-
-filesets:
-  rtl:
-    files:
-      - {TOP}.v
-    file_type: verilogSource
-  waiver:
-    files:
-      - {TOP}.vlt
-    file_type: vlt
-  software:
-    files:
-      - {TOP}.h: {{is_include_file: true}}
-      - {TOP}.json
-      - {TOP}.rdl
-    file_type: user
-
-targets:
-  default: &default
-    filesets: [rtl]
-    toplevel: {TOP}
-  lint:
-    <<: *default
-    filesets: [waiver, rtl]
-    description: Verilator lint
-    default_tool: verilator
-    tools:
-      verilator:
-        mode: lint-only
-  sim:
-    <<: *default
-    description: Elaborate in Icarus Verilog; add a bench of your own
-    default_tool: icarus
-    tools:
-      icarus:
-        iverilog_options: [-g2005]
-  synth:
-    <<: *default
-    description: Synthesise with Yosys
-    default_tool: yosys
-    tools:
-      yosys:
-        arch: ecp5
-        output_format: json
-"""
-
-
 def _stage(path: Path, content: bytes) -> str:
     """Write ``content`` to a new file beside ``path``; returns its name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -303,7 +250,7 @@ def emit(
         f"{TOP}.json": json.dumps(side_data(config, table), indent=2) + "\n",
         f"{TOP}.h": c_header(config, table),
         f"{TOP}.rdl": system_rdl(config, table),
-        f"{TOP}.core": _core_file(config),
+        f"{TOP}.core": core_file(config, top=TOP),
         "registers.md": registers_markdown(config, table),
         f"{TOP}.vlt": LINT_WAIVER,
         f"{TOP}.v": verilog_text(config, device_factory(config)),
