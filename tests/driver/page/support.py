@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from driver.page.activity import Activity, Block, Lane
-from driver.page.page import PageFacts
+from driver.page.facts import PageFacts
 from driver.page.work import StageWork
 from driver.partition import parse_partition
 from hdl.config import preset

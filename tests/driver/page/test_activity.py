@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
-from driver.page.activity import _lane, cause_shares
+from driver.page.activity import _lane, cause_shares, from_traces
+from driver.partition import parse_partition
+from driver.traces import Records, decode_jobs
 from hdl.engine.cause import Cause
 
-from .support import CYCLES, PARTITION, random_activity
+from .support import CONFIG, CYCLES, PARTITION, random_activity
 
 ENGINE = PARTITION.engines[0]
 
@@ -47,3 +52,42 @@ def test_stages_follow_each_other_to_the_end() -> None:
     assert spans[0].start == 10
     assert spans[0].end == spans[1].start == CYCLES // 2
     assert spans[1].end == CYCLES
+
+
+def records(cycle: list[int], source: int, **fields: list[int]) -> Records:
+    return Records(
+        cycle=np.array(cycle),
+        source=np.full(len(cycle), source),
+        fields={name: np.array(values) for name, values in fields.items()},
+    )
+
+
+def test_row_blocks_end_with_their_last_score() -> None:
+    last = SimpleNamespace(parameter_base=9)
+    stage = SimpleNamespace(top=SimpleNamespace(layers=[SimpleNamespace(parameter_base=4), last]))
+    deployment = SimpleNamespace(
+        config=CONFIG,
+        partition=parse_partition(CONFIG, "16x16:1", stages=1),
+        maps={0: SimpleNamespace(stages={0: stage})},
+    )
+    jobs = decode_jobs(
+        records(
+            [110, 112, 114], 0,
+            unit=[0, 0, 0], slot=[0, 1, 0], program=[0, 0, 0], rows=[2, 1, 1], position=[0, 2, 3],
+        )
+    )  # fmt: skip
+    # Bottom row of the engine: sub-array 12, its first column. Parameters 4 are another layer's.
+    columns = records(
+        [120, 130, 140, 150, 160], 12 * CONFIG.sub_array,
+        parameter=[4, 9, 9, 9, 9], slot=[0, 0, 0, 1, 0],
+    )  # fmt: skip
+    causes = records([105, 170], 0, cause=[1, 0])
+    made = from_traces(cast(Any, deployment), jobs, causes, columns, 100, 180)
+    assert [(b.position, b.start, b.end) for b in made.blocks] == [
+        (0, 10, 40),
+        (2, 12, 50),
+        (3, 14, 60),
+    ]
+    assert made.cycles == 80
+    assert made.lanes[0].cycles()[Cause.BUSY] == 65
+    assert made.lanes[0].cycles()[Cause.IDLE] == 15
