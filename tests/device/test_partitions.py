@@ -115,8 +115,13 @@ def test_partition_changes_between_queries() -> None:
         assert found is None, f"partition {number}: {found}"
     for switch, deployment in zip(switches, deployments, strict=True):
         registers, loads = switch.cycles(played.outcome.result)
-        # A write over AXI4-Lite takes a few cycles; a LOAD moves a word a cycle at best.
+        # A write over AXI4-Lite takes a few cycles; a LOAD moves a word a cycle at best, and
+        # waits for the memory a few times (entry, words, completion), whatever its size.
         assert 0 < registers < 100
         words = sum(load.words for load in switch_loads(deployment))
-        assert words < loads < 200 * len(switch_loads(deployment)) + 3 * words
-        print(f"{deployment.partition.text}: {registers} + {loads} cycles, {words} words")
+        assert words < loads < 600 * len(switch_loads(deployment)) + 3 * words
+        count = len(switch_loads(deployment))
+        print(
+            f"{deployment.partition.text}: {registers} cycles of register writes, "
+            f"{loads} of {count} LOADs ({words} words)"
+        )
