@@ -137,7 +137,7 @@ def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
 def _cut_cells(netlist: Mapping[str, Any]) -> set[str]:
     """Cells of the grid itself that lead into a sub-array or into the load chain."""
     cells = netlist["grid"]["cells"]
-    drivers: dict[int, str] = {}
+    drivers: dict[int | str, str] = {}  # a bit is a number or a constant
     for name, cell in cells.items():
         for port, bits in cell["connections"].items():
             if cell["port_directions"][port] == "output":
@@ -151,7 +151,7 @@ def _cut_cells(netlist: Mapping[str, Any]) -> set[str]:
             if cell["port_directions"][port] == "input" and (cell["type"] == "sub_array" or load):
                 waiting += bits
     while waiting:
-        name = drivers.get(waiting.pop(), "")  # type: ignore[arg-type]
+        name = drivers.get(waiting.pop(), "")
         if not name or name in found or cells[name]["type"] in inside:
             continue
         found.add(name)

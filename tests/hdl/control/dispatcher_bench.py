@@ -229,7 +229,7 @@ def model(
     """Results of a query: best k of each stage, ties to the lower item, best first."""
     alive = list(range(items))
     for stage, k in zip(stages, keep, strict=False):
-        alive.sort(key=lambda item, p=stage.program: (-score(p, item), item))  # type: ignore[misc]
-        alive = alive[:k]
+        ranked = sorted((-score(stage.program, item), item) for item in alive)
+        alive = [item for _, item in ranked[:k]]
     program = stages[-1].program
     return [(item, score(program, item), int(i == len(alive) - 1)) for i, item in enumerate(alive)]
