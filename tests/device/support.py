@@ -86,9 +86,7 @@ def smallest_workload() -> Workload:
     rows = ROWS[:2]
     shapes = (
         ModelShape(name="front", width=4, bottom=(3, 4), top=(3, 1), rows=rows),
-        ModelShape(
-            name="back", width=8, bottom=(3, 6, 8), top=(1,), rows=rows, interaction="cat"
-        ),
+        ModelShape(name="back", width=8, bottom=(3, 6, 8), top=(1,), rows=rows, interaction="cat"),
     )
     return _workload(shapes, items=6, keep=(3, 2), queries=1)
 

@@ -20,7 +20,12 @@ import rpaccel
 )
 def test_pipeline_is_bit_exact(pipeline: str, partition: str | None, queries: int) -> None:
     result = rpaccel.run(
-        preset="tiny", pipeline=pipeline, items=16, partition=partition, queries=queries, max_rows=40
+        preset="tiny",
+        pipeline=pipeline,
+        items=16,
+        partition=partition,
+        queries=queries,
+        max_rows=40,
     )
     assert result["difference"] is None
     assert (result["bit_exact"], result["status"]) == (True, 0)
