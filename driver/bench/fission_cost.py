@@ -13,6 +13,7 @@ import argparse
 import gc
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,8 @@ def grid_rtlil(config: Config) -> str:
 def _synthesise(config: Config, folder: Path) -> dict[str, Any]:
     """The netlist as Yosys writes it."""
     name = "on" if config.features.fission else "off"
-    (folder / f"{name}.il").write_text(grid_rtlil(config))
+    text = grid_rtlil(config)
+    (folder / f"{name}.il").write_text(text)
     script = f"read_rtlil {name}.il; synth_ecp5 -top grid -noflatten -json {name}.json"
     words = [
         sys.executable,
@@ -102,8 +104,9 @@ def _synthesise(config: Config, folder: Path) -> dict[str, Any]:
     if done.returncode != 0:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise UserError(f"Yosys failed on {config.name}: {' '.join(last) or 'no message'}")
-    netlist: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())["modules"]
-    return netlist
+    modules: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())["modules"]
+    # The file has the cells of the library as modules, too.
+    return {own: modules[own] for own in re.findall(r"^module \\(\S+)", text, re.MULTILINE)}
 
 
 def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
@@ -112,7 +115,7 @@ def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
     Parameters
     ----------
     netlist
-        Modules by name, as Yosys's JSON has them; the top is ``grid``.
+        The design's modules by name, as Yosys's JSON has them; the top is ``grid``.
     """
     group_of = {module: group for group, tops in GROUPS.items() for module in tops}
     total: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
@@ -120,7 +123,7 @@ def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
     def add(module: str, group: str) -> None:
         # A module without a group of its own belongs to the one above it.
         for cell in netlist[module]["cells"].values():
-            if netlist.get(cell["type"], {}).get("cells"):  # the cells of the library have none
+            if cell["type"] in netlist:
                 add(cell["type"], group_of.get(cell["type"], group))
             else:
                 total[group][cell["type"]] += 1

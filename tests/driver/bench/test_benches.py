@@ -122,7 +122,6 @@ def test_cells_of_the_grid_belong_to_what_they_feed() -> None:
         "weight_bank": {"cells": {"f": {"type": "TRELLIS_FF"}}},
         "strip": {"cells": {"k": {"type": "column"}}},
         "column": {"cells": {"l": {"type": "LUT4"}}},
-        "LUT4": {"cells": {}},
     }
     groups = cells_by_group(netlist)
     assert groups["processing elements"] == {"TRELLIS_FF": 8, "CCU2C": 8}
