@@ -18,10 +18,12 @@ from hdl.program import Destination
 from hdl.queue import Queue
 
 from .array import ArraySchedule, Phase, TileRun
+from .causes import cause_spans
 from .events import Clock, Poll
 from .interaction import BankWindows, InteractionJob, InteractionModel, item_chunks
 from .plan import EnginePlan, PhasePlan, ProgramPlan
 from .units import LoaderJob
+from .vectors import VectorSlots
 
 __all__ = ["EngineModel", "PhaseRecord"]
 
@@ -113,13 +115,14 @@ class EngineModel:
             on_done=self._phase_done,
             on_load=on_consumed,
         )
+        self._vectors = VectorSlots(config.vector_slots)
         self._interaction = InteractionModel(
             clock,
             config,
             plan,
             self._windows,
-            ready=self._vectors_ready,
-            row_lands=self._row_lands,
+            ready=self._vectors.ready,
+            row_lands=self._vectors.row_lands,
             on_idle=self._poll_interact,
             on_release=self._release,
             on_row=self._chunk_row,
@@ -127,16 +130,11 @@ class EngineModel:
         self._slots = (_Slot(), _Slot())
         self._accept = 0
         self._stage_free = 0
-        # Allocation gate and vector buffer.
+        # Allocation gate.
         self._gate = Poll(clock, self._gate_wait)
         self._gate_slot = 0
         self._gate_left = 0
         self._gate_open = False
-        self._sizes: tuple[int, int, int] | None = None  # slot bytes, slots, features
-        self._used = self._tail = self._head = 0
-        self._landed = [0] * config.vector_slots
-        self._complete = [False] * config.vector_slots
-        self._row_cycles: set[int] = set()
         # Phase issuer.
         self._issue = Poll(clock, self._pick)
         self._issue_free = 0
@@ -365,15 +363,12 @@ class EngineModel:
         program = self._program(slot)
         sizes = (program.slot_bytes, program.slots, program.vectors - 1)
         at = cycle + 1
-        if sizes != self._sizes:
+        if sizes != self._vectors.sizes:
             other = self._slots[self._gate_slot ^ 1]
             if other.configured and (other.before or other.state == "VECTORS"):
                 return
             at += 1
-            self._sizes = sizes
-            self._used = self._tail = self._head = 0
-            self._landed = [0] * len(self._landed)
-            self._complete = [False] * len(self._complete)
+            self._vectors.configure(sizes)
         self._gate_open = True
         self._gate_left = slot.job.rows
         self._clock.at(at, self._opened, self._gate_slot)
@@ -386,23 +381,15 @@ class EngineModel:
     @property
     def can_allocate(self) -> bool:
         """A vector slot can be allocated in this cycle."""
-        return (
-            self._gate_open
-            and self._slots[self._gate_slot].configured
-            and self._sizes is not None
-            and (self._used < self._sizes[1] or not self._sizes[2])
-        )
+        return self._gate_open and self._slots[self._gate_slot].configured and self._vectors.room
 
     @property
     def allocate_index(self) -> int:
-        return self._tail
+        return self._vectors.tail
 
     def allocate(self, cycle: int) -> None:
         """The slot ``allocate_index`` is taken."""
-        assert self._sizes is not None
-        if self._sizes[2]:
-            self._used += 1
-        self._tail = (self._tail + 1) % self._sizes[1]
+        self._vectors.allocate()
         self._gate_left -= 1
         if not self._gate_left:
             self._gate_slot ^= 1
@@ -411,32 +398,15 @@ class EngineModel:
 
     def row_word(self, cycle: int, index: int, last: bool) -> None:
         """See `EngineSide`."""
-        # Broadcast register, buffer's register.
-        self._row_cycles.add(cycle + 2)
-        if last:
-            self._landed[index] += 1
-            assert self._sizes is not None
-            if self._landed[index] == self._sizes[2]:
-                self._clock.at(cycle + 3, self._item_complete, index)
+        if self._vectors.row_word(cycle, index, last):
+            self._clock.at(cycle + 3, self._item_complete, index)
 
     def _item_complete(self, cycle: int, index: int) -> None:
-        self._complete[index] = True
-        if index == self._head:
+        if self._vectors.complete(index):
             self._interaction.wake(cycle)
 
-    def _vectors_ready(self) -> bool:
-        return self._complete[self._head] or not (self._sizes and self._sizes[2])
-
-    def _row_lands(self, cycle: int) -> bool:
-        return cycle in self._row_cycles
-
     def _release(self, cycle: int) -> None:
-        assert self._sizes is not None
-        self._landed[self._head] = 0
-        self._complete[self._head] = False
-        self._head = (self._head + 1) % self._sizes[1]
-        if self._sizes[2]:
-            self._used -= 1
+        self._vectors.release()
         self._on_room(cycle + 1)
 
     # -- interaction ---------------------------------------------------------------------------
@@ -502,30 +472,4 @@ class EngineModel:
         """Cycles [first, last] by cause, in order, without a hole, up to ``end`` - 1."""
         shift = ArraySchedule.CONTROL_LATENCY
         spans = [(a + shift, b + shift, cause) for a, b, cause in self.array.spans]
-        states = [*self._states, (1 << 60, Cause.IDLE)]
-        result: list[tuple[int, int, Cause]] = []
-        place = 0
-
-        def fill(first: int, last: int) -> None:
-            """Cycles without a phase."""
-            nonlocal place
-            while first <= last:
-                while states[place + 1][0] <= first:
-                    place += 1
-                until = min(last, states[place + 1][0] - 1)
-                add(first, until, states[place][1])
-                first = until + 1
-
-        def add(first: int, last: int, cause: Cause) -> None:
-            if result and result[-1][2] is cause:
-                result[-1] = (result[-1][0], last, cause)
-            else:
-                result.append((first, last, cause))
-
-        at = 0
-        for first, last, cause in spans:
-            fill(at, first - 1)
-            add(first, last, cause)
-            at = last + 1
-        fill(at, end - 1)
-        return result
+        return cause_spans(spans, self._states, end)
