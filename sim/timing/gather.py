@@ -59,6 +59,7 @@ class _Lane:
         self._miss_words: deque[tuple[int, int, int, bool, int]] = deque()
         # Read slots on offer: from which cycle, tag.
         self._slots = deque((0, tag) for tag in range(config.reads_per_lane))
+        self._issued = -1  # cycle of the last miss that left ``_waiting``
         self.refused = False
 
     def full(self, cycle: int) -> bool:
@@ -116,7 +117,7 @@ class _Lane:
                     if last:
                         self._words = 0
                         self._pop(cycle)
-            elif len(self._waiting) < WAITING:
+            elif self._has_room(cycle):
                 self._waiting.append((cycle + 1, head))
                 self._issue_poll.at(cycle + 1)
                 self._pop(cycle)
@@ -132,10 +133,14 @@ class _Lane:
                 at = min(at, self._held[0])
         if self.lookups:
             head = self.lookups[0]
-            if (self._held is None) if head.hit else (len(self._waiting) < WAITING):
+            if (self._held is None) if head.hit else self._has_room(cycle + 1):
                 at = min(at, head.ready)
         if at < 1 << 60:
             self.poll.at(max(at, cycle + 1))
+
+    def _has_room(self, cycle: int) -> bool:
+        """A miss may join those that wait; a place left in ``cycle`` counts a cycle later."""
+        return len(self._waiting) + (self._issued == cycle) < WAITING
 
     def _load(self, cycle: int, unit: int, index: int, last: bool) -> None:
         self.register = (unit, index, last)
@@ -160,6 +165,7 @@ class _Lane:
         if at > cycle:
             self._issue_poll.at(at)
             return
+        self._issued = cycle
         _, miss = self._waiting.popleft()
         _, tag = self._slots.popleft()
         beats = -(-miss.row_bytes // self._beat_bytes)

@@ -161,7 +161,7 @@ class InteractionModel:
         self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
         # Bank writer: when the chunk before left each register.
         self._located = self._piece = self._write = self._written = -1
-        self._dense_written = -1
+        self._dense_written = deque([-1], maxlen=BankWriter.STAGES)  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
     @property
@@ -285,7 +285,8 @@ class InteractionModel:
     @property
     def dense_ready(self) -> int:
         """Cycle from which the bank writer takes a dense chunk."""
-        return self._dense_written - BankWriter.STAGES + 1
+        written = self._dense_written
+        return written[0] if len(written) == BankWriter.STAGES else 0
 
     def dense_chunk(self, cycle: int, k: int, count: int) -> int:
         """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
@@ -293,12 +294,12 @@ class InteractionModel:
         It passes beside the interaction's chunks, which lose the cycles of its writes.
         """
         edge = self._edge
-        at = max(cycle + BankWriter.STAGES, self._dense_written + 1)
+        at = max(cycle + BankWriter.STAGES, self._dense_written[-1] + 1)
         lane = k % edge
         pieces = -(-count // edge)
         for _ in range(pieces):
             at = self._windows.free(at, lane, min(count, edge)) + 1
         written = at - 1
-        self._dense_written = written
+        self._dense_written.append(written)
         self._written = written if self._written < written else self._written + pieces
         return written

@@ -186,6 +186,8 @@ module dram #(
         reg [31:0] queue_time [0:READS-1];  // earliest cycle of the first beat
         reg [READS-1:0] queue_done;
         reg [LOG2_READS:0] head, tail;
+        // Counts wrap: a difference counts only in as many bits, not where Verilog widens it.
+        reg [LOG2_READS:0] reads_left;
         reg [31:0] bank_free [0:BANKS-1];
         reg [ROW_BITS-1:0] bank_row [0:BANKS-1];
 
@@ -216,6 +218,7 @@ module dram #(
         // Bursts of the ring: [write_head, write_data) wait for their response, [write_data,
         // write_tail) for their data.
         reg [LOG2_WRITES:0] write_head, write_data, write_tail;
+        reg [LOG2_WRITES:0] writes_left;
         reg [LOG2_WRITES-1:0] entry;
         reg [DATA_BITS-1:0] merged;
         integer k;
@@ -281,11 +284,12 @@ module dram #(
             end
 
             // Give a beat: of the burst under way, else of the oldest one whose time has come.
+            reads_left = tail - head;
             if (!r_valid || rready[c]) begin
                 r_valid <= 0;
                 if (!bursting && head != tail) for (i = 0; i < WINDOW; i = i + 1) begin
                     older = head[LOG2_READS-1:0] + i;
-                    if (!bursting && i < tail - head && !queue_done[older]
+                    if (!bursting && i < reads_left && !queue_done[older]
                         && $signed(cycle - queue_time[older]) >= 0
                         && !(hostile != 0 && random[24 + i % 8])) begin
                         blocked = 0;
@@ -318,7 +322,8 @@ module dram #(
             // At most one a cycle ends, but one that ended late may free all behind it.
             if (head != tail) for (i = 0; i < WINDOW; i = i + 1)
                 if (head != tail && queue_done[head[LOG2_READS-1:0]]) head = head + 1;
-            ar_ready <= tail - head < READS - 1 && !stall_ar;
+            reads_left = tail - head;
+            ar_ready <= reads_left < READS - 1 && !stall_ar;
 
             // Take a write beat for the oldest address without its data.
             if (wvalid[c] && wready[c]) begin
@@ -359,7 +364,8 @@ module dram #(
                     write_head = write_head + 1;
                 end
             end
-            aw_ready <= write_tail - write_head < WRITES - 1 && !stall_aw;
+            writes_left = write_tail - write_head;
+            aw_ready <= writes_left < WRITES - 1 && !stall_aw;
         end
     end endgenerate
 endmodule
