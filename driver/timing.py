@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from golden.pipeline import QueryResult
 from hdl.config import Config
 from hdl.engine.cause import Cause
-from hdl.program import SUBMISSION_BYTES, Destination
+from hdl.program import COMPLETION_BYTES, SUBMISSION_BYTES, Destination, Target
 from sim.timing import (
     DeviceModel,
+    Dram,
     EnginePlan,
+    LoadEntry,
+    LoadsModel,
     PhasePlan,
     Prediction,
     ProgramPlan,
@@ -134,10 +137,26 @@ def query_plans(
 
 
 def predict(plan: Plan, workload: Workload, expected: list[QueryResult]) -> Prediction:
-    """Run the model on the queries of a plan."""
-    config = plan.deployment.config
-    model = DeviceModel(config, timing_plan(plan.deployment))
-    return model.run(query_plans(plan, workload, expected))
+    """Run the model on the queries of a plan, after its LOADs."""
+    config, dram = plan.deployment.config, Dram()
+    loads = LoadsModel(config, dram)
+    load_cycles = loads.run(
+        tuple(
+            LoadEntry(
+                submission=plan.host.submissions + number * SUBMISSION_BYTES,
+                address=load.address,
+                words=load.words,
+                wide=load.target is Target.WEIGHTS,
+            )
+            for number, load in enumerate(plan.deployment.loads)
+        )
+    )
+    model = DeviceModel(config, timing_plan(plan.deployment), dram, loads.memory.open_rows)
+    prediction = model.run(query_plans(plan, workload, expected))
+    prediction.load_cycles = load_cycles
+    prediction.load_reads = loads.memory.bursts
+    prediction.load_beats = loads.memory.beats
+    return prediction
 
 
 def _cause_rows(prediction: Prediction, stages: int) -> list[dict[str, int]]:
@@ -157,6 +176,34 @@ def _cause_rows(prediction: Prediction, stages: int) -> list[dict[str, int]]:
     return rows
 
 
+def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) -> dict[str, Any]:
+    """The device's counters after LOADs and queries, without the host's own accesses.
+
+    Engines' counters are those of the queries' time.
+    """
+    queries = len(prediction.queries)
+    cycles = prediction.load_cycles + prediction.cycles
+    counters: dict[str, Any] = {
+        "cycles": cycles,
+        "busy_cycles": cycles,
+        "queries": queries,
+        "errors": 0,
+        "results": queries * keep,
+        "lookups": prediction.hits + prediction.misses,
+        "hits": prediction.hits,
+        "misses": prediction.misses,
+        "bad_ids": 0,
+        "read_bursts": prediction.load_reads + prediction.dram_reads,
+        "read_beats": prediction.load_beats + prediction.dram_beats,
+        "write_bursts": loads + prediction.write_bursts,
+        "write_beats": loads * (COMPLETION_BYTES // beat_bytes) + prediction.write_beats,
+    }
+    for unit in prediction.timelines:
+        counts = prediction.cause_cycles(unit)
+        counters[f"engine_{unit}"] = {cause.name.lower(): n for cause, n in counts.items()}
+    return counters
+
+
 def run_timing(
     plan: Plan, workload: Workload, expected: list[QueryResult], options: RunOptions
 ) -> dict[str, Any]:
@@ -170,7 +217,7 @@ def run_timing(
     rows = _cause_rows(prediction, len(spec.stages))
     lookups = prediction.hits + prediction.misses
     engines = deployment.partition.engines
-    cycles = prediction.cycles
+    cycles = prediction.cycles + (prediction.load_cycles if options.cold else 0)
     return {
         "activity": None if options.report is None else from_prediction(deployment, prediction),
         "bit_exact": None,
@@ -179,7 +226,7 @@ def run_timing(
         "cycles_per_query": cycles / queries,
         "clock_mhz": config.clock_mhz,
         "microseconds_per_query": cycles / queries / config.clock_mhz,
-        "load_cycles": None,
+        "load_cycles": prediction.load_cycles,
         "mac_utilization": macs(workload) / (config.pes * cycles),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
@@ -207,12 +254,9 @@ def run_timing(
             config.interaction_multipliers_at(e.row, e.column) for e in engines
         ),
         "quality": quality(workload, [r.items for r in expected]),
-        "counters": {
-            f"engine_{unit}": {
-                cause.name.lower(): count for cause, count in prediction.cause_cycles(unit).items()
-            }
-            for unit in prediction.timelines
-        },
+        "counters": _counters(
+            prediction, len(deployment.loads), spec.stages[-1].keep, config.axi_bytes
+        ),
         "top": [
             {"item": int(i), "score": int(s)}
             for i, s in zip(expected[0].items, expected[0].scores, strict=True)

@@ -12,11 +12,11 @@ from ..config import Config
 from ..interfaces import config_write_layout, read_port_signature
 from ..program import Target
 
-__all__ = ["ConfigLoader", "load_layout"]
+__all__ = ["BURST_BYTES", "IN_FLIGHT", "ConfigLoader", "load_layout"]
 
-_BURST_BYTES = 256
+BURST_BYTES = 256
 """Bursts end at multiples of this, so they never cross a 4 KB boundary."""
-_IN_FLIGHT = 8
+IN_FLIGHT = 8
 """Bursts asked for ahead: 2 KB, more than 100 cycles of latency at 16 bytes a cycle."""
 _WORD_BITS = 25
 
@@ -105,19 +105,19 @@ class ConfigLoader(wiring.Component):
         per_beat = size // 8
         address = Signal(config.address_bits)
         left = Signal(_WORD_BITS)  # beats to ask for
-        burst_beats = _BURST_BYTES // size
+        burst_beats = BURST_BYTES // size
         room = Signal(range(burst_beats + 1))
         beats = Signal(range(burst_beats + 1))
-        flying = Signal(range(_IN_FLIGHT + 1))
+        flying = Signal(range(IN_FLIGHT + 1))
         request = self.memory.request
         response = self.memory.response
         sent = request.valid & request.ready
         landed = response.valid & response.ready & response.payload.last
-        offset = address[size.bit_length() - 1 : _BURST_BYTES.bit_length() - 1]
+        offset = address[size.bit_length() - 1 : BURST_BYTES.bit_length() - 1]
         m.d.comb += [
             room.eq(burst_beats - offset),
             beats.eq(Mux(left < room, left, room)),
-            request.valid.eq((left != 0) & (flying != _IN_FLIGHT)),
+            request.valid.eq((left != 0) & (flying != IN_FLIGHT)),
             request.payload.address.eq(address),
             request.payload.beats.eq(beats - 1),
         ]

@@ -7,6 +7,7 @@ hardware's own unit names. See `device.DeviceModel`.
 from __future__ import annotations
 
 from .device import DeviceModel, Prediction, StageTimes
+from .loads import LoadEntry, LoadsModel
 from .memory import Dram
 from .plan import EnginePlan, PhasePlan, Plan, ProgramPlan, QueryPlan, StagePlan, StageQuery
 
@@ -14,6 +15,8 @@ __all__ = [
     "DeviceModel",
     "Dram",
     "EnginePlan",
+    "LoadEntry",
+    "LoadsModel",
     "PhasePlan",
     "Plan",
     "Prediction",

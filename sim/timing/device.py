@@ -78,6 +78,10 @@ class Prediction:
     dram_beats: int
     write_bursts: int
     write_beats: int
+    load_cycles: int = 0
+    """From the doorbell's write to the interrupt of the last LOAD."""
+    load_reads: int = 0
+    load_beats: int = 0
 
     def cause_cycles(self, unit: int) -> dict[Cause, int]:
         """Cycles of an engine by cause; their sum is ``cycles``."""
@@ -113,13 +117,23 @@ class DeviceModel:
         Engines and stages.
     dram
         Device memory.
+    open_rows
+        DRAM rows that what came before left open, by channel and bank.
     """
 
-    def __init__(self, config: Config, plan: Plan, dram: Dram | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        dram: Dram | None = None,
+        open_rows: list[list[int]] | None = None,
+    ) -> None:
         self._config, self._plan = config, plan
         self._dram = dram or Dram()
         self._clock = clock = Clock()
         self._memory = Memory(clock, config, self._dram)
+        if open_rows is not None:
+            self._memory.open_rows = open_rows
         self._streamer = StreamerModel(clock, config, self._memory)
         self.engines: dict[int, EngineModel] = {}
         for engine in plan.engines:

@@ -60,7 +60,7 @@ class _Channel:
         self._asked: dict[int, deque[tuple[int, int, _Burst]]] = {}
         self._served = -1
         self._bank_free = [0] * dram.banks
-        self._bank_row = [-1] * dram.banks
+        self.bank_row = [-1] * dram.banks
         self._queue: deque[_Burst] = deque()
         self._bus_free = 0
         self._wake = -1
@@ -87,10 +87,10 @@ class _Channel:
         row = address // PAGE_BYTES
         bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
         start = max(self._bank_free[bank], arrival)
-        if self._bank_row[bank] != row:
+        if self.bank_row[bank] != row:
             start += self._dram.row_cycles
             self._bank_free[bank] = start
-            self._bank_row[bank] = row
+            self.bank_row[bank] = row
         burst.ready = start + self._dram.latency - 1
         self._queue.append(burst)
         self._schedule(arrival)
@@ -158,6 +158,16 @@ class Memory:
         ]
         self.bursts = 0
         self.beats = 0
+
+    @property
+    def open_rows(self) -> list[list[int]]:
+        """Row of every bank of every channel."""
+        return [list(channel.bank_row) for channel in self._channels]
+
+    @open_rows.setter
+    def open_rows(self, rows: list[list[int]]) -> None:
+        for channel, banks in zip(self._channels, rows, strict=True):
+            channel.bank_row = list(banks)
 
     def read(
         self, cycle: int, requester: int, tag: int, address: int, beats: int, call: OnBeats
