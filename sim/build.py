@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from . import toolchain
 from .bench import BenchSpec, bench_verilog
 from .errors import SimulationError, SimulatorError
 
-__all__ = ["Build", "build_bench", "cache_folder", "prune", "quiet_runner"]
+__all__ = ["Build", "build_bench", "build_design", "cache_folder", "prune", "quiet_runner"]
 
 _VERILOG = Path(__file__).parent / "verilog"
 _PARTS = ("axi_checker.v", "axil_master.v", "dram.v", "trace_logger.v")
@@ -137,15 +137,58 @@ def build_bench(
     SimulationError
         It does not compile; the message names the log.
     """
-    toolchain.check(simulator)
     files = {f"device_{n}.v": path.read_text() for n, path in enumerate(sources)}
-    if simulator == "icarus":
-        files = {name: _for_icarus(text) for name, text in files.items()}
     files |= {name: (_VERILOG / name).read_text() for name in (*_PARTS, "bench.vlt")}
     files["bench.v"] = bench_verilog(spec)
-    words = [*_arguments(simulator, waves, waves_depth or 0), *arguments]
+    folder, cached = build_design(
+        files,
+        top="bench",
+        simulator=simulator,
+        waves=waves,
+        arguments=[*_arguments(simulator, waves, waves_depth or 0), *arguments],
+    )
+    return Build(folder, simulator, spec, cached)
+
+
+def build_design(
+    files: Mapping[str, str],
+    *,
+    top: str,
+    simulator: str,
+    waves: str | None = None,
+    arguments: Sequence[str] = (),
+) -> tuple[Path, bool]:
+    """Compile a design for cocotb, or find it compiled.
+
+    Parameters
+    ----------
+    files
+        Texts by file name; all that end in ``.v`` are compiled. Generated ones start with
+        ``device``.
+    top
+        Top module.
+    simulator, waves
+        As `build_bench`.
+    arguments
+        Arguments for the compiler, complete.
+
+    Returns
+    -------
+    Folder for cocotb's runner, and whether it was there already.
+
+    Raises
+    ------
+    SimulatorError, SimulationError
+        As `build_bench`.
+    """
+    toolchain.check(simulator)
+    if simulator == "icarus":
+        files = {
+            name: _for_icarus(text) if name.startswith("device") else text
+            for name, text in files.items()
+        }
     key = hashlib.sha256()
-    for word in (simulator, toolchain.versions(simulator), *words, *sorted(files)):
+    for word in (simulator, toolchain.versions(simulator), top, *arguments, *sorted(files)):
         key.update(word.encode() + b"\0")
         key.update(files.get(word, "").encode() + b"\0")
     folder = cache_folder().resolve() / "sim" / f"{simulator}-{key.hexdigest()[:20]}"
@@ -159,13 +202,14 @@ def build_bench(
             folder.mkdir(parents=True)
             for name, text in files.items():
                 (folder / name).write_text(text)
+            sources = [folder / name for name in files if name.endswith(".v")]
             with _shared_runtime(folder, simulator, waves):
-                _compile(folder, simulator, words, waves, len(sources))
+                _compile(folder, sources, top, simulator, arguments, waves)
             done.touch()
         os.utime(folder)  # used now
         if not cached:
             prune(filter(Path.is_dir, folder.parent.iterdir()), keep=20, days=7)
-    return Build(folder, simulator, spec, cached)
+    return folder, cached
 
 
 @contextmanager
@@ -196,23 +240,27 @@ def _shared_runtime(folder: Path, simulator: str, waves: str | None) -> Iterator
 
 
 def _compile(
-    folder: Path, simulator: str, words: Sequence[str], waves: str | None, devices: int
+    folder: Path,
+    sources: Sequence[Path],
+    top: str,
+    simulator: str,
+    arguments: Sequence[str],
+    waves: str | None,
 ) -> None:
-    names = [f"device_{n}.v" for n in range(devices)] + [*_PARTS, "bench.v"]
     log = folder / "build.log"
     with toolchain.environment(simulator):
         try:
             quiet_runner(simulator).build(
-                sources=[folder / name for name in names],
-                hdl_toplevel="bench",
+                sources=sources,
+                hdl_toplevel=top,
                 build_dir=folder,
                 cwd=folder,
                 always=True,
                 timescale=TIMESCALE,
-                build_args=list(words),
+                build_args=list(arguments),
                 # For Icarus, `waves` would add a dump of everything.
                 waves=waves is not None and simulator == "verilator",
                 log_file=log,
             )
         except (RuntimeError, SystemExit) as error:
-            raise SimulationError(f"{simulator} could not compile the bench; see {log}") from error
+            raise SimulationError(f"{simulator} could not compile {top}; see {log}") from error
