@@ -151,11 +151,11 @@ def predict(plan: Plan, workload: Workload, expected: list[QueryResult]) -> Pred
             for number, load in enumerate(plan.deployment.loads)
         )
     )
-    model = DeviceModel(config, timing_plan(plan.deployment), dram, loads.memory.open_rows)
+    model = DeviceModel(config, timing_plan(plan.deployment), dram, loads.open_rows)
     prediction = model.run(query_plans(plan, workload, expected))
     prediction.load_cycles = load_cycles
-    prediction.load_reads = loads.memory.bursts
-    prediction.load_beats = loads.memory.beats
+    prediction.load_reads = loads.bursts
+    prediction.load_beats = loads.beats
     return prediction
 
 

@@ -133,7 +133,7 @@ class DeviceModel:
         self._clock = clock = Clock()
         self._memory = Memory(clock, config, self._dram)
         if open_rows is not None:
-            self._memory.open_rows = open_rows
+            self._memory.set_open_rows(open_rows)
         self._streamer = StreamerModel(clock, config, self._memory)
         self.engines: dict[int, EngineModel] = {}
         for engine in plan.engines:

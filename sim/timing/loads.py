@@ -1,25 +1,25 @@
 """LOAD entries: how long loading takes, and which DRAM rows it leaves open.
 
-Follows ``hdl/control``'s config loader, an event a burst.
+Follows ``hdl/control``'s config loader. Nobody else uses the memory meanwhile and all bursts have
+one tag, so they come one after the other: a few additions a burst.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hdl.bus.axi import PAGE_BYTES
 from hdl.config import Config
 from hdl.control.config_loader import BURST_BYTES, IN_FLIGHT
 from hdl.control.submission_check import SubmissionCheck
 
-from .events import Clock
 from .front_end import DOORBELL_LATENCY, INTERRUPT_LATENCY, completion_end, entry_beats
-from .memory import Dram, Memory
+from .memory import DATA_LATENCY, REQUEST_LATENCY, Banks, Dram
 
 __all__ = ["LoadEntry", "LoadsModel"]
 
-REQUESTER = 0
-"""Of the front end at the read crossbar."""
 _WORD_BYTES = 8
 
 
@@ -48,81 +48,68 @@ class LoadsModel:
 
     def __init__(self, config: Config, dram: Dram) -> None:
         self._config, self._dram = config, dram
-        self._clock = Clock()
-        self.memory = Memory(self._clock, config, dram)
-        self._entries: tuple[LoadEntry, ...] = ()
-        self._end = 0
-        # Of the entry in work.
-        self._bursts: deque[tuple[int, int]] = deque()  # address and beats, to be asked for
-        self._flying = 0
-        self._words_end = 0  # cycle of the last word so far
+        self._banks = [Banks(dram) for _ in range(config.axi_channels)]
+        self._bus_free = 0
+        self._channel = 0
+        self._arrived = 0  # last beat asked for so far is at the front end
+        self.bursts = 0
+        self.beats = 0
+
+    @property
+    def open_rows(self) -> list[list[int]]:
+        """Row of every bank of every channel."""
+        return [banks.rows for banks in self._banks]
 
     def run(self, entries: tuple[LoadEntry, ...]) -> int:
         """Cycles from the doorbell's write to the interrupt of the last entry."""
-        if not entries:
-            return 0
-        self._entries = entries
-        self._clock.at(DOORBELL_LATENCY, self._fetch, 0)
-        self._clock.run()
-        return self._end + INTERRUPT_LATENCY
-
-    def _fetch(self, cycle: int, number: int) -> None:
-        entry = self._entries[number]
-
-        def fetched(first: int, beats: int) -> None:
+        end = DOORBELL_LATENCY - 1
+        for entry in entries:
+            first = self._read(end + 2, entry.submission, entry_beats(self._config))
+            self._arrived = first + entry_beats(self._config) - 1
             # START, the check, LOAD.
-            taken = first + beats - 1 + 1 + SubmissionCheck.LATENCY + 1
-            self._clock.at(taken, self._take, number)
+            taken = self._arrived + 1 + SubmissionCheck.LATENCY + 1
+            end = completion_end(self._config, self._dram, self._load(taken, entry))
+        return end + INTERRUPT_LATENCY if entries else 0
 
-        beats = entry_beats(self._config)
-        self._clock.at(cycle + 1, self.memory.read, REQUESTER, 0, entry.submission, beats, fetched)
+    def _read(self, cycle: int, address: int, beats: int) -> int:
+        """A burst is handed over in ``cycle``; returns the cycle of its first beat."""
+        self.bursts += 1
+        self.beats += beats
+        channel = address // PAGE_BYTES % len(self._banks)
+        if channel != self._channel:  # an ordered requester uses one channel at a time
+            cycle = max(cycle, self._arrived)
+            self._channel = channel
+        ready = self._banks[channel].ready(cycle + REQUEST_LATENCY, address)
+        served = max(ready, self._bus_free)
+        self._bus_free = served + beats
+        return served + DATA_LATENCY
 
-    def _take(self, cycle: int, number: int) -> None:
-        """The loader takes the entry: bursts up to the next multiple of ``BURST_BYTES``."""
-        entry = self._entries[number]
+    def _load(self, cycle: int, entry: LoadEntry) -> int:
+        """The loader takes the entry in ``cycle``; returns the cycle in which LOADING ends."""
+        per_beat = 1 if entry.wide else self._config.axi_bytes // _WORD_BYTES
+        ends: deque[int] = deque(maxlen=IN_FLIGHT)  # last words of the bursts in flight
+        left = entry.words
+        end = asked = cycle
+        for address, beats in self._bursts(entry):
+            asked += 1
+            if len(ends) == IN_FLIGHT:
+                asked = max(asked, ends[0] + 1)
+            first = self._read(asked, address, beats)
+            words = min(left, beats * per_beat)
+            left -= words
+            # A word a cycle, none before its beat.
+            end = max(end + words, first + words - 1)
+            self._arrived = end
+            ends.append(end)
+        return end + 1
+
+    def _bursts(self, entry: LoadEntry) -> Iterator[tuple[int, int]]:
+        """Address and beats, up to the next multiple of ``BURST_BYTES``."""
         size = self._config.axi_bytes
         left = entry.words if entry.wide else -(-entry.words * _WORD_BYTES // size)
         address = entry.address
         while left:
             beats = min(left, (BURST_BYTES - address % BURST_BYTES) // size)
-            self._bursts.append((address, beats))
+            yield address, beats
             address += beats * size
             left -= beats
-        self._words_end = cycle
-        self._ask(cycle + 1, number)
-
-    def _ask(self, cycle: int, number: int) -> None:
-        """A burst a cycle, while few are in flight."""
-        if not self._bursts or self._flying == IN_FLIGHT:
-            return
-        entry = self._entries[number]
-        address, beats = self._bursts.popleft()
-        self._flying += 1
-        last = not self._bursts
-        per_beat = 1 if entry.wide else self._config.axi_bytes // _WORD_BYTES
-        words = beats * per_beat
-        if last and not entry.wide:
-            words -= -entry.words % per_beat
-
-        def landed(first: int, count: int) -> None:
-            # A word a cycle, and no earlier than its beat.
-            end = max(self._words_end + words, first + count - 1, first + words - 1)
-            self._words_end = end
-            self._clock.at(end + 1, self._landed, number, last)
-
-        self.memory.read(cycle, REQUESTER, 0, address, beats, landed)
-        if self._bursts:
-            self._clock.at(cycle + 1, self._ask, number)
-
-    def _landed(self, cycle: int, number: int, last: bool) -> None:
-        """A burst's last word was written in the cycle before."""
-        self._flying -= 1
-        if not last:
-            if self._flying == IN_FLIGHT - 1:
-                self._ask(cycle, number)
-            return
-        # ``done`` is registered; LOADING sees it in this cycle.
-        end = completion_end(self._config, self._dram, cycle)
-        if number + 1 < len(self._entries):
-            self._clock.at(end + 1, self._fetch, number + 1)
-        self._end = end

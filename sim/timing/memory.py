@@ -16,7 +16,14 @@ from hdl.config import Config
 
 from .events import Clock, Poll
 
-__all__ = ["Dram", "Memory", "OnBeats"]
+__all__ = [
+    "Banks",
+    "DATA_LATENCY",
+    "Dram",
+    "Memory",
+    "OnBeats",
+    "REQUEST_LATENCY",
+]
 
 OnBeats = Callable[[int, int], None]
 """Called with the cycle of the first beat at the requester and the number of beats."""
@@ -25,6 +32,8 @@ REQUEST_LATENCY = 2
 """Request taken by the crossbar to its address on AR: the requester's queue, the AR queue."""
 RESPONSE_LATENCY = 2
 """Beat on R to the beat at the requester: the R queue, the requester's register."""
+DATA_LATENCY = 1 + RESPONSE_LATENCY
+"""A burst chosen by the memory to its first beat at the requester: the data register and R."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +47,26 @@ class Dram:
     banks: int = 16
     window: int = 8
     """Oldest bursts among which the next one is chosen."""
+
+
+class Banks:
+    """Open rows of one channel."""
+
+    def __init__(self, dram: Dram) -> None:
+        self._dram = dram
+        self._free = [0] * dram.banks
+        self.rows = [-1] * dram.banks
+
+    def ready(self, arrival: int, address: int) -> int:
+        """Earliest cycle in which a burst, its address taken in ``arrival``, gets the data bus."""
+        row = address // PAGE_BYTES
+        bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
+        start = max(self._free[bank], arrival)
+        if self.rows[bank] != row:
+            start += self._dram.row_cycles
+            self._free[bank] = start
+            self.rows[bank] = row
+        return start + self._dram.latency - 1
 
 
 @dataclass(eq=False, slots=True)
@@ -59,8 +88,7 @@ class _Channel:
         self._arbiter = Poll(clock, self._grant)
         self._asked: dict[int, deque[tuple[int, int, _Burst]]] = {}
         self._served = -1
-        self._bank_free = [0] * dram.banks
-        self.bank_row = [-1] * dram.banks
+        self.banks = Banks(dram)
         self._queue: deque[_Burst] = deque()
         self._bus_free = 0
         self._wake = -1
@@ -84,14 +112,7 @@ class _Channel:
 
     def _arrive(self, arrival: int, address: int, burst: _Burst) -> None:
         """Address handshake: the burst's bank decides when its data can come."""
-        row = address // PAGE_BYTES
-        bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
-        start = max(self._bank_free[bank], arrival)
-        if self.bank_row[bank] != row:
-            start += self._dram.row_cycles
-            self._bank_free[bank] = start
-            self.bank_row[bank] = row
-        burst.ready = start + self._dram.latency - 1
+        burst.ready = self.banks.ready(arrival, address)
         self._queue.append(burst)
         self._schedule(arrival)
 
@@ -135,8 +156,7 @@ class _Channel:
         while self._queue and self._queue[0].done:
             self._queue.popleft()
         self._bus_free = cycle + chosen.beats
-        # The data register adds a cycle before R.
-        self._clock.at(cycle + 1 + RESPONSE_LATENCY, chosen.call, chosen.beats)
+        self._clock.at(cycle + DATA_LATENCY, chosen.call, chosen.beats)
         self._schedule(self._bus_free)
 
 
@@ -159,15 +179,10 @@ class Memory:
         self.bursts = 0
         self.beats = 0
 
-    @property
-    def open_rows(self) -> list[list[int]]:
+    def set_open_rows(self, rows: list[list[int]]) -> None:
         """Row of every bank of every channel."""
-        return [list(channel.bank_row) for channel in self._channels]
-
-    @open_rows.setter
-    def open_rows(self, rows: list[list[int]]) -> None:
         for channel, banks in zip(self._channels, rows, strict=True):
-            channel.bank_row = list(banks)
+            channel.banks.rows = list(banks)
 
     def read(
         self, cycle: int, requester: int, tag: int, address: int, beats: int, call: OnBeats
