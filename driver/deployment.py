@@ -15,6 +15,7 @@ from hdl.words import pack_bytes
 from .cache_plan import CachePlan
 from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
+from .fit import check_models
 from .image import MemoryImage
 from .mapping import map_engine, rows_of
 from .maps import EngineMap, PhaseMap, StageShape
@@ -144,6 +145,12 @@ class _Builder:
                 )
         self.load(fmt.Target.LAYERS, engine.unit, 0, b"".join(layer_words))
         self.load(fmt.Target.STAGES, engine.unit, 0, bytes(stage_words))
+        if len(tables) > config.activation_tables:
+            names = ", ".join(stage.shape.name for stage in mapped.stages.values())
+            raise UserError(
+                f"{names}: {len(tables)} different activation tables, an engine of {config.name} "
+                f"holds {config.activation_tables}"
+            )
         if len(shifts) > fmt.DOT_SHIFT_WORDS:
             names = ", ".join(stage.shape.name for stage in mapped.stages.values())
             raise UserError(
@@ -261,6 +268,8 @@ def deploy(
         A model, table or image does not fit.
     """
     shapes = {number: stage_shape(model) for number, model in enumerate(models)}
+    for engine in partition.engines:  # the plainest reason first
+        check_models(config, {n: s for n, s in shapes.items() if engine.serves(n)})
     rows = {
         number: min(
             rows_of(config, shape, config.sub_array << e.level)

@@ -13,6 +13,7 @@ from hdl.config import Config
 from hdl.program import STREAM_CHUNK_BYTES
 
 from .errors import UserError
+from .fit import check_models
 from .maps import EngineMap, LayerMap, PhaseMap, StageMap, StageShape
 from .tiles import tile_count
 
@@ -43,6 +44,16 @@ def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int]
     return start, bottom, top, start + inputs
 
 
+def _widest(shape: StageShape) -> str:
+    """Name and size of the layer with the most inputs or outputs."""
+    sizes = [
+        (max(layer), f"{part} layer {index} with {layer[0]} inputs and {layer[1]} outputs")
+        for part, layers in (("bottom", shape.bottom), ("top", shape.top))
+        for index, layer in enumerate(layers)
+    ]
+    return max(sizes)[1]
+
+
 def rows_of(config: Config, shape: StageShape, edge: int) -> int:
     """Largest row block of a stage on an engine of ``edge`` PEs.
 
@@ -57,7 +68,8 @@ def rows_of(config: Config, shape: StageShape, edge: int) -> int:
     if rows < _CELL_ROW_LIMIT:
         raise UserError(
             f"{shape.name}: activations need {pages} pages of an engine of edge {edge}, "
-            f"a lane holds {slot} bytes a slot: at most {slot // _CELL_ROW_LIMIT} pages"
+            f"a lane holds {slot} bytes a slot: at most {slot // _CELL_ROW_LIMIT} pages; "
+            f"the widest is {_widest(shape)}"
         )
     dense = _pages(shape.width, edge)
     dense_slot = config.dense_bytes // 2
@@ -99,26 +111,6 @@ def _layer_maps(
         tiles += k_tiles * n_tiles
         parameter += n_tiles
     return tuple(maps), tiles, parameter
-
-
-def _check_layers(config: Config, shape: StageShape) -> None:
-    for part, layers in (("bottom", shape.bottom), ("top", shape.top)):
-        for index, (inputs, outputs) in enumerate(layers):
-            for what, size in (("inputs", inputs), ("outputs", outputs)):
-                if size > config.max_inputs:
-                    raise UserError(
-                        f"{shape.name}: {part} layer {index} has {size} {what}, "
-                        f"{config.name} takes at most {config.max_inputs}"
-                    )
-    if shape.top[-1][1] != 1:
-        raise UserError(f"{shape.name}: the last top layer has {shape.top[-1][1]} outputs, not 1")
-    if shape.bottom[-1][1] != shape.width:
-        raise UserError(
-            f"{shape.name}: the bottom MLP ends in {shape.bottom[-1][1]} outputs, "
-            f"the vectors are {shape.width} wide"
-        )
-    if shape.width not in (4, 8, 16, 32, 64, 128):
-        raise UserError(f"{shape.name}: vector width must be 4, 8, .. 128, not {shape.width}")
 
 
 def _vector_slots(config: Config, shape: StageShape, multipliers: int) -> tuple[int, int]:
@@ -173,13 +165,13 @@ def map_engine(
     UserError
         Something does not fit; the message names layer, size and limit.
     """
+    check_models(config, programs)
     edge = config.sub_array << level
     multipliers = config.interaction_multipliers_at(row, column)
     parameter = 0
     drafts: dict[int, _Draft] = {}
     sizes: list[tuple[int, int, str]] = []
     for number, shape in programs.items():
-        _check_layers(config, shape)
         r = rows[number]
         start, bottom, top, _ = _bank_pages(shape, edge)
         bottom_maps, bottom_tiles, parameter = _layer_maps(
