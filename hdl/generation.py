@@ -12,6 +12,7 @@ gone.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,9 +40,14 @@ def quick_conversion() -> Iterator[None]:
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     for owner, name, function in replacements:
         setattr(owner, name, function)
+    # Netlists are millions of small objects that live on: looking for garbage among them as often
+    # as usual costs a third of the time.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 10)
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         for owner, name, function in originals:
             setattr(owner, name, function)
 
