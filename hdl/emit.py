@@ -39,7 +39,7 @@ from .generation import quick_conversion, with_zero_loops
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
 
-__all__ = ["FILES", "TOP", "emit", "side_data", "verilog_text"]
+__all__ = ["FILES", "TOP", "emit", "rtlil_text", "side_data", "verilog_text"]
 
 TOP = "rpaccel"
 """Name of the top module and stem of all files."""
@@ -116,11 +116,11 @@ def _pinned_yosys() -> Iterator[None]:
             os.environ["AMARANTH_USE_YOSYS"] = before
 
 
-def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
-    """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
+def rtlil_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
+    """RTLIL of ``device`` inside the wrapper ``top``; equal modules are written once."""
     wrapper = _Wrapper(device)
     library = ModuleLibrary()
-    with _pinned_yosys(), quick_conversion(), warnings.catch_warnings():
+    with quick_conversion(), warnings.catch_warnings():
         # Components behind shared modules are never elaborated themselves.
         warnings.simplefilter("ignore", UnusedElaboratable)
         text = rtlil.convert(
@@ -131,11 +131,18 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
             # Without source attributes: no path of this machine gets into the text.
             emit_src=False,
         )
-        to_verilog = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
-        text = to_verilog(text + "\n" + library.text, strip_internal_attrs=True)
         del device, wrapper
         gc.collect()  # the components' own warnings come now, while they are silenced
-    return with_zero_loops(text)
+    return f"{text}\n{library.text}"
+
+
+def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
+    """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
+    text = rtlil_text(config, device, top=top)
+    del device
+    to_verilog = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
+    with _pinned_yosys():
+        return with_zero_loops(to_verilog(text, strip_internal_attrs=True))
 
 
 def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:

@@ -41,6 +41,20 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     return run(**words, progress=_progress)
 
 
+def _estimate(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.estimate import estimate
+
+    return estimate(
+        preset_name=args.preset,
+        pipeline=args.pipeline,
+        partition=args.partition,
+        items=args.items,
+        max_rows=args.max_rows,
+        seed=args.seed,
+        progress=_progress,
+    )
+
+
 def _progress(text: str) -> None:
     """A line on stderr for long work."""
     print(text, file=sys.stderr, flush=True)
@@ -76,21 +90,27 @@ def _add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="P", required=True, help="see `rpaccel presets`")
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Options of ``run``; keys of the result are listed in the documentation."""
+def _add_workload_options(parser: argparse.ArgumentParser) -> None:
+    """What is ranked, and on which engines."""
     add = parser.add_argument
     add("--pipeline", metavar="NAME", required=True, help="see `rpaccel pipelines`")
-    add("--queries", metavar="N", type=_positive, default=1, help="queries to run (1)")
     add("--items", metavar="N", type=_positive, help="items of the first stage; scales all stages")
     add("--max-rows", metavar="N", type=_positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
-    add("--in-flight", metavar="N", type=_positive, default=1, help="queries submitted at once (1)")
     add("--seed", metavar="N", type=int, default=1, help="seed of queries and simulation (1)")
+    add("--partition", metavar="TEXT", help='engines, such as "64x64:2@1,32x32:8@0"')
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``run``; keys of the result are listed in the documentation."""
+    _add_workload_options(parser)
+    add = parser.add_argument
+    add("--queries", metavar="N", type=_positive, default=1, help="queries to run (1)")
+    add("--in-flight", metavar="N", type=_positive, default=1, help="queries submitted at once (1)")
     add("--cold", action="store_true", help="count the loading of weights and cache as well")
     add("--backend", choices=["rtl", "timing", "golden", "board"], default="rtl")
     add("--simulator", choices=["verilator", "icarus"], default="verilator")
     add("--port", metavar="DEV", help="serial port of the board back end")
-    add("--partition", metavar="TEXT", help='engines, such as "64x64:2@1,32x32:8@0"')
     add("--policy", choices=["exact", "quota", "binned"], default="exact")
     add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query")
     add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
@@ -121,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "run queries of a pipeline and compare with the golden model")
     _add_preset(run)
     _add_run_options(run)
+    words_of = "predict cycles, bytes and hardware of a device before any synthesis"
+    guess = add("estimate", _estimate, words_of)
+    _add_preset(guess)
+    _add_workload_options(guess)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
     text = "measure the device and the generator"
