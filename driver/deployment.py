@@ -12,6 +12,7 @@ from hdl import program as fmt
 from hdl.config import Config
 from hdl.words import pack_bytes
 
+from .blocks import choose_rows
 from .cache_plan import CachePlan
 from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
@@ -47,6 +48,8 @@ class Deployment:
     """By engine anchor."""
     rows: tuple[int, ...]
     """Items of a row block, by stage."""
+    most_rows: tuple[int, ...] = ()
+    """Largest row block that fits, by stage."""
     loads: list[Load] = field(default_factory=list)
     cache: CachePlan | None = None
     pitch: int = 0
@@ -252,6 +255,20 @@ class _Builder:
         self.load(fmt.Target.PIPELINES, 0, 0, word)
 
 
+def _map_engines(
+    config: Config, partition: Partition, shapes: dict[int, StageShape], rows: dict[int, int]
+) -> dict[int, EngineMap]:
+    """Every engine that serves a stage, by anchor."""
+    maps = {}
+    for e in partition.engines:
+        programs = {n: s for n, s in shapes.items() if e.serves(n)}
+        if programs:
+            maps[e.unit] = map_engine(
+                config, row=e.row, column=e.column, level=e.level, programs=programs, rows=rows
+            )
+    return maps
+
+
 def deploy(
     config: Config,
     *,
@@ -259,8 +276,23 @@ def deploy(
     models: Sequence[QuantisedModel],
     cache: CachePlan,
     image: MemoryImage,
+    items: Sequence[int] | None = None,
 ) -> Deployment:
     """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
+
+    Parameters
+    ----------
+    config, partition
+        Device and its engines.
+    models
+        One a stage.
+    cache
+        Contents of the static cache.
+    image
+        Device memory.
+    items
+        Items that each stage usually ranks, to choose the row blocks by; None: the largest that
+        fit. Queries of any size run on either.
 
     Raises
     ------
@@ -278,24 +310,24 @@ def deploy(
         )
         for number, shape in shapes.items()
     }
-    maps = {
-        e.unit: map_engine(
-            config,
-            row=e.row,
-            column=e.column,
-            level=e.level,
-            programs={n: s for n, s in shapes.items() if e.serves(n)},
-            rows=rows,
-        )
-        for e in partition.engines
-        if any(e.serves(n) for n in shapes)
-    }
+    most_rows = tuple(rows.values())
+    maps = _map_engines(config, partition, shapes, rows)
+    if items is not None:
+        for number, shape in shapes.items():
+            engines = {
+                e: maps[e.unit].streamed_tiles(number)
+                for e in partition.engines
+                if e.serves(number)
+            }
+            rows[number] = choose_rows(config, shape, engines, items[number], rows[number])
+        maps = _map_engines(config, partition, shapes, rows)
     deployment = Deployment(
         config=config,
         partition=partition,
         models=tuple(models),
         maps=maps,
         rows=tuple(rows.values()),
+        most_rows=most_rows,
         cache=cache,
     )
     builder = _Builder(deployment, image)

@@ -71,3 +71,8 @@ class EngineMap:
     resident_words: int
     """Weight words of a bank that hold resident phases."""
     parameter_tiles: int
+
+    def streamed_tiles(self, number: int) -> int:
+        """Weight tiles of a program that come from device memory for every row block."""
+        stage = self.stages[number]
+        return sum(phase.tiles for phase in (stage.bottom, stage.top) if phase.streamed)
