@@ -86,6 +86,14 @@ class Config:
     """Outstanding gather reads of one AXI channel, all lanes together."""
     max_items: int
     """Largest n of the top-k filter."""
+    filter_contexts: int = 4
+    """Stages of queries in progress at once: contexts of the filter."""
+    filter_lanes: int = 2
+    """Scores the filter takes in a cycle, from all engines together."""
+    filter_survivors: int = 1
+    """Survivors the filter lists in a cycle."""
+    queries_in_flight: int = 8
+    """Queries admitted and not completed, at most."""
     max_inputs: int = 4096
     """Largest number of inputs K of a layer: fixes the accumulator width."""
     clock_mhz: float = 250.0
@@ -97,7 +105,8 @@ class Config:
             "grid", "sub_array", "rows", "weight_bytes", "activation_bytes", "parameter_tiles",
             "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "static_cache_bytes",
             "cache_ways", "axi_data_bits", "axi_channels", "reads_in_flight", "max_items",
-            "max_inputs", "dot_multipliers",
+            "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes", "filter_survivors",
+            "queries_in_flight",
         )  # fmt: skip
         for field in powers:
             value = getattr(self, field)
@@ -106,6 +115,8 @@ class Config:
         limits = {
             "grid": (1, 8), "sub_array": (4, 32), "rows": (4, 256), "gather_lanes": (1, 32),
             "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
+            "filter_contexts": (2, 16), "filter_lanes": (1, 16),
+            "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
             "cache_ways": (1, 8), "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
         }  # fmt: skip
         for field, (low, high) in limits.items():
@@ -271,6 +282,27 @@ class Config:
         """Most items the vector buffer of an engine holds at once."""
         return 16
 
+    # -- ranking -------------------------------------------------------------------------------
+    @property
+    def candidate_words(self) -> int:
+        """Candidates of all contexts together: the longest stage and as many survivors."""
+        return 2 * self.max_items
+
+    @property
+    def candidate_bits(self) -> int:
+        """Address of a candidate."""
+        return _bits(self.candidate_words)
+
+    @property
+    def candidate_banks(self) -> int:
+        """Candidates read in a cycle: two for each one that may arrive in it."""
+        return 2 * self.filter_lanes
+
+    @property
+    def max_sub_batches(self) -> int:
+        """Most sub-batches of a query."""
+        return 16
+
     # -- bus -----------------------------------------------------------------------------------
     @property
     def read_requesters(self) -> int:
@@ -335,7 +367,7 @@ _TINY = Config(
 _SMALL = Config(
     name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
     activation_bytes=8192, gather_lanes=4, static_cache_bytes=65536, hash_lanes=2,
-    axi_data_bits=128, reads_in_flight=32, max_items=16384,
+    axi_data_bits=128, reads_in_flight=32, max_items=16384, filter_contexts=8, filter_lanes=4,
 )  # fmt: skip
 _ECP5 = replace(
     _TINY,
@@ -349,13 +381,13 @@ _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
     activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
     static_cache_bytes=1 << 20, hash_lanes=8, axi_data_bits=512, reads_in_flight=128,
-    max_items=16384,
+    max_items=16384, filter_contexts=8, filter_lanes=8, filter_survivors=2,
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
     activation_bytes=4096, vector_bytes=8192, gather_lanes=32, lane_bytes=32,
     static_cache_bytes=16 << 20, hash_lanes=32, axi_data_bits=512, axi_channels=4,
-    reads_in_flight=128, max_items=16384,
+    reads_in_flight=128, max_items=16384, filter_contexts=16, filter_lanes=16, filter_survivors=4,
 )  # fmt: skip
 
 
