@@ -41,7 +41,7 @@ class _Costs:
 
     def array(self, rows: int) -> int:
         """Cycles of a row block on the array."""
-        gaps = sum(max(0, self.turnaround - (tiles - 1) * rows) for tiles in self.waits)
+        gaps = sum(max(0, self.turnaround - tiles * rows) for tiles in self.waits)
         return self.tiles * max(rows, self.interval) + gaps
 
 

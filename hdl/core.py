@@ -172,6 +172,7 @@ class Core(wiring.Component):
                 Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
                 engine.score.eq(getattr(grid, f"score_{u}")),
                 engine.tile_done.eq(getattr(grid, f"tile_done_{u}")),
+                engine.page_ready.eq(getattr(grid, f"page_ready_{u}")),
                 engine.landed.eq(getattr(streamer, f"landed_{u}")),
                 getattr(streamer, f"consumed_{u}").eq(engine.consumed),
                 engine.allocate.eq(embedding.allocate[u]),

@@ -42,7 +42,8 @@ class Grid(wiring.Component):
 
     * write-back of lane n in cycle ``E + n + WRITE_STAGE``, ``score_{u}`` in ``E + WRITE_STAGE``,
       ``tile_done_{u}`` and the last lane's write in ``latency(level)``;
-    * a control word ``turnaround(level)`` cycles or more after a row's last one reads its outputs;
+    * a control word ``turnaround(level)`` cycles or more after a row's last one reads its outputs,
+      ``page_ready_{u}`` pulses two cycles before that for row 0;
     * a load may share the control word of the swap before it; between two loads, and from a load
       to its swap, lie at least ``config.tile_interval`` cycles; a row index comes back to the
       accumulators after as many.
@@ -75,6 +76,9 @@ class Grid(wiring.Component):
         DENSE_LATENCY later; lanes above E hold other engines' bytes.
     score_{u}
         Values of rows with destination SCORE, in row order, never held up.
+    page_ready_{u}
+        Pulse: row 0 of an output tile can be read by a control word two cycles later, and each
+        following row in turn a cycle later.
     tile_done_{u}
         Pulse in the cycle in which the last column's value of a row with ``tile_end`` is written.
         The next cycle's reads see it.
@@ -113,6 +117,7 @@ class Grid(wiring.Component):
                 f"dense_address_{u}": In(config.dense_address_bits),
                 f"dense_data_{u}": Out(data.ArrayLayout(signed(8), lanes)),
                 f"score_{u}": Out(score_layout(config)),
+                f"page_ready_{u}": Out(1),
                 f"tile_done_{u}": Out(1),
             }
         super().__init__(members)
@@ -280,7 +285,8 @@ class Grid(wiring.Component):
         row, column = divmod(u, size)
         port = getattr(self, f"bank_write_{u}")
         score, tile_done = getattr(self, f"score_{u}"), getattr(self, f"tile_done_{u}")
-        m.d.sync += [score.valid.eq(0), tile_done.eq(0)]
+        page_ready = getattr(self, f"page_ready_{u}")
+        m.d.sync += [score.valid.eq(0), tile_done.eq(0), page_ready.eq(0)]
         for edge in self._cases(m, u):
             if row % edge or column % edge:
                 continue
@@ -289,6 +295,7 @@ class Grid(wiring.Component):
             bottom = u + (edge - 1) * size
             m.d.sync += [
                 score.eq(self._strips[bottom].score),
+                page_ready.eq(self._strips[bottom].page_opens),
                 tile_done.eq(self._strips[bottom + edge - 1].tile_done),
             ]
         left_column = range(1 << self._config.largest_level_at(row, column))
