@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -144,7 +144,9 @@ class Grid(wiring.Component):
         m = Module()
         size = self._config.grid
         units = range(self._config.sub_arrays)
-        self._arrays = {u: SubArray(config=self._config) for u in units}
+        # One level: no cut, and nothing comes from above the top row.
+        self._gated = len(self._levels) > 1
+        self._arrays = {u: SubArray(config=self._config, gated=self._gated) for u in units}
         self._weights = {u: WeightBank(config=self._config) for u in units}
         self._banks = {u: ActivationBank(config=self._config) for u in self.bank_units}
         self._strips = {u: Strip(config=self._config) for u in self.strip_units}
@@ -206,7 +208,6 @@ class Grid(wiring.Component):
                 lambda: arrays[west].activations_out,
             ),
             _cut(array.swaps, left, lambda: banks[u].swaps, lambda: arrays[west].swaps_out),
-            _cut(array.sums, top, lambda: Const(0), lambda: arrays[north].sums_out),
             _cut(
                 weights.load,
                 left,
@@ -222,6 +223,10 @@ class Grid(wiring.Component):
             array.shadow_select.eq(weights.shadow_select),
             array.shadow_row.eq(weights.shadow_row),
         ]
+        if top is not True:
+            m.d.comb += array.sums.eq(arrays[north].sums_out)
+        if self._gated:
+            m.d.comb += array.take_sums.eq(not top if isinstance(top, bool) else ~top)
 
     def _connect_bank(self, m: Module, u: int) -> None:
         """Control chain, write-back, bank writes and dense address of an activation bank."""

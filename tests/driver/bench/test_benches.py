@@ -131,19 +131,23 @@ def test_cells_of_the_grid_belong_to_what_they_feed() -> None:
     assert groups["strips"] == {"LUT4": 1}
 
 
-@pytest.mark.slow
-def test_fission_cost_bench(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
+def test_fission_cost_bench(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both budgets, whatever the machine: cells are counted."""
     target = tmp_path / "cost.json"
-    words = ["bench", "fission-cost", "--preset", "tiny", "--json", str(target)]
+    words = ["bench", "fission-cost", "--preset", name, "--json", str(target)]
     assert cli.main(words) == 0
     result = json.loads(target.read_text())
     cells = {(row["group"], row["fission"]): row for row in result["rows"]}
     elements = "processing elements"
     assert cells[elements, "on"]["total"] == cells[elements, "off"]["total"]
-    assert cells[elements, "on"]["dsp"] == TINY.pes
-    assert result["flip_flops_per_pe"] <= 64
+    assert cells[elements, "on"]["dsp"] == preset(name).pes
+    assert 40 <= result["flip_flops_per_pe"] <= result["flip_flops_per_pe_limit"] == 64
     assert cells[CUTS, "on"]["lut4"] > cells[CUTS, "off"]["lut4"]
-    assert result["fission_cost"] > 0
+    assert 0 < result["fission_cost"] <= result["fission_cost_limit"] == 0.04
+    text = capsys.readouterr().out
+    assert f"fission adds {100 * result['fission_cost']:.2f} % to the fabric" in text
+    assert f"limit 4 %; {result['flip_flops_per_pe']:.0f} flip-flops a PE, limit 64" in text
 
 
 def test_unknown_preset_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
