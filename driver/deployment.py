@@ -256,13 +256,18 @@ class _Builder:
 
 
 def _map_engines(
-    config: Config, partition: Partition, shapes: dict[int, StageShape], rows: dict[int, int]
+    config: Config, partition: Partition, shapes: dict[int, StageShape]
 ) -> dict[int, EngineMap]:
-    """Every engine that serves a stage, by anchor."""
+    """Every engine that serves a stage, by anchor.
+
+    Pages lie apart by the largest row block of the engine itself, so that its tables do not depend
+    on the rest of the partition: an engine that stays needs no LOAD when the others change.
+    """
     maps = {}
     for e in partition.engines:
         programs = {n: s for n, s in shapes.items() if e.serves(n)}
         if programs:
+            rows = {n: rows_of(config, s, config.sub_array << e.level) for n, s in programs.items()}
             maps[e.unit] = map_engine(
                 config, row=e.row, column=e.column, level=e.level, programs=programs, rows=rows
             )
@@ -302,16 +307,9 @@ def deploy(
     shapes = {number: stage_shape(model) for number, model in enumerate(models)}
     for engine in partition.engines:  # the plainest reason first
         check_models(config, {n: s for n, s in shapes.items() if engine.serves(n)})
-    rows = {
-        number: min(
-            rows_of(config, shape, config.sub_array << e.level)
-            for e in partition.engines
-            if e.serves(number)
-        )
-        for number, shape in shapes.items()
-    }
-    most_rows = tuple(rows.values())
-    maps = _map_engines(config, partition, shapes, rows)
+    maps = _map_engines(config, partition, shapes)
+    most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
+    rows = dict(most_rows)
     if items is not None:
         for number, shape in shapes.items():
             engines = {
@@ -320,14 +318,13 @@ def deploy(
                 if e.serves(number)
             }
             rows[number] = choose_rows(config, shape, engines, items[number], rows[number])
-        maps = _map_engines(config, partition, shapes, rows)
     deployment = Deployment(
         config=config,
         partition=partition,
         models=tuple(models),
         maps=maps,
         rows=tuple(rows.values()),
-        most_rows=most_rows,
+        most_rows=tuple(most_rows.values()),
         cache=cache,
     )
     builder = _Builder(deployment, image)

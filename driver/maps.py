@@ -50,6 +50,7 @@ class StageMap:
 
     shape: StageShape
     rows: int
+    """Largest row block of this engine; pages lie so many bytes apart."""
     bottom: PhaseMap
     top: PhaseMap
     input_base: int

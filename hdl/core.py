@@ -48,6 +48,9 @@ class Core(wiring.Component):
         Broadcast of LOAD, to all units.
     levels, engine_stages
         Partition in force.
+    engine_idle, needed
+        Bit u: the engine anchored at u holds no job; the query may still send it one. See
+        ``PartitionControl``.
     i_query, o_result, o_done
         See ``Dispatcher``.
     read_{n}
@@ -65,6 +68,8 @@ class Core(wiring.Component):
     config_write: data.View
     levels: data.View
     engine_stages: data.View
+    engine_idle: Signal
+    needed: Signal
     i_query: stream.Interface
     o_result: stream.Interface
     o_done: stream.Interface
@@ -84,6 +89,8 @@ class Core(wiring.Component):
             "config_write": In(config_write_layout(config)),
             "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
             "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+            "engine_idle": Out(units),
+            "needed": Out(units),
             "i_query": In(stream.Signature(query_layout(config))),
             "o_result": Out(stream.Signature(result_layout(config))),
             "o_done": Out(stream.Signature(query_done_layout(config))),
@@ -123,6 +130,8 @@ class Core(wiring.Component):
             dispatcher.config_write.eq(config_write),
             dispatcher.levels.eq(self.levels),
             dispatcher.engine_stages.eq(self.engine_stages),
+            self.needed.eq(dispatcher.needed),
+            self.engine_idle.eq(~0),  # where no engine is
             dispatcher.bad_id.eq(embedding.bad_id),
             dispatcher.bus_error.eq(embedding.bus_error | streamer.bus_error),
         ]
@@ -181,6 +190,7 @@ class Core(wiring.Component):
                 embedding.allocate_index[u].eq(engine.allocate_index),
                 dispatcher.free[u].eq(engine.free),
                 self.causes[u].eq(engine.cause),
+                self.engine_idle[u].eq(engine.idle),
             ]
             self._localise(m, engine.config_write, config_write, u)
             self._localise(m, engine.row_write, embedding.row_write, u)
