@@ -65,18 +65,22 @@ class Bench:
                 value = int.from_bytes(raw[8 * word : 8 * word + 8], "little")
                 await self.write(ctx, Target.ACTIVATION_TABLE, ALL_UNITS, 32 * index + word, value)
         for number, engine in enumerate(self.engines):
-            for unit, address, word in engine.weight_words():
-                if number % 2:
-                    await self.write(ctx, Target.WEIGHTS, unit, address, word)
-                else:
-                    fields = {"valid": 1, "mask": 1 << unit, "address": address, "data": word}
-                    ctx.set(self.grid.weight_write, fields)
-                    await ctx.tick()
-                    ctx.set(self.grid.weight_write.valid, 0)
-            for unit, address, parameter in engine.parameter_words():
-                bits = pack(PARAMETER, parameter)
-                await self.write(ctx, Target.PARAMETERS, unit, address, bits)
+            await self.load_engine(ctx, engine, streamed=number % 2 == 0)
             await self.send_inputs(ctx, engine, 0)
+
+    async def load_engine(self, ctx: Any, engine: Engine, *, streamed: bool) -> None:
+        """Weights and parameters of one engine."""
+        for unit, address, word in engine.weight_words():
+            if streamed:
+                fields = {"valid": 1, "mask": 1 << unit, "address": address, "data": word}
+                ctx.set(self.grid.weight_write, fields)
+                await ctx.tick()
+                ctx.set(self.grid.weight_write.valid, 0)
+            else:
+                await self.write(ctx, Target.WEIGHTS, unit, address, word)
+        for unit, address, parameter in engine.parameter_words():
+            bits = pack(PARAMETER, parameter)
+            await self.write(ctx, Target.PARAMETERS, unit, address, bits)
 
     async def send_inputs(self, ctx: Any, engine: Engine, job: int) -> None:
         port = getattr(self.grid, f"bank_write_{engine.anchor}")
