@@ -15,8 +15,9 @@ from driver.partition import Partition, legal_partitions
 from hdl.array.grid import Grid
 from hdl.config import Config
 from hdl.program import Destination, Function
+from tests.hdl.array.grid_bench import Bench, make_tables
 from tests.hdl.array.sequencer_model import Engine, Job, random_layer
-from tests.hdl.array.test_grid import SMALL, TINY, Bench, make_tables
+from tests.hdl.array.test_grid import SMALL, TINY
 from tests.hdl.support import simulate
 
 
