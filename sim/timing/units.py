@@ -35,5 +35,5 @@ class EngineSide(Protocol):
         """Cycle from which a chunk of the slot's job is taken; None: not known yet."""
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None: ...
-    def row_word(self, cycle: int, index: int, last: bool) -> None:
-        """A word of an embedding row is granted the broadcast in ``cycle``."""
+    def row_word(self, cycle: int, lane: int, item_last: bool) -> None:
+        """The engine sees a row word of a lane in ``cycle``."""
