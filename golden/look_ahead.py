@@ -1,6 +1,6 @@
-"""Look-ahead embedding cache: which lookups hit, which lines are fetched, in the order of requests.
+"""Look-ahead embedding cache: which lookups hit and which lines are fetched, from a log."""
 
-Tags are allocated at request, so outcomes depend on the order of the lookups and on little else: how
+Tags are allocated at request, so outcomes depend on the order of the lookups and little else: how
 many lookups before it are still to be read (``pending``), which fetches have ended, and which
 queries' claims count. A log of a run gives these; everything else is predicted.
 """

@@ -9,6 +9,7 @@ import pytest
 from golden.look_ahead import Outcome
 from hdl.config import preset
 from hdl.embedding.static_cache import CacheTags
+from hdl.program import EMPTY_ID
 
 from .lane_bench import HostileMemory, Result, Scene, Word, exercise, random_items
 
@@ -91,3 +92,147 @@ def test_rows_arrive(
 def test_lane_is_checked() -> None:
     with pytest.raises(ValueError, match=r"lane must be in 0\.\.1, not 2"):
         CacheTags(config=TINY, lane=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "row_bytes"), [("8-byte beats", 4), ("8-byte beats", 32), ("64-byte beats", 128)]
+)
+def test_bags(name: str, row_bytes: int) -> None:
+    """A bag of three between plain rows, a bag of one that is scaled, one of all ids empty."""
+    config = CONFIGS[name]
+    words = tables(row_bytes, 3)
+    bag = [
+        replace(words[1], first=int(n == 0), last=int(n == 2), pair=(45000, 16)) for n in range(3)
+    ]
+    scaled = replace(words[2], pair=(61234, 17))
+    words = [words[0], *bag, scaled]
+    scene = Scene(config, words, share_static=0.4, seed=row_bytes)
+    items = random_items(scene, 30, seed=row_bytes, share_bad=0.08)
+    for k in (1, 2, 3):
+        items[7].ids[k] = EMPTY_ID
+    device = HostileMemory(config, scene.memory, latency=(0, 100), seed=row_bytes)
+    result = exercise(scene, items, device)
+    empty = sum(id_ == EMPTY_ID for item in items for id_ in item.ids)
+    assert empty > 3
+    assert len(result.lookups) == sum(len(item.ids) for item in items) - empty
+
+
+def test_bags_of_many_are_summed_at_full_rate() -> None:
+    """While one bag leaves through the requantisers the next one is summed."""
+    config = CONFIGS["64-byte beats"]
+    (word,) = tables(32, 1)
+    size = 24
+    words = [
+        replace(word, first=int(n == 0), last=int(n == size - 1), pair=(40000, 18))
+        for n in range(size)
+    ]
+    scene = Scene(config, words, share_static=1.0, seed=1)
+    ids = list(scene.static[word.table])
+    items = random_items(scene, 30, seed=1, pick=ids)
+    result = exercise(scene, items, HostileMemory(config, scene.memory))
+    assert result.cycles <= 30 * size + 40
+
+
+@pytest.mark.parametrize("row_bytes", [4, 16, 32, 64, 128])
+@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats"])
+def test_hits_are_sustained(name: str, row_bytes: int) -> None:
+    """Hits of the static and of the look-ahead cache, 98 % of a lane's word a cycle."""
+    config = CONFIGS[name]
+    words = tables(row_bytes, 2)
+    words[1] = replace(words[1], rows=64 // row_bytes or 1, cached=0)
+    scene = Scene(config, words, share_static=1.0, seed=row_bytes)
+    static = list(scene.static[words[0].table])
+    warm = random_items(scene, 2, seed=1, hot=1.0)
+    items = random_items(scene, 500 if row_bytes <= 32 else 150, seed=2)
+    for item in [*warm, *items]:
+        item.ids[0] = static[item.ids[0] % len(static)]
+        item.ids[1] %= words[1].rows
+    scene_cycles = exercise(scene, warm, HostileMemory(config, scene.memory)).cycles
+    result = exercise(scene, warm + items, HostileMemory(config, scene.memory))
+    ideal = len(items) * 2 * max(1, row_bytes // config.lane_bytes)
+    cycles = result.cycles - scene_cycles
+    print(f"{name}, rows of {row_bytes}: {ideal} words in {cycles} cycles, {ideal / cycles:.1%}")
+    assert counts(result)[Outcome.STATIC] >= len(items)
+    assert counts(result)[Outcome.HIT] >= 0.9 * len(items)
+    assert ideal / cycles >= 0.98
+
+
+@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats", "no look-ahead"])
+def test_misses_fill_the_bus(name: str) -> None:
+    """Random lines: 90 % of a beat a cycle when the reads in flight cover the latency."""
+    config = CONFIGS[name]
+    if name == "64-byte beats":
+        config = replace(config, reads_in_flight=64, look_ahead_bytes=16384)
+    beats = 64 // config.axi_bytes
+    scene = Scene(config, tables(16, 2, rows=20_000), share_static=0.0, seed=1)
+    items = random_items(scene, 1000 // beats, seed=3, hot=0.0)
+    latency = int(config.reads_per_lane * beats / 1.25) - 10
+    device = HostileMemory(config, scene.memory, latency=(latency - 5, latency + 5), mixed=False)
+    exercise(scene, items, device)
+    used = device.beats / (device.last_beat - device.first_beat + 1)
+    print(f"{name}: {device.beats} beats, {used:.1%} of the bus")
+    assert used >= 0.9
+
+
+@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats", "no look-ahead"])
+def test_all_reads_are_in_flight(name: str) -> None:
+    config = CONFIGS[name]
+    scene = Scene(config, tables(16, 2, rows=20_000), share_static=0.0, seed=1)
+    items = random_items(scene, 20, seed=3, hot=0.0)
+    device = HostileMemory(config, scene.memory, latency=(300, 300))
+    exercise(scene, items, device)
+    assert device.most_outstanding == config.reads_per_lane
+
+
+def test_failed_fetch_gives_zeros_and_is_fetched_anew() -> None:
+    config = CONFIGS["8-byte beats"]
+    words = tables(16, 2)
+    scene = Scene(config, words, share_static=0.2, seed=4)
+    items = random_items(scene, 60, seed=4, ahead=3)
+    row = next(r for r in range(100) if r not in scene.static[words[0].table])
+    line = (words[0].base + row * 16) // 64 * 64
+    for n in (5, 6, 30, 31, 60, 90):
+        items[n].ids[0] = row
+    lost = frozenset([line])
+    device = HostileMemory(config, scene.memory, latency=(0, 60), errors=lost)
+    result = exercise(scene, items, device, lost=lost)
+    queries = {
+        item.query
+        for item in items
+        for word, id_ in zip(words, item.ids, strict=True)
+        if not item.prefetch
+        and id_ not in scene.static[word.table]
+        and (word.base + id_ * 16) // 64 * 64 == line
+    }
+    assert set(result.errors) == queries and queries
+    assert device.requests.count(line) > 1
+
+
+def test_prefetched_rows_hit() -> None:
+    """Rows of items that are asked for ahead are on chip, or on their way, when they are wanted."""
+    config = replace(TINY, look_ahead_bytes=8192)
+    scene = Scene(config, tables(16, 2, rows=5000), share_static=0.0, seed=5)
+    items = random_items(scene, 60, seed=5, hot=0.0, ahead=8)
+    result = exercise(scene, items, HostileMemory(config, scene.memory, latency=(50, 50)))
+    wanted = Counter(
+        outcome
+        for outcome, step in zip(result.predicted, result.steps, strict=True)
+        if not step.prefetch
+    )
+    assert wanted[Outcome.MISS] <= 0.05 * wanted.total()
+    fetched = [s for o, s in zip(result.predicted, result.steps, strict=True) if o is Outcome.MISS]
+    assert len(fetched) * 64 == result.dram_bytes
+
+
+def test_claims_of_queries_that_ended_do_not_count() -> None:
+    """Prefetches whose lookups never come must not use up the cache."""
+    scene = Scene(TINY, tables(64, 1, rows=500), share_static=0.0, seed=6)
+    ahead = random_items(scene, 60, seed=6, hot=0.0)
+    for item in ahead:
+        item.prefetch = True
+    items = ahead + random_items(scene, 20, seed=7, hot=0.0)
+    kept = exercise(scene, items, HostileMemory(TINY, scene.memory), live=0xFFFF)
+    assert counts(kept)[Outcome.DROPPED] > 30
+    ended = exercise(scene, items, HostileMemory(TINY, scene.memory), live=0)
+    # What is still dropped found the lines of its set being fetched.
+    assert counts(ended)[Outcome.DROPPED] < 5
