@@ -121,7 +121,8 @@ def _fill(
     config = plan.config
     held: dict[tuple[int, int], tuple[int, int, int]] = {}
     for lane in range(config.gather_lanes):
-        features = range(lane, len(counts), config.gather_lanes)
+        # Vector 1 + f belongs to lane (1 + f) mod G.
+        features = range((lane - 1) % config.gather_lanes, len(counts), config.gather_lanes)
         feature_of = [np.full(np.count_nonzero(counts[f]), f) for f in features]
         ids_of = [np.flatnonzero(counts[f]) for f in features]
         if not feature_of:

@@ -22,7 +22,6 @@ __all__ = [
     "control_word_layout",
     "job_layout",
     "lane_id_layout",
-    "lane_request_layout",
     "lookup_event_layout",
     "phase_layout",
     "position_score_layout",
@@ -187,8 +186,6 @@ def row_write_layout(config: Config) -> data.StructLayout:
             "enable": unsigned(config.lane_bytes // 4),  # 4-byte granules
             "data": unsigned(config.lane_bytes * 8),
             "item_last": unsigned(1),  # the lane's last word of the item
-            "last": unsigned(1),  # the row is complete with this word
-            "index": unsigned(4),  # vector slot the row belongs to
         }
     )
 
@@ -263,25 +260,6 @@ def lookup_event_layout(config: Config) -> data.StructLayout:
 def query_event_layout() -> data.StructLayout:
     """Event that concerns one query: a bad id, a beat with an error."""
     return data.StructLayout({"valid": unsigned(1), "query": unsigned(QUERY_BITS)})
-
-
-def lane_request_layout(config: Config) -> data.StructLayout:
-    """A checked lookup for a gather lane."""
-    return data.StructLayout(
-        {
-            "unit": unsigned(8),
-            "index": unsigned(4),  # vector slot
-            "offset": unsigned(13),  # byte address in the vector buffer
-            "address": unsigned(config.address_bits),  # of the row in device memory
-            "log2_row_bytes": unsigned(4),
-            "cached": unsigned(1),
-            "bad": unsigned(1),  # id out of range: hand over zeros
-            "table": unsigned(9),
-            "id": unsigned(32),
-            "seed": unsigned(16),
-            "region": unsigned(2),
-        }
-    )
 
 
 def result_layout(config: Config) -> data.StructLayout:

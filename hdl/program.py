@@ -199,11 +199,10 @@ FEATURE = data.StructLayout(
     {
         # word 0
         "base": unsigned(40),  # device memory address of row 0
-        "lane": unsigned(5),  # gather lane that serves the table
         "log2_row_bytes": unsigned(4),  # 2..7; rows are aligned to their size
         "offset": unsigned(13),  # byte offset of the vector in the item's slot of the bank
         "cached": unsigned(1),  # the table has rows in the static cache
-        "_pad0": unsigned(1),
+        "_pad0": unsigned(6),
         # word 1
         "rows": unsigned(32),  # row count; ids at or above it are BAD_ID
         "seed": unsigned(16),  # set = (id ^ seed) mod sets
@@ -297,8 +296,8 @@ COMPLETION = data.StructLayout(
         "lookups": unsigned(32),
         "hits": unsigned(32),
         "misses": unsigned(32),
-        "_pad1": unsigned(32),
-        "_pad2": unsigned(128),
+        "look_ahead_hits": unsigned(32),
+        "_pad1": unsigned(128),
     }
 )
 """Each result is 8 bytes: uint32 item index in the query, int32 score, best first."""

@@ -69,7 +69,7 @@ class FrontEnd(wiring.Component):
         Completion ring.
     window_base, window_limit
         Addresses that entries may name.
-    lookups, hits, misses
+    lookups, hits, look_ahead_hits, misses
         Running counts, wrapping; a completion carries their growth during its query.
     busy, completion_full
         An entry is being worked on; it waits for room in the completion ring.
@@ -97,6 +97,7 @@ class FrontEnd(wiring.Component):
     window_limit: Signal
     lookups: Signal
     hits: Signal
+    look_ahead_hits: Signal
     misses: Signal
     busy: Signal
     completion_full: Signal
@@ -128,6 +129,7 @@ class FrontEnd(wiring.Component):
                 "window_limit": In(address),
                 "lookups": In(32),
                 "hits": In(32),
+                "look_ahead_hits": In(32),
                 "misses": In(32),
                 "busy": Out(1),
                 "completion_full": Out(1),
@@ -298,7 +300,7 @@ class FrontEnd(wiring.Component):
 
     def _query_states(self, m: Module) -> None:
         completion = self._completion
-        counters = ("lookups", "hits", "misses")
+        counters = ("lookups", "hits", "look_ahead_hits", "misses")
         before = {name: Signal(32, name=f"{name}_before") for name in counters}
         with m.State("QUERY"):
             m.d.comb += self.o_query.valid.eq(1)
