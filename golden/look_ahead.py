@@ -1,4 +1,4 @@
-"""Look-ahead embedding cache: which lookups hit and which lines are fetched, from a log."""
+"""Look-ahead embedding cache: which lookups hit and which lines are fetched, from a log.
 
 Tags are allocated at request, so outcomes depend on the order of the lookups and little else: how
 many lookups before it are still to be read (``pending``), which fetches have ended, and which
