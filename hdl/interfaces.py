@@ -231,6 +231,7 @@ def lane_id_layout(config: Config) -> data.StructLayout:
             "id": unsigned(32),
             "query": unsigned(QUERY_BITS),
             "prefetch": unsigned(1),  # fetch ahead: no vector slot, nothing is handed over
+            "loader": unsigned(2),  # ids of different loaders come mixed, each one's bags whole
         }
     )
 

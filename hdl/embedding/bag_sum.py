@@ -71,18 +71,21 @@ class BagSum(wiring.Component):
         held: Any = Signal(piece_layout(config))
         m.d.sync += held.eq(self.i)
 
-        # Sums so far, a word of each part of a row. The next piece's is read while this one's is
-        # written: transparent.
+        # Sums so far, for each loader (ids of several come mixed) a word of each part of a row. The
+        # next piece's is read while this one's is written: transparent.
+        words = _ROW_BYTES // lanes
+        word_bits = words.bit_length() - 1
+        depth = words * config.record_loaders
         sums: Any = memory.Memory(
-            shape=data.ArrayLayout(signed(_SUM_BITS), lanes), depth=_ROW_BYTES // lanes, init=[]
+            shape=data.ArrayLayout(signed(_SUM_BITS), lanes), depth=depth, init=[]
         )
         m.submodules.sums = sums
         write = sums.write_port()
         read = sums.read_port(domain="sync", transparent_for=(write,))
         values = data.View(data.ArrayLayout(signed(8), lanes), held.data)
         m.d.comb += [
-            read.addr.eq(self.i.word),
-            write.addr.eq(held.word),
+            read.addr.eq(Cat(self.i.word[:word_bits], self.i.loader)),
+            write.addr.eq(Cat(held.word[:word_bits], held.loader)),
             write.en.eq(held.valid & held.pooled),
         ]
         for lane in range(lanes):

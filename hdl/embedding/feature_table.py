@@ -107,7 +107,7 @@ class FeatureTable(wiring.Component):
                 out.bad.eq(outside & ~empty),
                 out.pooled.eq(~(single & identity)),
             ]
-            for name in ("unit", "id", "query", "prefetch"):
+            for name in ("unit", "id", "query", "prefetch", "loader"):
                 m.d.sync += out[name].eq(held[name])
             for name in (
                 "log2_row_bytes", "cached", "table", "seed", "region",

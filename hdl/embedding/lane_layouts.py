@@ -12,6 +12,7 @@ from ..interfaces import QUERY_BITS
 from .line_geometry import LineGeometry
 
 __all__ = [
+    "POOL_FIELDS",
     "Source",
     "checked_id_layout",
     "filled_layout",
@@ -36,12 +37,15 @@ class Source(py_enum.IntEnum):
 
 
 _POOL = {
+    "loader": unsigned(2),  # its bags are summed apart from other loaders'
     "pooled": unsigned(1),  # part of a bag; else a row that is handed over as it is
     "pool_first": unsigned(1),
     "pool_last": unsigned(1),
     "multiplier": unsigned(16),
     "shift": unsigned(6),
 }
+POOL_FIELDS = tuple(_POOL)
+"""What a row's way through the sums of bags depends on."""
 
 
 def checked_id_layout(config: Config) -> data.StructLayout:

@@ -76,7 +76,10 @@ class LaneMerge(wiring.Component):
                 queue.o.ready.eq(turn.grant[number] & out.i.ready),
             ]
             with m.If(turn.grant[number]):
-                m.d.comb += out.i.payload.eq(queue.o.payload)
+                m.d.comb += [
+                    out.i.payload.eq(queue.o.payload),
+                    out.i.payload.loader.eq(number),
+                ]
             queues.append(queue)
         m.d.comb += [
             turn.advance.eq(out.i.ready),

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import LINE_BYTES, Config
 from ..interfaces import QUERY_BITS
 from .lane_layouts import (
+    POOL_FIELDS,
     Source,
     filled_layout,
     line_request_layout,
@@ -232,7 +233,7 @@ class LineTags(wiring.Component):
                 out.source.eq(Source.LINE),
                 out.address.eq(Cat(lookup.address[:_LOG2_LINE], way, self.set)),
             ]
-        for name in ("unit", "pooled", "pool_first", "pool_last", "multiplier", "shift", "query"):
+        for name in ("unit", "query", *POOL_FIELDS):
             m.d.comb += out[name].eq(lookup[name])
 
     def _update(

@@ -11,14 +11,19 @@ from amaranth.lib.wiring import In, Out
 from ..config import LINE_BYTES, Config
 from ..interfaces import QUERY_BITS, config_write_layout, query_event_layout
 from .granules import GRANULE_BYTES, granule_enable, place_granules
-from .lane_layouts import Source, filled_layout, line_write_layout, piece_layout, queue_entry_layout
+from .lane_layouts import (
+    POOL_FIELDS,
+    Source,
+    filled_layout,
+    line_write_layout,
+    piece_layout,
+    queue_entry_layout,
+)
 from .line_geometry import LineGeometry
 from .line_rows import LineRows
 from .static_cache import CacheRows, check_lane
 
 __all__ = ["RowReader"]
-
-_POOL = ("pooled", "pool_first", "pool_last", "multiplier", "shift")
 
 
 class RowReader(wiring.Component):
@@ -141,7 +146,7 @@ class RowReader(wiring.Component):
         log2_lane = self._config.lane_bytes.bit_length() - 1
         granule_bits = log2_lane - 2
         word_granule_bits = (self._geometry.word_bytes // GRANULE_BYTES - 1).bit_length()
-        pool = {name: piece_layout(self._config)[name].shape for name in _POOL}
+        pool = {name: piece_layout(self._config)[name].shape for name in POOL_FIELDS}
         held: Any = Signal(
             data.StructLayout(
                 {
@@ -174,7 +179,7 @@ class RowReader(wiring.Component):
             held.last.eq(last),
             held.item_last.eq(entry.item_last & last),
         ]
-        for name in ("unit", "source", "query", *_POOL):
+        for name in ("unit", "source", "query", *POOL_FIELDS):
             m.d.sync += held[name].eq(entry[name])
         return held
 
@@ -207,5 +212,5 @@ class RowReader(wiring.Component):
             m.d.comb += out.data.eq(static)
         with m.Elif((held.source == Source.LINE) & ~lines.error):
             m.d.comb += out.data.eq(line)
-        for name in ("unit", "address", "word", "last", "item_last", *_POOL):
+        for name in ("unit", "address", "word", "last", "item_last", *POOL_FIELDS):
             m.d.comb += out[name].eq(held[name])

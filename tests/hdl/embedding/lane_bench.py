@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -247,10 +248,14 @@ def exercise(
     idle: float = 0.0,
     seed: int = 1,
     lost: frozenset[int] = frozenset(),
+    loaders: int = 1,
     live: int = 0xFFFF,
     limit: int = 60_000,
 ) -> Result:
-    """Run ``items`` through a lane; checks rows, their order, events and golden's prediction."""
+    """Run ``items`` through a lane; checks rows, their order, events and golden's prediction.
+
+    Ids of ``loaders`` items at a time come mixed.
+    """
     config = scene.config
     dut = GatherLane(config=config, lane=LANE)
     result = Result()
@@ -266,8 +271,10 @@ def exercise(
         await scene.fill(ctx, dut.config_write)
         filled = True
         rng = random.Random(seed)
-        for item in items:
-            for k, id_ in enumerate(item.ids):
+        for start in range(0, len(items), loaders):
+            group = items[start : start + loaders]
+            for k, loader in product(range(len(scene.words)), range(len(group))):
+                item = group[loader]
                 while rng.random() < idle:
                     ctx.set(dut.i.valid, 0)
                     await ctx.tick()
@@ -278,9 +285,10 @@ def exercise(
                         "base": item.base,
                         "program": PROGRAM,
                         "k": k,
-                        "id": id_,
+                        "id": item.ids[k],
                         "query": item.query,
                         "prefetch": item.prefetch,
+                        "loader": loader,
                     },
                 )
                 ctx.set(dut.i.valid, 1)

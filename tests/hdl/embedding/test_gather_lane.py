@@ -95,11 +95,12 @@ def test_lane_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "row_bytes"), [("8-byte beats", 4), ("8-byte beats", 32), ("64-byte beats", 128)]
+    ("name", "row_bytes", "loaders"),
+    [("8-byte beats", 4, 1), ("8-byte beats", 32, 2), ("64-byte beats", 128, 4)],
 )
-def test_bags(name: str, row_bytes: int) -> None:
+def test_bags(name: str, row_bytes: int, loaders: int) -> None:
     """A bag of three between plain rows, a bag of one that is scaled, one of all ids empty."""
-    config = CONFIGS[name]
+    config = replace(CONFIGS[name], axi_channels=loaders, record_loaders=loaders)
     words = tables(row_bytes, 3)
     bag = [
         replace(words[1], first=int(n == 0), last=int(n == 2), pair=(45000, 16)) for n in range(3)
@@ -111,7 +112,7 @@ def test_bags(name: str, row_bytes: int) -> None:
     for k in (1, 2, 3):
         items[7].ids[k] = EMPTY_ID
     device = HostileMemory(config, scene.memory, latency=(0, 100), seed=row_bytes)
-    result = exercise(scene, items, device)
+    result = exercise(scene, items, device, loaders=loaders)
     empty = sum(id_ == EMPTY_ID for item in items for id_ in item.ids)
     assert empty > 3
     assert len(result.lookups) == sum(len(item.ids) for item in items) - empty
