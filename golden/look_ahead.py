@@ -99,10 +99,10 @@ class LineCache:
         """
         index = self.set_of(address)
         lines = self._lines[index]
-        way = next((w for w, line in enumerate(lines) if line.address == address), -1)
+        way = self.find(address)
         found = way >= 0
         if not found:
-            way = self._victim(index, pending, prefetch, live)
+            way = self.victim(address, pending=pending, prefetch=prefetch, live=live)
             if way < 0 and prefetch:
                 return Outcome.DROPPED, -1
             if way < 0:
@@ -124,8 +124,16 @@ class LineCache:
             outcome = Outcome.MERGED if line.fetching else Outcome.HIT
         return outcome, index * self.ways + way
 
-    def _victim(self, index: int, pending: int, prefetch: bool, live: int) -> int:
-        """Way to replace, or -1."""
+    def find(self, address: int) -> int:
+        """Way that holds the line, or -1."""
+        lines = self._lines[self.set_of(address)]
+        return next((way for way, line in enumerate(lines) if line.address == address), -1)
+
+    def victim(
+        self, address: int, *, pending: int, prefetch: bool = False, live: int = 0xFFFF
+    ) -> int:
+        """Way that a request of a line that is not held would replace, or -1."""
+        index = self.set_of(address)
         lines = self._lines[index]
         claimed = [line.claims > 0 and bool(live >> line.query & 1) for line in lines]
         if prefetch and claimed.count(False) < 2:

@@ -83,6 +83,9 @@ class LineTags(wiring.Component):
     done: Signal
     idle: Value
 
+    LATENCY = 1
+    """Cycles from a lookup to its decision, at the earliest."""
+
     def __init__(self, *, config: Config) -> None:
         self._config = config
         self._geometry = geometry = LineGeometry(config)

@@ -31,8 +31,7 @@ class RowReader(wiring.Component):
 
     An entry waits at ``i`` until its line has come, and one that hands something over also while
     the sum of a bag before it is being handed over (``sum_done``): rows leave in order. Nothing
-    behind ``i`` can refuse a word. Latency two cycles from the read of a word to ``o``'s registers
-    (``o`` itself one cycle after the read).
+    behind ``i`` can refuse a word. ``o`` comes a cycle after the read.
 
     Parameters
     ----------
@@ -74,6 +73,9 @@ class RowReader(wiring.Component):
     sum_done: Value
     bus_error: data.View
     idle: Value
+
+    LATENCY = 3
+    """Cycles from the read of a word to the word on ``BagSum.row_write``."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
