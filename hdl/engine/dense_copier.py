@@ -13,7 +13,7 @@ from ..config import Config
 from ..program import STAGE
 from .ring_pointer import RingPointer
 from .step_generator import item_layout
-from .vector_buffer import COPY_BYTES, dense_write_layout
+from .vector_bank import COPY_BYTES, dense_write_layout
 
 __all__ = ["DENSE_READ_LATENCY", "DenseCopier", "interaction_job_layout"]
 

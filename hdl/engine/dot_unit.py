@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from .pipeline import carry
-from .vector_buffer import COPY_BYTES
+from .vector_bank import COPY_BYTES
 
 __all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit", "dot_latency"]
 

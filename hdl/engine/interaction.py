@@ -19,7 +19,7 @@ from .operand_fetch import OperandFetch
 from .pipeline import carry
 from .round_clamp import RoundClamp
 from .step_generator import StepGenerator
-from .vector_buffer import VectorBuffer, bank_word_bytes
+from .vector_buffer import VectorBuffer, bank_word_bytes, group_banks
 
 __all__ = ["SPARE_CREDITS", "Interaction", "interaction_job_layout", "interaction_latency"]
 
@@ -108,7 +108,7 @@ class Interaction(wiring.Component):
         self._config = config
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
-        self._buffer = VectorBuffer(config=config, row=row, column=column, unit=self._unit)
+        self._buffer = VectorBuffer(config=config, row=row, column=column)
         self._copier = DenseCopier(
             config=config, row=row, column=column, dense_read_latency=dense_read_latency
         )
@@ -116,6 +116,7 @@ class Interaction(wiring.Component):
         word = bank_word_bytes(config, row, column)
         self._fetch = OperandFetch(
             banks=config.gather_lanes,
+            group=group_banks(config, row, column),
             word=word,
             depth=config.bank_bytes // word,
             multipliers=self._multipliers,
@@ -158,9 +159,9 @@ class Interaction(wiring.Component):
         m = Module()
         buffer, copier, generator = self._buffer, self._copier, self._generator
         size = self._multipliers
-        m.submodules.buffer = buffer
         m.submodules.copier = copier
         # Engines with as many multipliers have these in common.
+        m.submodules.buffer = share(platform, buffer, f"vector_buffer_{size}")
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
@@ -172,6 +173,7 @@ class Interaction(wiring.Component):
             m.d.comb += getattr(buffer, name).eq(getattr(self, name))
         for name in ("can_allocate", "allocate_index", "allocate_address"):
             m.d.comb += getattr(self, name).eq(getattr(buffer, name))
+        m.d.comb += buffer.unit.eq(self._unit)
         connect(m, flipped(self.i_job), copier.i_job)
         connect(m, copier.dense_write, buffer.dense_write)
         connect(m, copier.item, generator.item)
@@ -194,13 +196,12 @@ class Interaction(wiring.Component):
     def _datapath(self, m: Module, step: Any, round_clamp: RoundClamp) -> Any:
         """Operands, dot products, scaling: int8 outputs ``latency`` cycles after the step."""
         fetch, dot = self._fetch, self._dot
+        buffer = self._buffer
         for port in range(2):
-            m.d.comb += [
-                self._buffer.read_address[port].eq(fetch.read_address[port]),
-                self._buffer.read_enable[port].eq(fetch.read_enable[port]),
-            ]
-            banks = zip(fetch.read_data[port], self._buffer.read_data[port], strict=True)
-            m.d.comb += [theirs.eq(word) for theirs, word in banks]
+            for name in ("read_address", "read_enable", "read_bank"):
+                m.d.comb += getattr(buffer, name)[port].eq(getattr(fetch, name)[port])
+        m.d.comb += fetch.word_a.eq(buffer.word_a)
+        m.d.comb += [new.eq(old) for new, old in zip(fetch.words_b, buffer.words_b, strict=True)]
         for name in (
             "valid", "load_a", "address_a", "bank_a", "address_b", "bank_b", "log2_group",
             "log2_width",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -11,12 +12,10 @@ from amaranth.utils import exact_log2
 
 from .dot_unit import OUTPUTS
 from .pipeline import carry
-from .vector_buffer import COPY_BYTES, MAX_VECTOR_BYTES
+from .vector_bank import COPY_BYTES
+from .vector_buffer import GRANULE, MAX_VECTOR_BYTES
 
 __all__ = ["OperandFetch"]
-
-_GRANULE = 4
-"""Vectors are aligned to it."""
 
 
 class OperandFetch(wiring.Component):
@@ -28,14 +27,16 @@ class OperandFetch(wiring.Component):
     in ``bank_a`` at ``address_a`` so that multiplier n works on element n % d of it. Vectors and
     groups are aligned to their size, so each bank is asked for one word.
 
-    A step every cycle; ``LATENCY`` cycles from places to operands: memory, choice of the banks,
-    place in the word, packing. Only banks that hold something of the step are read, and registers
-    move only with a step; a keeps its value until ``load_a``.
+    A step every cycle; ``LATENCY`` cycles from places to operands: memory, choice of the banks (in
+    the vector buffer) and place in the word, packing. Whole words are not registered: with 32 banks
+    a group's would be thousands of bits, its parts at the place are little more than the operands.
+    Only banks that hold something of the step are read, and registers move only with a step; a
+    keeps its value until ``load_a``.
 
     Parameters
     ----------
-    banks
-        G, a power of two.
+    banks, group
+        G, a power of two; most banks of a group.
     word
         Bytes of a bank's word.
     depth
@@ -51,13 +52,13 @@ class OperandFetch(wiring.Component):
         It has a new operand a.
     address_a, bank_a, address_b, bank_b, log2_group, log2_width
         Of the step. ``bank_b`` is a multiple of the group; 0 when the group is all banks.
-    read_address, read_enable, read_data
-        To and from the vector buffer, data one cycle after the address.
+    read_address, read_enable, read_bank, word_a, words_b
+        To and from the vector buffer, words one cycle after the address.
     a, b
         The operands, byte 0 lowest.
     """
 
-    LATENCY = 4
+    LATENCY = 3
 
     valid: Signal
     load_a: Signal
@@ -69,20 +70,23 @@ class OperandFetch(wiring.Component):
     log2_width: Signal
     read_address: Any
     read_enable: Any
-    read_data: Any
+    read_bank: Any
+    word_a: Signal
+    words_b: Any
     a: Signal
     b: Signal
 
-    def __init__(self, *, banks: int, word: int, depth: int, multipliers: int) -> None:
+    def __init__(self, *, banks: int, group: int, word: int, depth: int, multipliers: int) -> None:
         for name, value, least in (
             ("multipliers", multipliers, 4), ("word", word, COPY_BYTES), ("depth", depth, 2),
-            ("banks", banks, 1),
+            ("banks", banks, 1), ("group", group, 1),
         ):  # fmt: skip
             if value < least or value & (value - 1):
                 raise ValueError(
                     f"{name} must be a power of two of at least {least}, not {value!r}"
                 )
         self._banks = banks
+        self._group = group
         self._word = word
         self._multipliers = multipliers
         self._vector = min(multipliers, word)  # most bytes of operand a in a cycle
@@ -105,7 +109,9 @@ class OperandFetch(wiring.Component):
                 "log2_width": In(3),
                 "read_address": Out(range(depth)).array(2),
                 "read_enable": Out(banks).array(2),
-                "read_data": In(8 * word).array(2, banks),
+                "read_bank": Out(range(banks)).array(2),
+                "word_a": In(8 * word),
+                "words_b": In(8 * word).array(group),
                 "a": Out(8 * multipliers),
                 "b": Out(8 * self._block),
             }
@@ -115,42 +121,44 @@ class OperandFetch(wiring.Component):
         m = Module()
         word_bits = exact_log2(self._word)
         self._read(m, word_bits)
+        a, b = [self.word_a], list(self.words_b)
         load = self.valid & self.load_a
-        for number, (name, valid, address, bank, slots, use) in enumerate(
-            (
-                ("a", load, self.address_a, self.bank_a, [self._vector], self._repeat),
-                ("b", self.valid, self.address_b, self.bank_b, self._slot_bytes(), self._pack),
-            )
-        ):
-            offset = address[exact_log2(_GRANULE) : word_bits]
-            control: Value = Cat(self.log2_width, offset, bank)
-            # Memory.
-            valid, control = carry(m, valid, control, 1, name=f"memory_{name}")
-            chosen = _choose_banks(
-                list(self.read_data[number]), control[3 + len(offset) :], len(slots)
-            )
-            words = [Signal(8 * self._word, name=f"word_{name}_{n}") for n in range(len(slots))]
-            with m.If(valid):
-                m.d.sync += [new.eq(old) for new, old in zip(words, chosen, strict=True)]
-            # Choice of the banks.
-            valid, control = carry(m, valid, control[: 3 + len(offset)], 1, name=f"choice_{name}")
-            parts = [Signal(8 * size, name=f"part_{name}_{n}") for n, size in enumerate(slots)]
-            with m.If(valid):
-                m.d.sync += [
-                    part.eq(_lowest(old, control[3:])[: len(part)])
-                    for part, old in zip(parts, words, strict=True)
-                ]
-            # Place in the word.
-            valid, control = carry(m, valid, control[:3], 1, name=f"place_{name}")
-            with m.If(valid):
-                m.d.sync += getattr(self, name).eq(use(parts, control))
+        self._align(m, "a", load, self.address_a[:word_bits], a, [self._vector], self._repeat)
+        self._align(
+            m, "b", self.valid, self.address_b[:word_bits], b, self._slot_bytes(), self._pack
+        )
         return m
+
+    def _align(
+        self,
+        m: Module,
+        name: str,
+        valid: Value,
+        place: Value,
+        words: list[Signal],
+        sizes: list[int],
+        use: Callable[[Module, list[Signal], Value], Value],
+    ) -> None:
+        """From words of the buffer to an operand: the words' parts at a place, then ``use``."""
+        control: Value = Cat(self.log2_width, place[exact_log2(GRANULE) :])
+        valid, control = carry(m, valid, control, 1, name=f"read_{name}")
+        parts = [Signal(8 * size, name=f"part_{name}_{n}") for n, size in enumerate(sizes)]
+        with m.If(valid):
+            m.d.sync += [
+                part.eq(_lowest(m, word, control[3:], f"lowest_{name}_{n}")[: len(part)])
+                for n, (part, word) in enumerate(zip(parts, words, strict=True))
+            ]
+        valid, control = carry(m, valid, control[:3], 1, name=f"place_{name}")
+        with m.If(valid):
+            m.d.sync += getattr(self, name).eq(use(m, parts, control))
 
     def _read(self, m: Module, word_bits: int) -> None:
         """Addresses to all banks, enables to those that the step needs."""
         m.d.comb += [
             self.read_address[0].eq(self.address_a >> word_bits),
             self.read_address[1].eq(self.address_b >> word_bits),
+            self.read_bank[0].eq(self.bank_a),
+            self.read_bank[1].eq(self.bank_b),
         ]
         for number in range(self._banks):
             group = (self.bank_b ^ number) >> self.log2_group
@@ -161,32 +169,34 @@ class OperandFetch(wiring.Component):
 
     def _slot_bytes(self) -> list[int]:
         """Most bytes of operand b that come from the n-th bank of a group."""
-        count = min(self._banks, OUTPUTS, self._block // _GRANULE)
         # The n-th bank takes part in groups of more than n banks only.
-        return [min(self._word, self._block >> n.bit_length()) for n in range(count)]
+        return [min(self._word, self._block >> n.bit_length()) for n in range(self._group)]
 
-    def _repeat(self, parts: list[Signal], log2_width: Value) -> Value:
+    def _repeat(self, m: Module, parts: list[Signal], log2_width: Value) -> Value:
         """Repeat the lowest d bytes: each step doubles the part that is already right."""
         (vector,) = parts
-        part = vector[: 8 * _GRANULE]
-        for step in range(exact_log2(_GRANULE), exact_log2(self._multipliers)):
+        part: Value = vector[: 8 * GRANULE]
+        for step in range(exact_log2(GRANULE), exact_log2(self._multipliers)):
             upper = vector[8 << step : 16 << step]
             # Vectors have at most 128 bytes: the upper half of 256 always repeats.
-            part = Cat(part, part if not len(upper) else Mux(log2_width <= step, part, upper))
+            repeated = Signal(16 << step, name=f"repeated_{step}")
+            high = part if not len(upper) else Mux(log2_width <= step, part, upper)
+            m.d.comb += repeated.eq(Cat(part, high))
+            part = repeated
         return part
 
-    def _pack(self, parts: list[Signal], log2_width: Value) -> Value:
+    def _pack(self, m: Module, parts: list[Signal], log2_width: Value) -> Value:
         """Vectors from the banks of a group side by side; one behind the other when it is all."""
         granules = []
-        for position in range(0, self._block, _GRANULE):
+        for position in range(0, self._block, GRANULE):
             choices: list[Value] = []
             for width in (2, 3, *range(2, 8)):  # vectors have 4 bytes at least
                 vector, inside = position >> width, position & ((1 << width) - 1)
                 place = (vector // self._banks << width) + inside
                 bank = vector % self._banks
                 used = vector < OUTPUTS and bank < len(parts)
-                granule = parts[bank][8 * place :][: 8 * _GRANULE] if used else Const(0, 0)
-                choices.append(granule if len(granule) else Const(0, 8 * _GRANULE))
+                granule = parts[bank][8 * place :][: 8 * GRANULE] if used else Const(0, 0)
+                choices.append(granule if len(granule) else Const(0, 8 * GRANULE))
             granules.append(_table(choices, log2_width))
         return Cat(granules)
 
@@ -200,25 +210,11 @@ def _table(choices: list[Value], index: Value) -> Value:
     return choices[0]
 
 
-def _choose_banks(words: list[Value], bank: Value, count: int) -> list[Value]:
-    """Words of banks ``bank`` .. ``bank + count - 1``.
-
-    With a group of P banks only the words of P banks from ``bank`` on, a multiple of P, are right:
-    a bit of ``bank`` moves a word only to a place below the bit's value.
-    """
-    for level in reversed(range(exact_log2(len(words)))):
-        size = 1 << level
-        moved = [
-            Mux(bank[level], high, low)
-            for low, high in zip(words[:size], words[size:], strict=False)
-        ]
-        words = moved + words[len(moved) : count]
-    return words
-
-
-def _lowest(word: Value, offset: Value) -> Value:
+def _lowest(m: Module, word: Value, offset: Value, name: str) -> Value:
     """Bring the part at granule ``offset``, aligned to its size, down to byte 0."""
     for level in reversed(range(len(offset))):
-        size = 8 * _GRANULE << level
-        word = Cat(Mux(offset[level], word[size : 2 * size], word[:size]), word[size:])
+        size = 8 * GRANULE << level
+        low = Signal(size, name=f"{name}_{level}")  # of the parts that are no longer than that
+        m.d.comb += low.eq(Mux(offset[level], word[size : 2 * size], word[:size]))
+        word = Cat(low, word[size:])
     return word

@@ -12,7 +12,7 @@ from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..program import DOT_SHIFT_WORDS, InteractionMode
-from .vector_buffer import COPY_BYTES
+from .vector_bank import COPY_BYTES
 
 __all__ = ["StepGenerator", "item_layout", "step_layout"]
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import row_write_layout
+from ..share import share
+from .pipeline import carry
 from .ring_pointer import RingPointer
+from .vector_bank import COPY_BYTES, VectorBank, dense_write_layout
 
-__all__ = [
-    "COPY_BYTES",
-    "MAX_VECTOR_BYTES",
-    "VectorBuffer",
-    "bank_word_bytes",
-    "dense_write_layout",
-]
+__all__ = ["GRANULE", "MAX_VECTOR_BYTES", "VectorBuffer", "bank_word_bytes", "group_banks"]
 
-COPY_BYTES = 16
-"""Bytes of one write of the dense vector, and of one chunk of a plain copy."""
+GRANULE = 4
+"""Bytes that vectors are aligned to."""
 MAX_VECTOR_BYTES = 128
 """Longest vector."""
 
@@ -33,15 +30,11 @@ def bank_word_bytes(config: Config, row: int, column: int) -> int:
     return max(config.lane_bytes, min(multipliers, MAX_VECTOR_BYTES))
 
 
-def dense_write_layout() -> data.StructLayout:
-    """Up to 16 bytes of the dense vector; bytes and enables sit at ``address`` modulo 16."""
-    return data.StructLayout(
-        {
-            "address": unsigned(13),  # byte address in bank 0, a multiple of 4
-            "enable": unsigned(COPY_BYTES // 4),  # 4-byte granules of the aligned 16 bytes
-            "data": unsigned(COPY_BYTES * 8),
-        }
-    )
+def group_banks(config: Config, row: int, column: int) -> int:
+    """Most banks that a step needs words of: one a vector, of 16 vectors or M products."""
+    multipliers = config.interaction_multipliers_at(row, column)
+    vectors = min(config.interaction_outputs, max(multipliers, COPY_BYTES) // GRANULE)
+    return min(config.gather_lanes, vectors)
 
 
 class VectorBuffer(wiring.Component):
@@ -56,7 +49,7 @@ class VectorBuffer(wiring.Component):
 
     Flow control: row words are never refused; they land, and count, in the cycle after they were
     presented. Writes of the dense vector wait while a row word lands in bank 0.
-    Reads: data of an address is there one cycle after it, and stays while a bank is not enabled.
+    Reads: words are there one cycle after their address and stay while nothing else is read.
     Reading bytes that are written in the same cycle returns old bytes; nobody does, because items
     are read only when complete.
 
@@ -66,11 +59,11 @@ class VectorBuffer(wiring.Component):
         Device configuration.
     row, column
         Sub-array of the engine's anchor: gives the size of a bank's words.
-    unit
-        Number by which ``row_write`` names this engine; its anchor's by default.
 
     Members
     -------
+    unit
+        Number by which ``row_write`` names this engine; constant.
     row_write
         Words of embedding rows, one broadcast a lane; words of other units are left alone.
     dense_write
@@ -89,10 +82,17 @@ class VectorBuffer(wiring.Component):
     release
         One pulse: the oldest item's slot is free again. Reads may still be presented in the next
         cycle: no row of a new item lands before.
-    read_address, read_enable, read_data
+    read_address, read_enable, read_bank
         Two ports; each reads a word of the same address in all banks that are enabled.
+        ``read_bank`` is the first of them; of a group of P it is a multiple of P.
+    word_a
+        Word of the first port, of that bank.
+    words_b
+        Words of the second port, of the group's banks in order; words beyond the group mean
+        nothing.
     """
 
+    unit: Signal
     row_write: Any
     dense_write: stream.Interface
     slot_bytes: Signal
@@ -108,16 +108,18 @@ class VectorBuffer(wiring.Component):
     release: Signal
     read_address: Any
     read_enable: Any
-    read_data: Any
+    read_bank: Any
+    word_a: Signal
+    words_b: Any
 
-    def __init__(self, *, config: Config, row: int, column: int, unit: int | None = None) -> None:
+    def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
-        self._unit = row * config.grid + column if unit is None else unit
         self._word = bank_word_bytes(config, row, column)
         self._banks = config.gather_lanes
+        self._group = group_banks(config, row, column)
         least = 2 * self._word * self._banks
         if not least <= config.vector_bytes <= 8192:
             raise ValueError(
@@ -127,6 +129,7 @@ class VectorBuffer(wiring.Component):
         self._depth = config.bank_bytes // self._word
         super().__init__(
             {
+                "unit": In(8),
                 "row_write": In(row_write_layout(config)).array(self._banks),
                 "dense_write": In(stream.Signature(dense_write_layout())),
                 "slot_bytes": In(14),
@@ -142,53 +145,59 @@ class VectorBuffer(wiring.Component):
                 "release": In(1),
                 "read_address": In(range(self._depth)).array(2),
                 "read_enable": In(self._banks).array(2),
-                "read_data": Out(8 * self._word).array(2, self._banks),
+                "read_bank": In(range(self._banks)).array(2),
+                "word_a": Out(8 * self._word),
+                "words_b": Out(8 * self._word).array(self._group),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # The broadcasts reach every engine: only words of this one count.
         landing = [Signal(name=f"landing_{number}") for number in range(self._banks)]
+        read: list[list[Value]] = [[], []]
         for number, lands in enumerate(landing):
-            word = self.row_write[number]
-            m.d.comb += lands.eq(word.valid & (word.unit == self._unit))
-            self._bank(m, number, lands)
+            bank = VectorBank(config=self._config, word=self._word, dense=number == 0)
+            # All but bank 0 are equal.
+            kind = f"vector_bank_{self._word}{'' if number else '_dense'}"
+            m.submodules[f"bank_{number}"] = share(platform, bank, kind)
+            row = self.row_write[number]
+            m.d.comb += [
+                # The broadcasts reach every engine: only words of this one count.
+                lands.eq(row.valid & (row.unit == self.unit)),
+                bank.row_write.eq(row),
+                bank.lands.eq(lands),
+            ]
+            if number == 0:
+                wiring.connect(m, wiring.flipped(self.dense_write), bank.dense_write)
+            for port in range(2):
+                m.d.comb += [
+                    bank.read_address[port].eq(self.read_address[port]),
+                    bank.read_enable[port].eq(self.read_enable[port][number]),
+                ]
+                read[port].append(bank.read_data[port])
+        self._choose(m, 0, read[0], [self.word_a])
+        self._choose(m, 1, read[1], list(self.words_b))
         self._ring(m)
         self._count(m, landing)
         return m
 
-    def _bank(self, m: Module, number: int, lands: Signal) -> None:
-        """One write port, in bank 0 shared by rows (first) and the dense vector; two to read."""
-        size = self._word
-        storage: Any = memory.Memory(shape=unsigned(8 * size), depth=self._depth, init=[])
-        m.submodules[f"bank_{number}"] = storage
-        write = storage.write_port(granularity=32)
-        lane_bytes = self._config.lane_bytes
-        row, dense = self.row_write[number], self.dense_write
-        address, words = row.address, row.data.replicate(size // lane_bytes)
-        row_enable = _place(row.enable, row.address, lane_bytes, size)
-        if number == 0:
-            new = dense.payload
-            address = Mux(lands, address, new.address)
-            words = Mux(lands, words, new.data.replicate(size // COPY_BYTES))
-            dense_enable = _place(new.enable, new.address, COPY_BYTES, size)
-            m.d.comb += dense.ready.eq(~lands)
-            with m.If(dense.valid):
-                m.d.comb += write.en.eq(dense_enable)
-        with m.If(lands):
-            m.d.comb += write.en.eq(row_enable)
-        m.d.comb += [
-            write.addr.eq(address >> exact_log2(size)),
-            write.data.eq(words),
-        ]
-        for port in range(2):
-            read = storage.read_port(domain="sync")
-            m.d.comb += [
-                read.addr.eq(self.read_address[port]),
-                read.en.eq(self.read_enable[port][number]),
-                self.read_data[port][number].eq(read.data),
+    def _choose(self, m: Module, port: int, words: list[Value], chosen: list[Signal]) -> None:
+        """Words from bank ``read_bank`` on.
+
+        A bit of the bank's number moves words only to places below the bit's value: the number is a
+        multiple of the group.
+        """
+        _, bank = carry(
+            m, self.read_enable[port].any(), self.read_bank[port], 1, name=f"choice_{port}"
+        )
+        for level in reversed(range(exact_log2(self._banks))):
+            size = 1 << level
+            moved: list[Value] = [
+                Mux(bank[level], high, low)
+                for low, high in zip(words[:size], words[size:], strict=False)
             ]
+            words = moved + words[size : len(chosen)]
+        m.d.comb += [new.eq(word) for new, word in zip(chosen, words, strict=True)]
 
     def _ring(self, m: Module) -> None:
         """Slots in use."""
@@ -228,12 +237,3 @@ class VectorBuffer(wiring.Component):
             with m.If(self.clear):
                 m.d.sync += finished.eq(0)
         m.d.comb += [self.ready.eq(Cat(ready).all()), self.next_ready.eq(Cat(next_ready).all())]
-
-
-def _place(enable: Any, address: Any, part_bytes: int, word_bytes: int) -> Any:
-    """Granule enables of a part of ``part_bytes`` at its place in the word."""
-    parts = word_bytes // part_bytes
-    if parts == 1:
-        return enable
-    place = address[exact_log2(part_bytes) : exact_log2(word_bytes)]
-    return Cat(Mux(place == number, enable, 0) for number in range(parts))

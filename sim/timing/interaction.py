@@ -15,7 +15,7 @@ from hdl.config import Config
 from hdl.engine.bank_writer import BankWriter
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
 from hdl.engine.interaction_steps import interaction_steps
-from hdl.engine.vector_buffer import COPY_BYTES
+from hdl.engine.vector_bank import COPY_BYTES
 from hdl.queue import Queue
 
 from .array import ArraySchedule

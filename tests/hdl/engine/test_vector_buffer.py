@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hdl.config import Config, preset
-from hdl.engine.vector_buffer import VectorBuffer, bank_word_bytes, dense_write_layout
+from hdl.engine.vector_bank import dense_write_layout
+from hdl.engine.vector_buffer import VectorBuffer, bank_word_bytes
 from hdl.interfaces import row_write_layout
 from tests.hdl.support import simulate
 
@@ -69,6 +70,7 @@ class _Ring:
     async def load(self, ctx: Any) -> None:
         dut = self.dut
         layout = row_write_layout(self.config)
+        ctx.set(dut.unit, self.unit)
         ctx.set(dut.slots, self.slots)
         ctx.set(dut.slot_bytes, self.slot_bytes)
         ctx.set(dut.features, self.features)
@@ -123,24 +125,28 @@ class _Ring:
         assert not ctx.get(dut.ready)
 
     async def _read(self, ctx: Any, place: int, address: int) -> None:
-        """Both ports, some banks; only the bytes of this slot hold still."""
+        """One bank at the first port, a group at the second; only this slot's bytes hold still."""
         dut, lanes = self.dut, self.config.gather_lanes
         size = min(self.word, self.slot_bytes)
-        enables = [self.rng.randrange(1, 1 << lanes) for _ in range(2)]
+        group = 1 << self.rng.randrange(len(dut.words_b).bit_length())
+        banks = [self.rng.randrange(lanes), self.rng.randrange(0, lanes, group)]
         bases = [place, address]
-        for port in range(2):
-            ctx.set(dut.read_address[port], bases[port] // self.word)
-            ctx.set(dut.read_enable[port], enables[port])
+        for port, base in enumerate(bases):
+            ctx.set(dut.read_address[port], base // self.word)
+            ctx.set(dut.read_bank[port], banks[port])
+            ctx.set(dut.read_enable[port], ((1 << group if port else 2) - 1) << banks[port])
         await ctx.tick()
         for port in range(2):
             ctx.set(dut.read_enable[port], 0)
-            inside = bases[port] % self.word
-            for lane in range(lanes):
-                if enables[port] >> lane & 1:
-                    data = ctx.get(dut.read_data[port][lane]).to_bytes(self.word, "little")
-                    expected = self.content[lane][bases[port] : bases[port] + size]
-                    assert data[inside : inside + size] == expected
-                    self.reads += 1
+            ctx.set(dut.read_address[port], 0)
+        await ctx.tick().repeat(self.rng.randrange(1, 4))  # the words stay
+        words = [(dut.word_a, place, banks[0])]
+        words += [(dut.words_b[n], address, banks[1] + n) for n in range(group)]
+        for word, base, bank in words:
+            data = ctx.get(word).to_bytes(self.word, "little")
+            inside = base % self.word
+            assert data[inside : inside + size] == self.content[bank][base : base + size]
+            self.reads += 1
 
 
 @pytest.mark.parametrize(
