@@ -38,10 +38,12 @@ def carry(m: Module, valid: Value, value: Value, cycles: int, *, name: str) -> t
     if cycles < 0:
         raise ValueError(f"cycles must be at least 0, not {cycles!r}")
     for number in range(cycles):
-        stage = Signal(value.shape(), name=f"{name}_{number + 1}")
         stage_valid = Signal(name=f"{name}_valid_{number + 1}")
         m.d.sync += stage_valid.eq(valid)
-        with m.If(valid):
-            m.d.sync += stage.eq(value)
-        valid, value = stage_valid, stage
+        if len(value):  # Verilog has no signals without bits
+            stage = Signal(value.shape(), name=f"{name}_{number + 1}")
+            with m.If(valid):
+                m.d.sync += stage.eq(value)
+            value = stage
+        valid = stage_valid
     return valid, value
