@@ -23,29 +23,12 @@ from hdl.queue import Queue
 
 from .events import Clock, Poll
 from .memory import Memory
-from .units import EngineSide
+from .units import EngineSide, Lookup
 
-__all__ = ["Gather", "Lookup"]
+__all__ = ["Gather"]
 
 _PIPELINE = FeatureTable.LATENCY + CacheTags.LATENCY + LineTags.LATENCY
 """Cycles from an id to its decision, and the ids that may be on their way there."""
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Lookup:
-    """An id at a lane."""
-
-    unit: int
-    address: int
-    """Of the row in device memory."""
-    row_bytes: int
-    hit: bool
-    """The static cache holds the row."""
-    item_last: bool
-    zero: bool = False
-    """Out of range, or an empty place of a bag."""
-    prefetch: bool = False
-    query: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -83,11 +66,12 @@ class _Lane:
             sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits
         )
         self._poll = Poll(gather.clock, self._step)
+        self._offered: deque[tuple[int, Lookup]] = deque()  # with the first cycle on offer
         self._pipeline: deque[tuple[int, Lookup]] = deque()  # with the first cycle at the tags
         self._half = 0
+        self._first = Outcome.HIT  # of the first half
         self._decided = -1  # cycle of the last decision
         self._taken = -1  # cycle in which the last id was taken
-        self._refused = False
         self._fetches: dict[int, _Fetch] = {}  # by line
         self._fills: deque[tuple[int, int]] = deque()  # cycle in which a fetch ends, line
         # Read slots on offer: from which cycle, tag.
@@ -97,18 +81,20 @@ class _Lane:
         self._read_free = 0
 
     # -- tags ----------------------------------------------------------------------------------
-    def take(self, cycle: int, lookup: Lookup) -> bool:
-        """An id is offered in ``cycle``."""
-        if len(self._pipeline) >= _PIPELINE:
-            self._step(cycle)
-        if len(self._pipeline) >= _PIPELINE or self._taken == cycle:
-            self._refused = True
-            return False
-        self._taken = cycle
-        self._pipeline.append((cycle + _PIPELINE, lookup))
-        if len(self._pipeline) == 1:
-            self._poll.at(cycle + _PIPELINE)
-        return True
+    def push(self, cycle: int, lookup: Lookup) -> None:
+        """An id is on offer from ``cycle`` on, behind those before."""
+        self._offered.append((cycle, lookup))
+        self._take()
+
+    def _take(self) -> None:
+        """Ids into the pipeline while it has room."""
+        while self._offered and len(self._pipeline) < _PIPELINE:
+            offer, lookup = self._offered.popleft()
+            at = self._taken = max(offer, self._taken + 1, self._decided)
+            self._pipeline.append((at + _PIPELINE, lookup))
+            if len(self._pipeline) == 1:
+                self._poll.at(at + _PIPELINE)
+            self._gather.on_taken(at, self._number)
 
     def _step(self, cycle: int) -> None:
         """Decide on the oldest id, if it is there and nothing is in the way."""
@@ -125,12 +111,11 @@ class _Lane:
         pending = len(self._entries) + len(self._reads)
         if not lookup.prefetch and pending >= self._depth:
             self._wait(cycle)
-        elif lookup.hit or lookup.zero:
+        elif lookup.hit:
             if not lookup.prefetch:
                 self.cache.entry()
                 self._push(cycle, lookup, lookup.row_bytes, None)
-            if lookup.hit:
-                self._gather.count(lookup, Outcome.STATIC)
+            self._gather.count(lookup, Outcome.STATIC)
             self._next(cycle)
         else:
             self._line(cycle, lookup, pending)
@@ -147,20 +132,22 @@ class _Lane:
         elif miss and not lookup.prefetch:
             self._wait(cycle)
             return
-        outcome, line = cache.request(
-            address, pending=pending, prefetch=lookup.prefetch, query=lookup.query
-        )
+        outcome, line = cache.request(address, pending=pending, prefetch=lookup.prefetch)
         if outcome is Outcome.MISS:
             self._fetch(cycle, address, line)
         if not lookup.prefetch:
             size = min(lookup.row_bytes, LINE_BYTES)
             self._push(cycle, lookup, size, self._fetches[line])
-        self._gather.count(lookup, outcome)
         if lookup.row_bytes > LINE_BYTES and not self._half:
             self._half = 1
+            self._first = outcome
             self._decided = cycle
             self._poll.at(cycle + 1)
         else:
+            # A row of two lines is as bad as the worse one.
+            both = (outcome, self._first) if self._half else (outcome,)
+            worst = (Outcome.MISS, Outcome.DROPPED, Outcome.MERGED, Outcome.HIT)
+            self._gather.count(lookup, min(both, key=worst.index))
             self._next(cycle)
 
     def _next(self, cycle: int) -> None:
@@ -170,9 +157,7 @@ class _Lane:
         self._pipeline.popleft()
         if self._pipeline:
             self._poll.at(max(cycle + 1, self._pipeline[0][0]))
-        if self._refused:
-            self._refused = False
-            self._gather.on_room(self._number, max(cycle, self._taken + 1))
+        self._take()
 
     def _wait(self, cycle: int) -> None:
         """Look again when an entry has been read, a fetch has ended or a slot is on offer.
@@ -246,8 +231,8 @@ class Gather:
     ----------
     engines
         By anchor: who takes the row words.
-    on_room
-        Called with a lane that refused an id and the cycle from which it takes one again.
+    on_taken
+        Called once an id, with the cycle in which its lane takes it and the lane.
     """
 
     def __init__(
@@ -256,25 +241,25 @@ class Gather:
         config: Config,
         memory: Memory,
         engines: Mapping[int, EngineSide],
-        on_room: Callable[[int, int], None],
+        on_taken: Callable[[int, int], None],
     ) -> None:
         self.clock, self.config, self.memory, self.engines = clock, config, memory, engines
-        self.on_room = on_room
+        self.on_taken = on_taken
         self._lanes = [_Lane(self, number) for number in range(config.gather_lanes)]
-        self.static_hits = self.look_ahead_hits = self.merged = self.misses = 0
+        self.hits = self.look_ahead_hits = self.merged = self.misses = 0
         self.prefetches = self.dropped = 0
 
-    def take(self, cycle: int, lane: int, lookup: Lookup) -> bool:
-        """An id is at a lane's door in ``cycle``; False when the lane does not take it."""
-        return self._lanes[lane].take(cycle, lookup)
+    def push(self, cycle: int, lane: int, lookup: Lookup) -> None:
+        """An id is on offer to a lane from ``cycle`` on; the lane takes its ids in order."""
+        self._lanes[lane].push(cycle, lookup)
 
     def count(self, lookup: Lookup, outcome: Outcome) -> None:
-        """A decision; a row of 128 bytes counts twice."""
+        """A decision."""
         if lookup.prefetch:
             self.prefetches += 1
             self.dropped += outcome is Outcome.DROPPED
         elif outcome is Outcome.STATIC:
-            self.static_hits += 1
+            self.hits += 1
         elif outcome is Outcome.MISS:
             self.misses += 1
         else:

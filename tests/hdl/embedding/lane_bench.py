@@ -53,7 +53,11 @@ class Item:
 
 @dataclass
 class HostileMemory:
-    """Serves a read port: random latency, beats of different bursts mixed, a beat a cycle."""
+    """Serves a read port: random latency, a beat a cycle.
+
+    ``mixed``: beats of different bursts come mixed; else bursts one by one, in their order as soon
+    as they are ready.
+    """
 
     config: Config
     contents: bytes
@@ -80,7 +84,10 @@ class HostileMemory:
                 ctx.set(port.request.ready, rng.random() >= self.stall)
                 if current is None or self.mixed:
                     ready = [b for b in bursts if b[0] <= cycle]
-                    current = rng.choice(ready) if ready and rng.random() >= self.stall else None
+                    if not ready or rng.random() < self.stall:
+                        current = None
+                    else:
+                        current = rng.choice(ready) if self.mixed else ready[0]
                 if current is not None:
                     _, address, tag, left = current
                     line = address // LINE_BYTES * LINE_BYTES
@@ -232,6 +239,8 @@ class Result:
 
     cycles: int = 0
     writes: int = 0
+    ends: list[int] = field(default_factory=list)
+    """Cycle of each item's last word."""
     steps: list[Any] = field(default_factory=list)
     lookups: list[Any] = field(default_factory=list)
     bad: list[int] = field(default_factory=list)
@@ -322,6 +331,7 @@ def exercise(
                     for address in mine:
                         del image[item.unit, address]
                     done.append(item.unit)
+                    result.ends.append(result.cycles)
             if lookup.valid:
                 result.lookups.append(lookup)
             if step.valid:
