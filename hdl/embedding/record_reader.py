@@ -8,6 +8,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..bus.interleave import channel_of
 from ..config import Config
 from ..interfaces import QUERY_BITS, read_port_signature
 from ..queue import Queue
@@ -106,7 +107,7 @@ class RecordReader(wiring.Component):
             to_page.eq(page_beats - address[log2_beat:12]),
             last.eq(remaining <= to_page),
             burst.beats.eq(Mux(last, remaining, to_page)),
-            burst.channel.eq(address[12 : 12 + config.axi_channels.bit_length() - 1]),
+            burst.channel.eq(channel_of(config, address)),
             request.valid.eq((remaining != 0) & buffer.room.bit_select(burst.channel, 1)),
             request.payload.address.eq(address),
             request.payload.beats.eq(burst.beats - 1),

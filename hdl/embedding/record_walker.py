@@ -45,14 +45,15 @@ class RecordWalker(wiring.Component):
     """Walks the rows of all jobs, dense pass first, and allocates vector slots for the id pass.
 
     Each unit has two places for jobs, and so have ``prefetch`` jobs; ``i_job`` is refused while
-    both are in use. A job leaves its place when the id pass of its last row was picked. Dense
-    passes win: a row block's dense rows are walked in order and without a break, units taking
-    turns. An id row is walked when its unit can allocate a slot, units taking turns row by row,
-    ``prefetch`` jobs (which need no slot) being one unit more; rows of a unit come in order, a
-    unit's next job after all rows of the one before. A job without features allocates its slots
-    but sends nothing in the id pass.
+    both are in use. A job leaves its place when the id pass of its last row was picked. Rows of
+    dense and id passes take turns while there are both. A row block's dense rows come in order
+    before those of the next, units taking turns. An id row is walked when its unit can allocate a
+    slot, units taking turns row by row, ``prefetch`` jobs (which need no slot) being one unit more;
+    rows of a unit come in order, a unit's next job after all rows of the one before. A job without
+    features allocates its slots but sends nothing in the id pass.
 
-    Timing: a row a cycle; the same unit's id rows every other cycle, a cycle to open a dense pass.
+    Timing: a row a cycle; the same unit's id rows every other cycle, one cycle between the dense
+    rows of two jobs.
     Six stages: pick, allocate, job, list address, list data, address; then a queue.
 
     Parameters
@@ -145,22 +146,33 @@ class RecordWalker(wiring.Component):
             jobs.dense_unit.eq(dense_unit),
             dense_last.eq(dense_row + 1 == jobs.dense_rows),
         ]
-        m.d.sync += [valid.eq(start), dense.eq(dense_open), before.eq(0)]
-        with m.If(dense_open):
-            m.d.sync += [
-                unit.eq(dense_unit), row.eq(dense_row), place.eq(jobs.dense_place),
-            ]  # fmt: skip
-            m.d.comb += start.eq(enable)
-            with m.If(enable):
-                m.d.comb += jobs.dense_done.eq(dense_last)
-                m.d.sync += [dense_open.eq(~dense_last), dense_row.eq(dense_row + 1)]
-        with m.Elif(jobs.dense_pending.any()):
+        ids = id_turn.requests.any()
+        choose_dense = Signal()
+        m.d.comb += [
+            start.eq(enable & (dense_open | ids)),
+            # The pass that the row before was not of goes first.
+            choose_dense.eq(dense_open & (~ids | ~dense)),
+        ]
+        m.d.sync += [valid.eq(start), before.eq(0)]
+        with m.If(~dense_open & jobs.dense_pending.any()):
             m.d.comb += dense_turn.advance.eq(1)
             m.d.sync += [dense_open.eq(1), dense_unit.eq(_number(dense_turn.grant))]
             m.d.sync += dense_row.eq(0)
-        with m.Elif(enable & id_turn.requests.any()):
-            m.d.comb += [id_turn.advance.eq(1), start.eq(1)]
-            m.d.sync += [unit.eq(_number(id_turn.grant)), before.eq(id_turn.grant)]
+        with m.If(start & choose_dense):
+            m.d.comb += jobs.dense_done.eq(dense_last)
+            m.d.sync += [
+                dense.eq(1),
+                unit.eq(dense_unit),
+                row.eq(dense_row),
+                place.eq(jobs.dense_place),
+                dense_open.eq(~dense_last),
+                dense_row.eq(dense_row + 1),
+            ]
+        with m.Elif(start):
+            m.d.comb += id_turn.advance.eq(1)
+            m.d.sync += [
+                dense.eq(0), unit.eq(_number(id_turn.grant)), before.eq(id_turn.grant),
+            ]  # fmt: skip
         return {
             "start": start, "valid": valid, "dense": dense, "unit": unit,
             "row": row, "place": place,

@@ -18,7 +18,7 @@ from .plan import EnginePlan, PhasePlan
 
 __all__ = ["StreamerModel"]
 
-REQUESTER = 2
+REQUESTER = 1
 """Of the weight streamer at the read crossbar."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hdl.bus.interleave import channel_number
 from hdl.config import Config
 
 
@@ -90,7 +91,7 @@ class MemoryModel:
                 if self.ordered:
                     assert request.tag == 0
                 elif self.tags_are_channels:
-                    assert request.tag == address // 4096 % self.config.axi_channels
+                    assert request.tag == channel_number(self.config, address)
                 else:
                     assert all(b["tag"] != request.tag for b in open_bursts), "tag in use"
                 self.requests.append((address, beats))

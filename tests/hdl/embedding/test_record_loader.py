@@ -284,7 +284,8 @@ def test_a_beat_a_cycle(name: str) -> None:
     steps = 64 * -(-(features + (step > 1)) // step)
     # The model mixes channels at random: beats of the oldest channel come a quarter of the time.
     slack = 1.02 if config.axi_channels == 1 else 1.5
-    assert steps <= ends[0] - begins[0] + 1 <= slack * steps + 8
+    # 48 dense rows of one beat come in between.
+    assert steps <= ends[0] - begins[0] + 1 <= slack * (steps + 48) + 8
 
 
 def test_bad_beat_is_reported() -> None:
