@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from .array.grid import Grid
+from .bus.ordered_reads import OrderedReads
 from .config import Config
 from .control.dispatcher import Dispatcher
 from .embedding.embedding_unit import EmbeddingUnit
@@ -133,8 +134,10 @@ class Core(wiring.Component):
             dispatcher.bus_error.eq(embedding.bus_error.any() | streamer.bus_error),
         ]
         self._query(m, embedding, dispatcher)
+        m.submodules.streamer_reads = ordered = OrderedReads(config=config)
+        wiring.connect(m, streamer.read, ordered.reader)
         readers = [
-            streamer.read,
+            ordered.read,
             *(getattr(embedding, f"read_record_{n}") for n in range(config.record_loaders)),
             *(getattr(embedding, f"read_lane_{n}") for n in range(config.gather_lanes)),
         ]

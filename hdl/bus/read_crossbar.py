@@ -18,8 +18,8 @@ from .round_robin import RoundRobin
 
 __all__ = ["ORDERED_REQUESTERS", "ReadCrossbar"]
 
-ORDERED_REQUESTERS = 2
-"""Front end and weight streamer: beats come in the order of their requests."""
+ORDERED_REQUESTERS = 1
+"""Front end: beats come in the order of their requests."""
 _OUTSTANDING_BITS = 10
 """Bursts of an ordered requester that may be on the way; the last count is a limit, not a wrap."""
 

@@ -8,14 +8,17 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..bus.beat_buffer import BEATS, BeatBuffer
 from ..bus.interleave import channel_of
 from ..config import Config
 from ..interfaces import QUERY_BITS, read_port_signature
 from ..queue import Queue
-from .beat_buffer import BEATS, PARTS, BeatBuffer
 from .record_layouts import record_layout, record_task_layout
 
-__all__ = ["RecordReader"]
+__all__ = ["PARTS", "RecordReader"]
+
+PARTS = 128
+"""Record parts in flight: one-beat parts, one a cycle, over a memory latency of 120 cycles."""
 
 
 class RecordReader(wiring.Component):
@@ -74,7 +77,11 @@ class RecordReader(wiring.Component):
         m.submodules.buffer = buffer = BeatBuffer(config=config)
         m.submodules.parts = parts = Queue(shape=record_layout(config), depth=PARTS)
         wiring.connect(m, parts.o, wiring.flipped(self.o_record))
-        wiring.connect(m, buffer.o, wiring.flipped(self.o_beat))
+        m.d.comb += [
+            self.o_beat.valid.eq(buffer.o.valid),
+            self.o_beat.payload.eq(buffer.o.payload.data),
+            buffer.o.ready.eq(self.o_beat.ready),
+        ]
 
         task = self.i.payload
         start = task.address[:log2_beat]

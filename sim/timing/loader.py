@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hdl.bus.beat_buffer import BEATS, BeatBuffer
 from hdl.bus.interleave import channel_number
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
-from hdl.embedding.beat_buffer import BEATS, PARTS, BeatBuffer
+from hdl.embedding.record_reader import PARTS
 from hdl.embedding.record_unpacker import chunk_bytes
 from hdl.embedding.record_walker import RecordWalker
 

@@ -12,12 +12,12 @@ from ..config import Config
 from ..interfaces import QUERY_BITS, read_response_layout
 from ..queue import Queue
 
-__all__ = ["BEATS", "PARTS", "BeatBuffer", "burst_layout"]
+__all__ = ["BEATS", "BURSTS", "BeatBuffer", "burst_layout"]
 
 BEATS = 256
 """Room for beats that were asked for: a beat a cycle over a memory latency of 250 cycles."""
-PARTS = 128
-"""Record parts in flight: one-beat parts, one a cycle, over a memory latency of 120 cycles."""
+BURSTS = 128
+"""Bursts in flight on a channel: bursts of one beat, one a cycle, over 120 cycles of latency."""
 _OUTPUT = 4
 """Beats out of the buffer: 3 cycles from its read to the credit's return, and one to spare."""
 
@@ -34,13 +34,17 @@ def burst_layout(config: Config) -> data.StructLayout:
     )
 
 
+def _beat_layout(config: Config) -> data.StructLayout:
+    return data.StructLayout({"data": unsigned(config.axi_data_bits), "error": unsigned(1)})
+
+
 class BeatBuffer(wiring.Component):
     """Ring of ``BEATS`` beats, given out in the order of the bursts.
 
     A burst's tag is the number of its AXI channel, so beats of one tag come in the order of their
     requests; beats of different channels come as they like. A queue a channel tells where in the
     ring its next burst belongs; a beat leaves when it is the oldest and has landed. The first beat
-    of a burst comes 2 cycles after the burst at the earliest.
+    of a burst comes 3 cycles after the burst at the earliest.
 
     Flow control: beats are never refused, the owner counts the room (``BEATS``); a burst is sent
     only while ``room`` of its channel is high. A beat a cycle, ``LATENCY`` cycles from ``response``
@@ -57,8 +61,8 @@ class BeatBuffer(wiring.Component):
         A burst is sent; one bit a channel.
     response
         Beats of a read port, ``valid`` beside them.
-    o
-        Beats in order.
+    o, last
+        Beats in order, each with its ``error``; the burst's last one is on ``o``.
     bus_error
         Beats with an error, one bit a query; they are handed over all the same.
     """
@@ -68,6 +72,7 @@ class BeatBuffer(wiring.Component):
     response: Any
     response_valid: Signal
     o: stream.Interface
+    last: Signal
     bus_error: Signal
 
     LATENCY = 3
@@ -81,16 +86,16 @@ class BeatBuffer(wiring.Component):
                 "room": Out(config.axi_channels),
                 "response": In(read_response_layout(config)),
                 "response_valid": In(1),
-                "o": Out(stream.Signature(unsigned(config.axi_data_bits))),
+                "o": Out(stream.Signature(_beat_layout(config))),
+                "last": Out(1),
                 "bus_error": Out(1 << QUERY_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        bits = config.axi_data_bits
-        m.submodules.ring = ring = memory.Memory(shape=unsigned(bits), depth=BEATS, init=[])
+        shape = _beat_layout(self._config)
+        m.submodules.ring = ring = memory.Memory(shape=shape, depth=BEATS, init=[])
         landed = self._land(m, ring)
         self._leave(m, ring, landed)
         return m
@@ -104,7 +109,8 @@ class BeatBuffer(wiring.Component):
         tag = self.response.tag[: max(1, (channels - 1).bit_length())]
         error = Signal()
         m.d.comb += [
-            write.data.eq(self.response.data),
+            write.data.data.eq(self.response.data),
+            write.data.error.eq(self.response.error),
             write.en.eq(self.response_valid),
             error.eq(self.response_valid & self.response.error),
         ]
@@ -113,8 +119,8 @@ class BeatBuffer(wiring.Component):
         landed = []
         m.d.sync += self.bus_error.eq(0)
         for c in range(channels):
-            # Parts that cross a page are two bursts: when they fill the queue, ``room`` is low.
-            m.submodules[f"landing_{c}"] = queue = Queue(shape=layout, depth=PARTS)
+            # Bursts are at least a beat, so there may be more of them: then ``room`` is low.
+            m.submodules[f"landing_{c}"] = queue = Queue(shape=layout, depth=BURSTS)
             arrived = Signal(name=f"landed_{c}")
             offset = Signal(range(BEATS), name=f"offset_{c}")
             m.d.comb += [
@@ -141,13 +147,13 @@ class BeatBuffer(wiring.Component):
             {"channel": self.burst.channel.shape(), "beats": self.burst.beats.shape()}
         )
         m.submodules.order = order = Queue(shape=layout, depth=BEATS)
-        m.submodules.output = output = Queue(shape=self.o.payload.shape(), depth=_OUTPUT)
-        wiring.connect(m, output.o, wiring.flipped(self.o))
+        beat = data.StructLayout({"beat": _beat_layout(self._config), "last": unsigned(1)})
+        m.submodules.output = output = Queue(shape=beat, depth=_OUTPUT)
         channel, beats = order.o.payload.channel, order.o.payload.beats
         position = Signal(range(BEATS))
         done = Signal.like(beats)
         credit = Signal(range(_OUTPUT + 1), init=_OUTPUT)
-        leave, reading, last = Signal(), Signal(), Signal()
+        leave, reading, last, was_last = Signal(), Signal(), Signal(), Signal()
         there = []
         for c, arrived in enumerate(landed):
             count = Signal(range(BEATS + 1), name=f"there_{c}")
@@ -164,9 +170,14 @@ class BeatBuffer(wiring.Component):
             read.addr.eq(position),
             read.en.eq(leave),
             output.i.valid.eq(reading),
-            output.i.payload.eq(read.data),
+            output.i.payload.beat.eq(read.data),
+            output.i.payload.last.eq(was_last),
+            self.o.valid.eq(output.o.valid),
+            self.o.payload.eq(output.o.payload.beat),
+            self.last.eq(output.o.payload.last),
+            output.o.ready.eq(self.o.ready),
         ]
         taken = self.o.valid & self.o.ready
-        m.d.sync += [reading.eq(leave), credit.eq(credit + taken - leave)]
+        m.d.sync += [reading.eq(leave), was_last.eq(last), credit.eq(credit + taken - leave)]
         with m.If(leave):
             m.d.sync += [position.eq(position + 1), done.eq(Mux(last, 0, done + 1))]
