@@ -266,9 +266,8 @@ SUBMISSION = data.StructLayout(
         "pipeline": unsigned(8),  # QUERY
         "flags": unsigned(16),  # reserved, 0
         "tag": unsigned(32),  # returned in the completion
-        "address": unsigned(
-            64
-        ),  # QUERY: item records (64-byte aligned); LOAD: source (64-byte aligned)
+        # QUERY: item records (aligned to config.record_alignment); LOAD: source (64-byte aligned)
+        "address": unsigned(64),
         "result": unsigned(64),  # QUERY: ids and scores (64-byte aligned)
         "items": unsigned(32),  # QUERY: n of stage 0; LOAD: words of the target
         "target": unsigned(8),  # LOAD
