@@ -100,8 +100,18 @@ class LineFetch(wiring.Component):
         with m.If(take):
             m.d.sync += lines[slots.slot].eq(self.i.payload.line)
 
-        # A beat in a register, then on its way to the line memory.
-        beat = Signal(read_response_layout(config))
+        ends, slot = self._beats(m, slots, lines)
+        with m.If(ends):
+            m.d.sync += active.bit_select(slot, 1).eq(0)
+        with m.If(take):
+            m.d.sync += active.bit_select(slots.slot, 1).eq(1)
+        self._busy(m, lines, active, count)
+        return m
+
+    def _beats(self, m: Module, slots: ReadSlots, lines: Any) -> tuple[Value, Value]:
+        """Beats on their way to the line memory; returns (a fetch ends, its slot)."""
+        count = self._config.reads_per_lane
+        beat: Any = Signal(read_response_layout(self._config))
         beat_valid = Signal()
         slot = beat.tag[: len(slots.slot)]
         failed = Signal(count)
@@ -119,21 +129,16 @@ class LineFetch(wiring.Component):
             slots.released.eq(slot),
         ]
         m.d.sync += [beat_valid.eq(self.read.response.valid), beat.eq(self.read.response.payload)]
-        if geometry.beats > 1:
+        if self._geometry.beats > 1:
             # The number of beats is a power of two: the count is back at 0 when a burst has ended.
-            bits = (geometry.beats - 1).bit_length()
+            bits = (self._geometry.beats - 1).bit_length()
             number: Any = Signal(data.ArrayLayout(unsigned(bits), count))
             m.d.comb += self.write.beat.eq(number[slot])
             with m.If(beat_valid):
                 m.d.sync += number[slot].eq(number[slot] + 1)
         with m.If(beat_valid):
             m.d.sync += failed.bit_select(slot, 1).eq(error & ~beat.last)
-        with m.If(ends):
-            m.d.sync += active.bit_select(slot, 1).eq(0)
-        with m.If(take):
-            m.d.sync += active.bit_select(slots.slot, 1).eq(1)
-        self._busy(m, lines, active, count)
-        return m
+        return ends, slot
 
     def _busy(self, m: Module, lines: Any, active: Signal, count: int) -> None:
         """Compare both questions with all slots."""

@@ -173,24 +173,37 @@ class LineTags(wiring.Component):
         self._entry(m, held, on_line, split, half, choice.way)
         self._update(m, write.data, choice, lookup, match, tail)
 
-        event = self.step
+        m.d.sync += [self.done.eq(fire & last), self.step.pending.eq(pending)]
+        self._event(m, held, fire, half, on_line, match, choice.merged, sent)
+        return m
+
+    def _event(
+        self,
+        m: Module,
+        held: Any,
+        fire: Value,
+        half: Value,
+        on_line: Value,
+        match: Value,
+        merged: Value,
+        sent: Value,
+    ) -> None:
+        """The step as traces and counters see it."""
+        event, lookup = self.step, held.lookup
         m.d.sync += [
-            self.done.eq(fire & last),
             event.valid.eq(fire),
             event.static_hit.eq(held.hit),
             event.hit.eq(match),
-            event.merged.eq(match & choice.merged),
+            event.merged.eq(match & merged),
             event.miss.eq(sent),
             event.dropped.eq(on_line & ~match & ~sent),
             event.bad.eq(lookup.bad),
             event.empty.eq(lookup.zero & ~lookup.bad),
             event.half.eq(half),
             event.live.eq(self.live),
-            event.pending.eq(pending),
         ]
         for name in ("prefetch", "table", "id", "query"):
             m.d.sync += event[name].eq(lookup[name])
-        return m
 
     def _memories(self, m: Module, choice: LineChoice, next_set: Value) -> Any:
         """Tags and error bits, read for ``choice`` in every cycle; returns the tags' write port."""

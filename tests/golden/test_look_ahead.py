@@ -85,7 +85,7 @@ def test_log_of_a_lane() -> None:
         tables={1: TablePlace(base=0, row_bytes=16), 2: TablePlace(base=4096, row_bytes=128)},
         static={1: frozenset([7])},
     )
-    log = [
+    log: list[Step | Fill] = [
         Step(table=1, id=7),
         Step(table=1, id=8, prefetch=True),
         Step(table=1, id=9, pending=1),
@@ -152,9 +152,10 @@ class SmallLane:
                 lines.filled(way)
                 found.append(self.after(lines, state.entries, state.request))
         if state.entries:
-            line, address = state.entries[0]
-            if line < 0 or not state.lines[line][4]:
-                assert line < 0 or state.lines[line][0] == address, "line replaced under a reader"
+            number, address = state.entries[0]
+            if number < 0 or not state.lines[number][4]:
+                held = number < 0 or state.lines[number][0] == address
+                assert held, "line replaced under a reader"
                 found.append(self.after(self.model(state), state.entries[1:], state.request))
         if state.request is not None:
             decided = self.decide(state, *state.request)
