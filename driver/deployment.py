@@ -12,6 +12,7 @@ from hdl import program as fmt
 from hdl.config import Config
 from hdl.words import pack_bytes
 
+from .blocks import choose_rows
 from .cache_plan import CachePlan
 from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
@@ -51,6 +52,8 @@ class Deployment:
     """By engine anchor."""
     rows: tuple[int, ...]
     """Items of a row block, by stage."""
+    most_rows: tuple[int, ...] = ()
+    """Largest row block that fits, by stage."""
     loads: list[Load] = field(default_factory=list)
     cache: CachePlan | None = None
     pitch: int = 0
@@ -271,6 +274,25 @@ class _Builder:
         self.load(fmt.Target.PIPELINES, 0, 0, word)
 
 
+def _map_engines(
+    config: Config, partition: Partition, shapes: dict[int, StageShape]
+) -> dict[int, EngineMap]:
+    """Every engine that serves a stage, by anchor.
+
+    Pages lie apart by the largest row block of the engine itself, so that its tables do not depend
+    on the rest of the partition: an engine that stays needs no LOAD when the others change.
+    """
+    maps = {}
+    for e in partition.engines:
+        programs = {n: s for n, s in shapes.items() if e.serves(n)}
+        if programs:
+            rows = {n: rows_of(config, s, config.sub_array << e.level) for n, s in programs.items()}
+            maps[e.unit] = map_engine(
+                config, row=e.row, column=e.column, level=e.level, programs=programs, rows=rows
+            )
+    return maps
+
+
 def deploy(
     config: Config,
     *,
@@ -278,8 +300,23 @@ def deploy(
     models: Sequence[QuantisedModel],
     cache: CachePlan,
     image: MemoryImage,
+    items: Sequence[int] | None = None,
 ) -> Deployment:
     """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
+
+    Parameters
+    ----------
+    config, partition
+        Device and its engines.
+    models
+        One a stage.
+    cache
+        Contents of the static cache.
+    image
+        Device memory.
+    items
+        Items that each stage usually ranks, to choose the row blocks by; None: the largest that
+        fit. Queries of any size run on either.
 
     Raises
     ------
@@ -289,32 +326,24 @@ def deploy(
     shapes = {number: stage_shape(model) for number, model in enumerate(models)}
     for engine in partition.engines:  # the plainest reason first
         check_models(config, {n: s for n, s in shapes.items() if engine.serves(n)})
-    rows = {
-        number: min(
-            rows_of(config, shape, config.sub_array << e.level)
-            for e in partition.engines
-            if e.serves(number)
-        )
-        for number, shape in shapes.items()
-    }
-    maps = {
-        e.unit: map_engine(
-            config,
-            row=e.row,
-            column=e.column,
-            level=e.level,
-            programs={n: s for n, s in shapes.items() if e.serves(n)},
-            rows=rows,
-        )
-        for e in partition.engines
-        if any(e.serves(n) for n in shapes)
-    }
+    maps = _map_engines(config, partition, shapes)
+    most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
+    rows = dict(most_rows)
+    if items is not None:
+        for number, shape in shapes.items():
+            engines = {
+                e: maps[e.unit].streamed_tiles(number)
+                for e in partition.engines
+                if e.serves(number)
+            }
+            rows[number] = choose_rows(config, shape, engines, items[number], rows[number])
     deployment = Deployment(
         config=config,
         partition=partition,
         models=tuple(models),
         maps=maps,
         rows=tuple(rows.values()),
+        most_rows=tuple(most_rows.values()),
         cache=cache,
     )
     builder = _Builder(deployment, image)

@@ -46,6 +46,7 @@ ERRORS = {
 # Modules whose instances together are the device, with a name for people.
 _PARTS = {
     "pe": "processing elements",
+    "gated_pe": "processing elements below a cut",
     "column": "columns: accumulators, requantisers, activation tables",
     "activation_bank": "activation banks",
     "weight_bank": "weight banks",

@@ -209,11 +209,13 @@ class Host:
         self.registers.write("CONTROL", 0b10)  # irq_enable
 
     def set_partition(self, deployment: Deployment) -> int:
-        """Write the partition registers, while the device is idle; returns the last step."""
+        """Ask for the partition, with any queries in flight; returns the last step.
+
+        Entries rung for after this step run in the new partition.
+        """
         partition = deployment.partition
         stages = len(deployment.models)
         masks = [partition.stage_mask(u, stages) for u in range(deployment.config.sub_arrays)]
-        step = 0
         for name, bits, values in (
             ("PARTITION", 2, partition.levels),
             ("ENGINE_STAGES", 4, masks),
@@ -222,8 +224,8 @@ class Host:
             for word in range(-(-len(values) // per_word)):
                 part = values[word * per_word : (word + 1) * per_word]
                 value = sum(v << bits * i for i, v in enumerate(part))
-                step = self.registers.write(name, value, word)
-        return step
+                self.registers.write(name, value, word)
+        return self.registers.write("PARTITION_APPLY", 1)
 
     def ring(self, tail: int | None = None) -> int:
         """Ring the doorbell for all entries before ``tail`` (default: all); returns the step."""

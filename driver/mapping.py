@@ -162,7 +162,7 @@ def map_engine(
     programs
         Stage shapes by program number.
     rows
-        Items of a row block by program number (one value for all engines of a stage).
+        Largest row block by program number.
 
     Raises
     ------

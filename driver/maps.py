@@ -50,6 +50,7 @@ class StageMap:
 
     shape: StageShape
     rows: int
+    """Largest row block of this engine; pages lie so many bytes apart."""
     bottom: PhaseMap
     top: PhaseMap
     input_base: int
@@ -71,3 +72,8 @@ class EngineMap:
     resident_words: int
     """Weight words of a bank that hold resident phases."""
     parameter_tiles: int
+
+    def streamed_tiles(self, number: int) -> int:
+        """Weight tiles of a program that come from device memory for every row block."""
+        stage = self.stages[number]
+        return sum(phase.tiles for phase in (stage.bottom, stage.top) if phase.streamed)

@@ -6,6 +6,9 @@ from typing import Any
 
 __all__ = ["report_text"]
 
+_SHOWN = 12
+"""Candidates of a partition search in the text."""
+
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
@@ -32,6 +35,7 @@ def report_text(result: dict[str, Any]) -> str:
         "",
         *_stage_table(result),
         "",
+        *_search_lines(result["partition_search"]),
     ]
     if result["cycles"] is not None:
         lines += _device_lines(result)
@@ -68,6 +72,29 @@ def _stage_table(result: dict[str, Any]) -> list[str]:
     if device:
         lines.append("(cycles of the first query; busy and stalls: engine cycles of all queries)")
     return lines
+
+
+def _search_lines(search: dict[str, Any] | None) -> list[str]:
+    """What the partition search chose, and what the others would give."""
+    if search is None:
+        return []
+    rows = [["partition", "timing model", "more", "estimate"]]
+    fitting = [c for c in search["candidates"] if c["estimate"] is not None]
+    shown = fitting[:_SHOWN]
+    best = shown[0]["cycles"]
+    for c in shown:
+        cycles = c["cycles"]
+        more = "-" if cycles is None else _percent(cycles / best - 1)
+        rows.append([c["partition"], str(cycles or "-"), more, str(c["estimate"])])
+    rest = len(search["candidates"]) - len(shown)
+    unfit = len(search["candidates"]) - len(fitting)
+    return [
+        f"partition search chose {search['chosen']}; cycles by the timing model for "
+        f"{search['items']} of {search['items_of_query']} items, estimate for all:",
+        *_table(rows),
+        f"{rest} more candidates, {unfit} of them do not fit: see --json",
+        "",
+    ]
 
 
 def _device_lines(result: dict[str, Any]) -> list[str]:

@@ -76,11 +76,17 @@ def plan_run(config: Config, partition: Partition, workload: Workload) -> Plan:
     """
     image = MemoryImage(limit=MEMORY_LIMIT)
     cache = plan_cache(config, workload.quantised, workload.counts)
+    stages = workload.pipeline.stages
     deployment = deploy(
-        config, partition=partition, models=workload.quantised, cache=cache, image=image
+        config,
+        partition=partition,
+        models=workload.quantised,
+        cache=cache,
+        image=image,
+        items=[stage.items for stage in stages],
     )
     host = Host(deployment, image, entries=len(workload.queries))
-    keep = [stage.keep for stage in workload.pipeline.stages]
+    keep = [stage.keep for stage in stages]
     queries = [host.put_query(query.dense, query.ids, keep) for query in workload.queries]
     return Plan(deployment=deployment, image=image, host=host, queries=queries)
 

@@ -73,13 +73,22 @@ def run(
         toolchain.check(options.simulator)
     spec = _pipeline(options, workload)
     _check_size(config, spec)
-    partition = parse_partition(config, options.partition, stages=len(spec.stages))
+    search = options.partition == "search"
+    partition = parse_partition(
+        config, None if search else options.partition, stages=len(spec.stages)
+    )
     if workload is None:
         progress(f"{spec.name}: models and queries")
         workload = load_workload(
             spec, queries=options.queries, max_rows=options.max_rows, seed=options.seed
         )
-    result = _base(config, workload, partition, options)
+    found = None
+    if search:
+        from .search import search_facts, search_partition
+
+        partition, looked_at = search_partition(config, workload, progress)
+        found = search_facts(workload, looked_at)
+    result = _base(config, workload, partition, options) | {"partition_search": found}
     plan: Plan | None = None
     expected: list[QueryResult] = []
     if options.backend == "golden":

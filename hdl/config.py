@@ -98,6 +98,14 @@ class Config:
     as many as its cycles, at one lookup a cycle."""
     max_items: int
     """Largest n of the top-k filter."""
+    filter_contexts: int = 4
+    """Stages of queries in progress at once: contexts of the filter."""
+    filter_lanes: int = 2
+    """Scores the filter takes in a cycle, from all engines together."""
+    filter_survivors: int = 1
+    """Survivors the filter lists in a cycle."""
+    queries_in_flight: int = 8
+    """Queries admitted and not completed, at most."""
     max_inputs: int = 4096
     """Largest number of inputs K of a layer: fixes the accumulator width."""
     clock_mhz: float = 250.0
@@ -109,7 +117,8 @@ class Config:
             "grid", "sub_array", "rows", "weight_bytes", "activation_bytes", "parameter_tiles",
             "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "cache_ways",
             "axi_data_bits", "axi_channels", "reads_in_flight", "record_loaders", "lookup_queue",
-            "max_items", "max_inputs", "dot_multipliers",
+            "max_items", "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes",
+            "filter_survivors", "queries_in_flight",
         )  # fmt: skip
         for field in powers:
             value = getattr(self, field)
@@ -118,6 +127,8 @@ class Config:
         limits = {
             "grid": (1, 8), "sub_array": (4, 32), "rows": (4, 256), "gather_lanes": (1, 32),
             "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
+            "filter_contexts": (2, 16), "filter_lanes": (1, 16),
+            "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
             "cache_ways": (1, 8), "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
             "record_loaders": (1, self.axi_channels), "lookup_queue": (4, 512),
         }  # fmt: skip
@@ -253,11 +264,6 @@ class Config:
         return _bits(self.max_items)
 
     @property
-    def list_bits(self) -> int:
-        """Address in the item lists of all stages and queries in work."""
-        return self.item_bits + 1
-
-    @property
     def record_alignment(self) -> int:
         """Bytes that addresses and pitch of item records are multiples of: a word of ids has the
         number of its gather lane (see docs, Embedding)."""
@@ -324,6 +330,27 @@ class Config:
     @property
     def vector_slots(self) -> int:
         """Most items the vector buffer of an engine holds at once."""
+        return 16
+
+    # -- ranking -------------------------------------------------------------------------------
+    @property
+    def candidate_words(self) -> int:
+        """Candidates of all contexts together: the longest stage and as many survivors."""
+        return 2 * self.max_items
+
+    @property
+    def candidate_bits(self) -> int:
+        """Address of a candidate."""
+        return _bits(self.candidate_words)
+
+    @property
+    def candidate_banks(self) -> int:
+        """Candidates read in a cycle: two for each one that may arrive in it."""
+        return 2 * self.filter_lanes
+
+    @property
+    def max_sub_batches(self) -> int:
+        """Most sub-batches of a query."""
         return 16
 
     # -- bus -----------------------------------------------------------------------------------
@@ -396,7 +423,7 @@ _SMALL = Config(
     name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
     activation_bytes=8192, gather_lanes=4, static_cache_bytes=48 << 10,
     look_ahead_bytes=16 << 10, hash_lanes=2, axi_data_bits=128, reads_in_flight=32,
-    max_items=16384,
+    max_items=16384, filter_contexts=8, filter_lanes=4,
 )  # fmt: skip
 _ECP5 = replace(
     _TINY,
@@ -411,13 +438,15 @@ _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
     activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
     static_cache_bytes=768 << 10, look_ahead_bytes=256 << 10, lookup_queue=128, hash_lanes=8,
-    axi_data_bits=512, reads_in_flight=128, max_items=16384,
+    axi_data_bits=512, reads_in_flight=128, max_items=16384, filter_contexts=8, filter_lanes=8,
+    filter_survivors=2,
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
     activation_bytes=4096, vector_bytes=8192, gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
     axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4, max_items=16384,
+    filter_contexts=16, filter_lanes=16, filter_survivors=4,
 )  # fmt: skip
 
 

@@ -52,6 +52,9 @@ class Core(wiring.Component):
         Broadcast of LOAD, to all units.
     levels, engine_stages
         Partition in force.
+    engine_idle, needed
+        Bit u: the engine anchored at u holds no job; the query may still send it one. See
+        ``PartitionControl``.
     i_query, o_result, o_done
         See ``Dispatcher``.
     read_{n}
@@ -70,6 +73,8 @@ class Core(wiring.Component):
     config_write: data.View
     levels: data.View
     engine_stages: data.View
+    engine_idle: Signal
+    needed: Signal
     i_query: stream.Interface
     o_result: stream.Interface
     o_done: stream.Interface
@@ -91,6 +96,8 @@ class Core(wiring.Component):
             "config_write": In(config_write_layout(config)),
             "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
             "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+            "engine_idle": Out(units),
+            "needed": Out(units),
             "i_query": In(stream.Signature(query_layout(config))),
             "o_result": Out(stream.Signature(result_layout(config))),
             "o_done": Out(stream.Signature(query_done_layout(config))),
@@ -130,6 +137,8 @@ class Core(wiring.Component):
             dispatcher.engine_stages.eq(self.engine_stages),
             embedding.levels.eq(self.levels),
             embedding.live.eq(1),  # one query at a time has number 0
+            self.needed.eq(dispatcher.needed),
+            self.engine_idle.eq(~0),  # where no engine is
             dispatcher.bad_id.eq(embedding.bad_id.any()),
             dispatcher.bus_error.eq(embedding.bus_error.any() | streamer.bus_error),
         ]
@@ -179,6 +188,7 @@ class Core(wiring.Component):
                 Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
                 engine.score.eq(getattr(grid, f"score_{u}")),
                 engine.tile_done.eq(getattr(grid, f"tile_done_{u}")),
+                engine.page_ready.eq(getattr(grid, f"page_ready_{u}")),
                 engine.landed.eq(getattr(streamer, f"landed_{u}")),
                 getattr(streamer, f"consumed_{u}").eq(engine.consumed),
                 engine.allocate.eq(embedding.allocate[u]),
@@ -187,6 +197,7 @@ class Core(wiring.Component):
                 embedding.allocate_index[u].eq(engine.allocate_index),
                 dispatcher.free[u].eq(engine.free),
                 self.causes[u].eq(engine.cause),
+                self.engine_idle[u].eq(engine.idle),
             ]
             self._localise(m, engine.config_write, config_write, u)
             for lane in range(config.gather_lanes):

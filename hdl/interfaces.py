@@ -209,7 +209,7 @@ def job_layout(config: Config) -> data.StructLayout:
             "context": unsigned(4),  # query and stage: goes with the scores
             "query": unsigned(QUERY_BITS),  # goes with the lookups, for errors and counts
             "first": unsigned(1),  # the item is the position itself; else the list tells
-            "list_base": unsigned(config.list_bits),  # list address of position 0
+            "list_base": unsigned(config.candidate_bits),  # list address of position 0
             "records": unsigned(config.address_bits),  # item records in device memory
             "pitch": unsigned(16),  # bytes between records
             "dense_bytes": unsigned(8),  # dense values at offset 0 of a record

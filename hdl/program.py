@@ -67,6 +67,8 @@ class Status(py_enum.IntEnum):
     """SLVERR or DECERR on any beat."""
     BAD_TARGET = 7
     """LOAD of an unknown target or unit."""
+    BAD_PARTITION = 8
+    """QUERY after a partition that is none was asked for; see PARTITION_STATUS."""
 
 
 class Target(py_enum.IntEnum):

@@ -24,6 +24,7 @@ from .config import Config
 from .control.counters import EngineCounters, EventCounters
 from .control.csr import RegisterFile
 from .control.front_end import FrontEnd
+from .control.partition import PartitionControl
 from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
 from .core import LOOKUP_EVENTS, Core
@@ -89,6 +90,7 @@ class Accelerator(wiring.Component):
         self._reset(m, registers, crossbar, writer)
         self._bus(m, registers, crossbar, writer, front, core)
         self._rings(m, registers, front, core)
+        self._partition(m, registers, front, core)
         self._counters(m, registers, crossbar, writer, front, core)
         self._interrupt(m, registers, front, core, crossbar, writer)
         if self._trace:
@@ -151,16 +153,30 @@ class Accelerator(wiring.Component):
             front.window_limit.eq(registers.window_limit.address),
             core.config_write.eq(front.config_write),
         ]
-        units = self._config.sub_arrays
-        levels = Cat(Value.cast(word) for word in registers.partition)
-        stages = Cat(Value.cast(word) for word in registers.engine_stages)
-        m.d.comb += [
-            Value.cast(core.levels).eq(levels[: 2 * units]),
-            Value.cast(core.engine_stages).eq(stages[: 4 * units]),
-        ]
         wiring.connect(m, front.o_query, core.i_query)
         wiring.connect(m, core.o_result, front.i_result)
         wiring.connect(m, core.o_done, front.i_done)
+
+    def _partition(self, m: Module, registers: RegisterFile, front: FrontEnd, core: Core) -> None:
+        """The partition in force; like the registers it outlives a soft reset."""
+        units = self._config.sub_arrays
+        m.submodules.partition = control = PartitionControl(config=self._config)
+        levels = Cat(Value.cast(word) for word in registers.partition)
+        stages = Cat(Value.cast(word) for word in registers.engine_stages)
+        apply = registers.partition_apply.apply
+        m.d.comb += [
+            Value.cast(control.wanted_levels).eq(levels[: 2 * units]),
+            Value.cast(control.wanted_stages).eq(stages[: 4 * units]),
+            control.apply.eq(apply),
+            control.idle.eq(core.engine_idle),
+            control.needed.eq(core.needed | front.starting.replicate(units)),
+            core.levels.eq(control.levels),
+            core.engine_stages.eq(control.stages),
+            front.hold.eq(apply | control.pending),
+            front.partition_bad.eq(control.illegal),
+            registers.partition_status.pending.eq(apply | control.pending),
+            registers.partition_status.illegal.eq(control.illegal),
+        ]
 
     def _counters(
         self,

@@ -56,7 +56,8 @@ def run(
     simulator
         ``verilator`` or ``icarus``.
     partition
-        Engines, such as ``"8x8:1"``, ``"4x4:2@0,4x4:2@1"``, ``fused``, ``split``.
+        Engines, such as ``"8x8:1"``, ``"4x4:2@0,4x4:2@1"``, ``fused``, ``split``, or ``search``:
+        the timing model chooses; ``partition_search`` of the result says what the others give.
     cold
         Count the loading of weights and cache in ``cycles``.
     waves, waves_depth, waves_window

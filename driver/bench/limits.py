@@ -51,7 +51,8 @@ def plain_query_cycles(deployment: Deployment, items: Sequence[int]) -> int:
     """Cycles of all layers of a query without any overlap inside an engine.
 
     Stage after stage; the row blocks of a stage go to the engine that is free first. Interaction,
-    gathers and transfers cost nothing here: the array alone.
+    gathers and transfers cost nothing here: the array alone. Row blocks are those of the deployment
+    or the largest that fit, whichever is faster.
 
     Parameters
     ----------
@@ -60,16 +61,23 @@ def plain_query_cycles(deployment: Deployment, items: Sequence[int]) -> int:
     """
     total = 0
     for number, count in enumerate(items):
-        rows = deployment.rows[number]
-        blocks = [min(rows, count - first) for first in range(0, count, rows)]
         engines = [
-            (0, unit, m.edge, m.stages[number].bottom.tiles + m.stages[number].top.tiles)
+            (unit, m.edge, m.stages[number].bottom.tiles + m.stages[number].top.tiles)
             for unit, m in deployment.maps.items()
             if number in m.stages
         ]
-        heapq.heapify(engines)
-        for block in blocks:
-            busy, unit, edge, tiles = heapq.heappop(engines)
-            heapq.heappush(engines, (busy + tiles * _plain_tile(edge, block), unit, edge, tiles))
-        total += max(engine[0] for engine in engines)
+        # The plain schedule's blocks are its own choice.
+        sizes = {deployment.rows[number], deployment.most_rows[number]}
+        total += min(_plain_stage(engines, count, rows) for rows in sizes)
     return total
+
+
+def _plain_stage(engines: Sequence[tuple[int, int, int]], items: int, rows: int) -> int:
+    """A stage in blocks of ``rows``; engines as (anchor, edge, tiles)."""
+    heap = [(0, *engine) for engine in engines]
+    heapq.heapify(heap)
+    for first in range(0, items, rows):
+        busy, unit, edge, tiles = heapq.heappop(heap)
+        end = busy + tiles * _plain_tile(edge, min(rows, items - first))
+        heapq.heappush(heap, (end, unit, edge, tiles))
+    return max(end for end, *_ in heap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -42,7 +42,8 @@ class Grid(wiring.Component):
 
     * write-back of lane n in cycle ``E + n + WRITE_STAGE``, ``score_{u}`` in ``E + WRITE_STAGE``,
       ``tile_done_{u}`` and the last lane's write in ``latency(level)``;
-    * a control word ``turnaround(level)`` cycles or more after a row's last one reads its outputs;
+    * a control word ``turnaround(level)`` cycles or more after a row's last one reads its outputs,
+      ``page_ready_{u}`` pulses two cycles before that for row 0;
     * a load may share the control word of the swap before it; between two loads, and from a load
       to its swap, lie at least ``config.tile_interval`` cycles; a row index comes back to the
       accumulators after as many.
@@ -75,6 +76,9 @@ class Grid(wiring.Component):
         DENSE_LATENCY later; lanes above E hold other engines' bytes.
     score_{u}
         Values of rows with destination SCORE, in row order, never held up.
+    page_ready_{u}
+        Pulse: row 0 of an output tile can be read by a control word two cycles later, and each
+        following row in turn a cycle later.
     tile_done_{u}
         Pulse in the cycle in which the last column's value of a row with ``tile_end`` is written.
         The next cycle's reads see it.
@@ -113,6 +117,7 @@ class Grid(wiring.Component):
                 f"dense_address_{u}": In(config.dense_address_bits),
                 f"dense_data_{u}": Out(data.ArrayLayout(signed(8), lanes)),
                 f"score_{u}": Out(score_layout(config)),
+                f"page_ready_{u}": Out(1),
                 f"tile_done_{u}": Out(1),
             }
         super().__init__(members)
@@ -139,7 +144,9 @@ class Grid(wiring.Component):
         m = Module()
         size = self._config.grid
         units = range(self._config.sub_arrays)
-        self._arrays = {u: SubArray(config=self._config) for u in units}
+        # One level: no cut, and nothing comes from above the top row.
+        self._gated = len(self._levels) > 1
+        self._arrays = {u: SubArray(config=self._config, gated=self._gated) for u in units}
         self._weights = {u: WeightBank(config=self._config) for u in units}
         self._banks = {u: ActivationBank(config=self._config) for u in self.bank_units}
         self._strips = {u: Strip(config=self._config) for u in self.strip_units}
@@ -201,7 +208,6 @@ class Grid(wiring.Component):
                 lambda: arrays[west].activations_out,
             ),
             _cut(array.swaps, left, lambda: banks[u].swaps, lambda: arrays[west].swaps_out),
-            _cut(array.sums, top, lambda: Const(0), lambda: arrays[north].sums_out),
             _cut(
                 weights.load,
                 left,
@@ -217,6 +223,10 @@ class Grid(wiring.Component):
             array.shadow_select.eq(weights.shadow_select),
             array.shadow_row.eq(weights.shadow_row),
         ]
+        if top is not True:
+            m.d.comb += array.sums.eq(arrays[north].sums_out)
+        if self._gated:
+            m.d.comb += array.take_sums.eq(not top if isinstance(top, bool) else ~top)
 
     def _connect_bank(self, m: Module, u: int) -> None:
         """Control chain, write-back, bank writes and dense address of an activation bank."""
@@ -280,7 +290,8 @@ class Grid(wiring.Component):
         row, column = divmod(u, size)
         port = getattr(self, f"bank_write_{u}")
         score, tile_done = getattr(self, f"score_{u}"), getattr(self, f"tile_done_{u}")
-        m.d.sync += [score.valid.eq(0), tile_done.eq(0)]
+        page_ready = getattr(self, f"page_ready_{u}")
+        m.d.sync += [score.valid.eq(0), tile_done.eq(0), page_ready.eq(0)]
         for edge in self._cases(m, u):
             if row % edge or column % edge:
                 continue
@@ -289,6 +300,7 @@ class Grid(wiring.Component):
             bottom = u + (edge - 1) * size
             m.d.sync += [
                 score.eq(self._strips[bottom].score),
+                page_ready.eq(self._strips[bottom].page_opens),
                 tile_done.eq(self._strips[bottom + edge - 1].tile_done),
             ]
         left_column = range(1 << self._config.largest_level_at(row, column))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
+
+from ..share import share
+from .gated_adder import GatedAdder
 
 __all__ = ["ProcessingElement"]
 
@@ -23,6 +26,8 @@ class ProcessingElement(wiring.Component):
     ----------
     sum_width
         Signed width of the partial sum, at least 17.
+    gated
+        The PE lies below a possible cut: ``sum`` counts only while ``take_sum`` is set.
 
     Members
     -------
@@ -30,6 +35,8 @@ class ProcessingElement(wiring.Component):
         From the west neighbour.
     sum
         From the north neighbour, one cycle behind the activation.
+    take_sum
+        With ``gated``: the sum counts; else it is as if 0.
     shadow_write, shadow_weight
         Load of the shadow weight.
     activation_out, swap_out
@@ -41,27 +48,30 @@ class ProcessingElement(wiring.Component):
     activation: Signal
     swap: Signal
     sum: Signal
+    take_sum: Signal
     shadow_write: Signal
     shadow_weight: Signal
     activation_out: Signal
     swap_out: Signal
     sum_out: Signal
 
-    def __init__(self, *, sum_width: int) -> None:
+    def __init__(self, *, sum_width: int, gated: bool = False) -> None:
         if sum_width < 17:
             raise ValueError(f"sum_width must be at least 17, not {sum_width!r}")
-        super().__init__(
-            {
-                "activation": In(signed(8)),
-                "swap": In(1),
-                "sum": In(signed(sum_width)),
-                "shadow_write": In(1),
-                "shadow_weight": In(signed(8)),
-                "activation_out": Out(signed(8)),
-                "swap_out": Out(1),
-                "sum_out": Out(signed(sum_width)),
-            }
-        )
+        self._gated = gated
+        members: dict[str, Member] = {
+            "activation": In(signed(8)),
+            "swap": In(1),
+            "sum": In(signed(sum_width)),
+            "shadow_write": In(1),
+            "shadow_weight": In(signed(8)),
+            "activation_out": Out(signed(8)),
+            "swap_out": Out(1),
+            "sum_out": Out(signed(sum_width)),
+        }
+        if gated:
+            members["take_sum"] = In(1)
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -75,7 +85,7 @@ class ProcessingElement(wiring.Component):
             activation.eq(self.activation),
             swap.eq(self.swap),
             product.eq(self.activation * weight),
-            total.eq(self.sum + product),
+            total.eq(self._total(m, platform, product)),
         ]
         with m.If(self.swap):
             m.d.sync += weight.eq(shadow)
@@ -87,3 +97,16 @@ class ProcessingElement(wiring.Component):
             self.sum_out.eq(total),
         ]
         return m
+
+    def _total(self, m: Module, platform: object, product: Signal) -> Value:
+        """The product, and the sum from above where it counts."""
+        if not self._gated:
+            return self.sum + product
+        adder = GatedAdder(sum_width=len(self.sum))
+        m.submodules.adder = share(platform, adder, "gated_adder")
+        m.d.comb += [
+            adder.product.eq(product),
+            adder.sum.eq(self.sum),
+            adder.gate.eq(self.take_sum),
+        ]
+        return adder.total

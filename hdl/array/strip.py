@@ -18,6 +18,7 @@ from .timing import (
     ACCUMULATE_STAGE,
     FIRST_STAGE,
     FUNCTION_STAGE,
+    PAGE_STAGE,
     PARAMETER_STAGE,
     READ_STAGE,
     RESULT_STAGE,
@@ -33,7 +34,8 @@ class Strip(wiring.Component):
     S + RESULT_STAGE words instead of a pipeline of control bits each.
 
     All outputs but ``word_out`` belong to RESULT_STAGE: ``write_back`` and ``score`` in the cycle
-    of column 0, ``results[j]`` j cycles later, ``tile_done`` in the cycle of the last column.
+    of column 0, ``results[j]`` j cycles later, ``tile_done`` in the cycle of the last column;
+    ``page_opens`` to column 0's PAGE_STAGE.
     No flow control.
 
     Parameters
@@ -53,6 +55,8 @@ class Strip(wiring.Component):
         Column 0's values with destination SCORE.
     tile_done
         The last column's value of a row with ``tile_end`` leaves.
+    page_opens
+        Row 0 of an output tile is about to leave column 0.
     config_write
         PARAMETERS and ACTIVATION_TABLE words for this sub-array.
     trace
@@ -66,6 +70,7 @@ class Strip(wiring.Component):
     results: data.View
     score: data.View
     tile_done: Signal
+    page_opens: Signal
     config_write: data.View
     trace: data.View
 
@@ -81,6 +86,7 @@ class Strip(wiring.Component):
                 "results": Out(data.ArrayLayout(signed(8), size)),
                 "score": Out(score_layout(config)),
                 "tile_done": Out(1),
+                "page_opens": Out(1),
                 "config_write": In(strip_config_layout(config)),
                 "trace": Out(data.ArrayLayout(trace_layout(config), size)),
             }
@@ -98,6 +104,7 @@ class Strip(wiring.Component):
 
         columns = [self._column(m, platform, j, words[j:]) for j in range(size)]
         first, last = words[RESULT_STAGE], words[size - 1 + RESULT_STAGE]
+        opens = words[PAGE_STAGE]
         leaves = first.valid & first.last
         m.d.comb += [
             self.write_back.bank.eq(leaves & (first.destination == Destination.BANK)),
@@ -108,6 +115,7 @@ class Strip(wiring.Component):
             self.score.row.eq(first.row),
             self.score.value.eq(columns[0].result),
             self.tile_done.eq(last.valid & last.last & last.tile_end),
+            self.page_opens.eq(opens.valid & opens.last & (opens.row == 0)),
         ]
         return m
 

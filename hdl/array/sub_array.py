@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ..config import Config
 from ..share import share
@@ -24,6 +24,8 @@ class SubArray(wiring.Component):
     ----------
     config
         Sizes: ``sub_array``, ``partial_sum_width``.
+    gated
+        There may be a cut above: ``sums`` count only while ``take_sums`` is set.
 
     Members
     -------
@@ -33,6 +35,8 @@ class SubArray(wiring.Component):
         East edge.
     sums, sums_out
         North and south edge, one a column.
+    take_sums
+        With ``gated``: no cut above. Not registered; changes only while nothing moves.
     shadow_select
         One-hot: the row whose shadow weights take ``shadow_row`` in this cycle.
     shadow_row
@@ -42,29 +46,32 @@ class SubArray(wiring.Component):
     activations: data.View
     swaps: Signal
     sums: data.View
+    take_sums: Signal
     shadow_select: Signal
     shadow_row: data.View
     activations_out: data.View
     swaps_out: Signal
     sums_out: data.View
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, gated: bool = False) -> None:
         self._config = config
+        self._gated = gated
         size = config.sub_array
         lanes = data.ArrayLayout(signed(8), size)
         sums = data.ArrayLayout(signed(config.partial_sum_width), size)
-        super().__init__(
-            {
-                "activations": In(lanes),
-                "swaps": In(size),
-                "sums": In(sums),
-                "shadow_select": In(size),
-                "shadow_row": In(lanes),
-                "activations_out": Out(lanes),
-                "swaps_out": Out(size),
-                "sums_out": Out(sums),
-            }
-        )
+        members: dict[str, Member] = {
+            "activations": In(lanes),
+            "swaps": In(size),
+            "sums": In(sums),
+            "shadow_select": In(size),
+            "shadow_row": In(lanes),
+            "activations_out": Out(lanes),
+            "swaps_out": Out(size),
+            "sums_out": Out(sums),
+        }
+        if gated:
+            members["take_sums"] = In(1)
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -74,8 +81,13 @@ class SubArray(wiring.Component):
             activation: Value = self.activations[i]
             swap: Value = self.swaps[i]
             for j in range(size):
-                pe = ProcessingElement(sum_width=self._config.partial_sum_width)
-                m.submodules[f"pe_{i}_{j}"] = share(platform, pe, "pe")
+                gated = self._gated and i == 0
+                width = self._config.partial_sum_width
+                pe = ProcessingElement(sum_width=width, gated=gated)
+                name = "gated_pe" if gated else "pe"
+                m.submodules[f"pe_{i}_{j}"] = share(platform, pe, name)
+                if gated:
+                    m.d.comb += pe.take_sum.eq(self.take_sums)
                 m.d.comb += [
                     pe.activation.eq(activation),
                     pe.swap.eq(swap),

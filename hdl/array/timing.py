@@ -15,6 +15,7 @@ __all__ = [
     "FIRST_STAGE",
     "FUNCTION_STAGE",
     "MEMORY_LATENCY",
+    "PAGE_STAGE",
     "PARAMETER_STAGE",
     "PE_LATENCY",
     "READ_STAGE",
@@ -68,6 +69,9 @@ RESULT_STAGE = FUNCTION_STAGE + ACTIVATE_LATENCY
 WRITE_STAGE = RESULT_STAGE + 1
 """The activation bank's write port works (its inputs are registered once)."""
 
+PAGE_STAGE = WRITE_STAGE - 2
+"""Column 0's strip tells that a page opens: two registers, then a control word may read it."""
+
 
 def latency(edge: int) -> int:
     """Cycles from the control word at the anchor to the write-back of the row's last column.
@@ -81,6 +85,7 @@ def turnaround(edge: int) -> int:
     """Least cycles between a row's last control word and one that reads the row's outputs.
 
     Lane n is written in cycle ``edge + n + WRITE_STAGE`` and read n cycles after the reading
-    control word: both waves have the same skew, so the last column does not count.
+    control word: both waves have the same skew, so the last column does not count. Rows follow
+    each other without a gap in both tiles, so row 0 decides for all rows.
     """
     return edge + WRITE_STAGE + 1

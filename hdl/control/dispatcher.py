@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,8 +60,11 @@ class Dispatcher(wiring.Component):
     config_write
         Broadcast of LOAD; holds the pipelines (``Target.PIPELINES``).
     levels, engine_stages
-        Partition in force: level and stage mask of each sub-array. Stable while a query runs and
-        in the two cycles before.
+        Partition in force: level and stage mask of each sub-array. Stable from two cycles before a
+        query is taken until it is checked; later changes do not reach it.
+    needed
+        Bit u is set while the query may still send a job to the engine anchored at u: all bits
+        until it is checked, then the engines of its stages that are not all sent.
     free
         Bit u is set when the engine anchored at u has a free slot.
     bad_id, bus_error
@@ -83,6 +88,7 @@ class Dispatcher(wiring.Component):
     config_write: data.View
     levels: data.View
     engine_stages: data.View
+    needed: Signal
     free: Signal
     bad_id: Signal
     bus_error: Signal
@@ -106,6 +112,7 @@ class Dispatcher(wiring.Component):
                 "config_write": In(config_write_layout(config)),
                 "levels": In(data.ArrayLayout(config.level_bits, units)),
                 "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+                "needed": Out(units),
                 "free": In(units),
                 "bad_id": In(1),
                 "bus_error": In(1),
@@ -115,7 +122,7 @@ class Dispatcher(wiring.Component):
                 "o_engine_job": Out(job),
                 "o_loader_job": Out(job),
                 "i_scores": In(scores).array(units),
-                "list_address": In(config.list_bits).array(config.record_loaders),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
                 "list_data": Out(config.item_bits).array(config.record_loaders),
                 "survivor": Out(survivor_event_layout(config)),
             }
@@ -149,7 +156,9 @@ class Dispatcher(wiring.Component):
             # Checked: 1 <= k <= n <= max_items fits.
             keep.eq(query.keep[stage] if config.features.on_chip_filter else items),
         ]
-        self._wire_jobs(m, issuer, table, engine_map, stage, items)
+        # The query keeps the engines it was checked with, whatever the partition becomes.
+        engines: Any = Signal(engine_map.engines.shape())
+        self._wire_jobs(m, issuer, table, engines, stage, items)
         self._wire_ranking(m, ranking, items, keep, final, stage == 0)
         m.d.comb += [
             issuer.records.eq(query.records),
@@ -161,7 +170,7 @@ class Dispatcher(wiring.Component):
         self._count_cycles(m, start, running, stage)
         self._report_status(m, start, running, check)
 
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += [self.i_query.ready.eq(1), start.eq(self.i_query.valid)]
                 m.d.sync += [query.eq(self.i_query.payload), stage.eq(0)]
@@ -176,6 +185,7 @@ class Dispatcher(wiring.Component):
                 with m.If(table.done):
                     m.next = "CHECK"
             with m.State("CHECK"):
+                m.d.sync += engines.eq(engine_map.engines)
                 with m.If(check.done):
                     m.next = "STAGE"
                     with m.If(check.status != Status.OK):
@@ -202,14 +212,45 @@ class Dispatcher(wiring.Component):
                     m.next = "IDLE"
         with m.If(start):
             m.d.sync += self.o_done.payload.count.eq(0)
+        self._wire_needed(
+            m,
+            engines,
+            stage,
+            table,
+            unchecked=Cat(fsm.ongoing(s) for s in ("READ", "WAIT ENTRY", "CHECK")).any(),
+            issuing=fsm.ongoing("STAGE") | (fsm.ongoing("RUN") & issuer.busy),
+            staging=fsm.ongoing("STAGE") | fsm.ongoing("RUN"),
+        )
         return m
+
+    def _wire_needed(
+        self,
+        m: Module,
+        engines: data.View,
+        stage: Signal,
+        table: PipelineTable,
+        *,
+        unchecked: Value,
+        issuing: Value,
+        staging: Value,
+    ) -> None:
+        """Engines that the query may still use; the present stage's until its jobs are sent."""
+        masks = []
+        for s in range(self._config.max_stages):
+            ahead: Value = issuing & (stage == s)
+            if s:
+                ahead = ahead | (staging & (stage < s) & (s < table.entry.stages))
+            masks.append(Mux(ahead, engines[s], 0))
+        m.d.comb += self.needed.eq(reduce(or_, masks))
+        with m.If(unchecked):
+            m.d.comb += self.needed.eq(~0)
 
     def _wire_jobs(
         self,
         m: Module,
         issuer: JobIssuer,
         table: PipelineTable,
-        engine_map: EngineMap,
+        engines: data.View,
         stage: Signal,
         items: Signal,
     ) -> None:
@@ -217,7 +258,7 @@ class Dispatcher(wiring.Component):
         wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
         m.d.comb += [
             issuer.free.eq(self.free),
-            issuer.engines.eq(engine_map.engines[stage]),
+            issuer.engines.eq(engines[stage]),
             issuer.stage.eq(table.entry.stage[stage]),
             issuer.items.eq(items),
         ]

@@ -69,6 +69,12 @@ class FrontEnd(wiring.Component):
         Completion ring.
     window_base, window_limit
         Addresses that entries may name.
+    hold
+        No entry is begun: a change of partition is pending.
+    partition_bad
+        The partition that the host asked for last is none: queries are refused.
+    starting
+        An entry is checked, a LOAD runs or a query is on its way to the dispatcher.
     lookups, hits, look_ahead_hits, misses
         Running counts, wrapping; a completion carries their growth during its query.
     busy, completion_full
@@ -95,6 +101,9 @@ class FrontEnd(wiring.Component):
     completion_tail: Signal
     window_base: Signal
     window_limit: Signal
+    hold: Signal
+    partition_bad: Signal
+    starting: Signal
     lookups: Signal
     hits: Signal
     look_ahead_hits: Signal
@@ -127,6 +136,9 @@ class FrontEnd(wiring.Component):
                 "completion_tail": Out(_INDEX_BITS),
                 "window_base": In(address),
                 "window_limit": In(address),
+                "hold": In(1),
+                "partition_bad": In(1),
+                "starting": Out(1),
                 "lookups": In(32),
                 "hits": In(32),
                 "look_ahead_hits": In(32),
@@ -164,7 +176,12 @@ class FrontEnd(wiring.Component):
             self._completion_states(m)
         fetching = fsm.ongoing("FETCH") | fsm.ongoing("ENTRY")
         self._share_ports(m, fetching, fsm.ongoing("COMPLETE"))
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        m.d.comb += [
+            self.busy.eq(~fsm.ongoing("IDLE")),
+            self.starting.eq(
+                Cat(fsm.ongoing(s) for s in ("CHECK", "LOAD", "LOADING", "QUERY")).any()
+            ),
+        ]
         return m
 
     def _wire(self, m: Module) -> None:
@@ -177,6 +194,7 @@ class FrontEnd(wiring.Component):
             self._check.window_base.eq(self.window_base),
             self._check.window_limit.eq(self.window_limit),
             self._check.config_write.eq(self._loader.config_write),
+            self._check.partition_bad.eq(self.partition_bad),
             self.config_write.eq(self._loader.config_write),
             load.address.eq(entry.address),
             load.words.eq(entry.items),
@@ -276,9 +294,10 @@ class FrontEnd(wiring.Component):
         """Check, then LOAD."""
         entry, completion = self._entry, self._completion
         with m.State("START"):
-            m.d.comb += self._check.start.eq(1)
             m.d.sync += [completion.tag.eq(entry.tag), completion.opcode.eq(entry.opcode)]
-            m.next = "CHECK"
+            with m.If(~self.hold):
+                m.d.comb += self._check.start.eq(1)
+                m.next = "CHECK"
         with m.State("CHECK"):
             with m.If(self._check.done):
                 m.d.sync += completion.status.eq(self._check.status)

@@ -229,13 +229,41 @@ def _array(config: Config) -> list[Register]:
             name="PARTITION", offset=0x100, access="rw", array=True,
             count=-(-config.sub_arrays // 16), fields=level_fields,
             description="Size of the engine that each sub-array is part of: 2**level sub-arrays "
-            "along an edge. Sub-array u is field u mod 16 of word u // 16. Write it while idle.",
+            "along an edge. Sub-array u is field u mod 16 of word u // 16. Takes effect by "
+            "PARTITION_APPLY.",
         ),
         Register(
             name="ENGINE_STAGES", offset=0x120, access="rw", array=True,
             count=-(-config.sub_arrays // 8), fields=stage_fields,
             description="Stages that the engine anchored at sub-array u serves: field u mod 8 of "
-            "word u // 8. Write it while idle.",
+            "word u // 8. Takes effect by PARTITION_APPLY.",
+        ),
+        Register(
+            name="PARTITION_APPLY", offset=0x140, access="rw",
+            description="Change to the partition in PARTITION and ENGINE_STAGES.",
+            fields=(
+                Field(
+                    name="apply", lsb=0, width=1, pulse=True,
+                    description="Write 1: engines that change do so when they are idle and no "
+                    "query in flight needs them; the others go on. Entries of the ring that are "
+                    "not begun wait for it.",
+                ),
+            ),
+        ),
+        Register(
+            name="PARTITION_STATUS", offset=0x144, access="ro",
+            description="State of the last change of partition.",
+            fields=(
+                Field(
+                    name="pending", lsb=0, width=1,
+                    description="Some engines have not changed yet.",
+                ),
+                Field(
+                    name="illegal", lsb=1, width=1,
+                    description="It was no quad-tree of square engines and is dropped: the "
+                    "partition in force stays, queries complete with BAD_PARTITION.",
+                ),
+            ),
         ),
         Register(
             name="COUNTER_SELECT", offset=0x180, access="rw",

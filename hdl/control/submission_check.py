@@ -25,6 +25,7 @@ class SubmissionCheck(wiring.Component):
     """Finds the status of an entry: OK, or the first of these that holds.
 
     * BAD_OPCODE: opcode unknown.
+    * BAD_PARTITION (QUERY): ``partition_bad`` is up.
     * BAD_PIPELINE (QUERY): id at or above ``max_pipelines``, or nothing loaded there.
       BAD_TARGET (LOAD): target or unit unknown.
     * BAD_SIZE: QUERY with n = 0 or n above ``max_items``, or a stage whose k is 0 or above its n.
@@ -50,6 +51,8 @@ class SubmissionCheck(wiring.Component):
         First byte of the window, first byte behind it.
     config_write
         LOAD broadcast.
+    partition_bad
+        The partition that the host asked for last is none.
     start, done
         Pulses.
     status
@@ -60,6 +63,7 @@ class SubmissionCheck(wiring.Component):
     window_base: Signal
     window_limit: Signal
     config_write: Any
+    partition_bad: Signal
     start: Signal
     done: Signal
     status: Signal
@@ -75,6 +79,7 @@ class SubmissionCheck(wiring.Component):
                 "window_base": In(config.address_bits),
                 "window_limit": In(config.address_bits),
                 "config_write": In(config_write_layout(config)),
+                "partition_bad": In(1),
                 "start": In(1),
                 "done": Out(1),
                 "status": Out(8),
@@ -103,6 +108,8 @@ class SubmissionCheck(wiring.Component):
         m.d.sync += [Cat(steps, self.done).eq(Cat(self.start, steps)), self.status.eq(Status.OK)]
         with m.If((entry.opcode != Opcode.NOP) & ~is_query & ~is_load):
             m.d.sync += self.status.eq(Status.BAD_OPCODE)
+        with m.Elif(is_query & self.partition_bad):
+            m.d.sync += self.status.eq(Status.BAD_PARTITION)
         with m.Elif(is_query & pipeline_bad):
             m.d.sync += self.status.eq(Status.BAD_PIPELINE)
         with m.Elif(is_load & target_bad):

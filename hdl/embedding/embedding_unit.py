@@ -96,7 +96,7 @@ class EmbeddingUnit(wiring.Component):
             {
                 "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
                 "i_job": In(stream.Signature(job_layout(config))),
-                "list_address": Out(config.list_bits).array(loaders),
+                "list_address": Out(config.candidate_bits).array(loaders),
                 "list_data": In(config.item_bits).array(loaders),
                 "can_allocate": In(units),
                 "allocate": Out(units),

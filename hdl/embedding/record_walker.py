@@ -23,7 +23,7 @@ def walker_members(config: Config) -> dict[str, Any]:
     units = config.sub_arrays
     return {
         "i_job": In(stream.Signature(job_layout(config))),
-        "list_address": Out(config.list_bits),
+        "list_address": Out(config.candidate_bits),
         "list_data": In(config.item_bits),
         "can_allocate": In(units),
         "allocate": Out(units),

@@ -80,7 +80,7 @@ class Engine(wiring.Component):
     can_allocate, allocate, allocate_index, allocate_address
         Vector slots, one for each item in order; see ``VectorBuffer``. ``can_allocate`` is given
         only for the oldest job that misses items.
-    control, tile_done, score, bank_write, dense_address, dense_data
+    control, page_ready, tile_done, score, bank_write, dense_address, dense_data
         To and from the grid.
     o_stream, landed, consumed
         To and from the weight streamer.
@@ -104,6 +104,7 @@ class Engine(wiring.Component):
     allocate_index: Signal
     allocate_address: Signal
     control: data.View
+    page_ready: Signal
     tile_done: Signal
     score: data.View
     bank_write: stream.Interface
@@ -139,6 +140,7 @@ class Engine(wiring.Component):
                 "allocate_index": Out(4),
                 "allocate_address": Out(13),
                 "control": Out(control_word_layout(config)),
+                "page_ready": In(1),
                 "tile_done": In(1),
                 "score": In(score_layout(config)),
                 "bank_write": Out(bank_write_signature(config, lanes)),
@@ -233,6 +235,7 @@ class Engine(wiring.Component):
             issuer.done.eq(sequencer.done),
             sequencer.config_write.eq(self.config_write),
             sequencer.landed.eq(self.landed),
+            sequencer.page_ready.eq(self.page_ready),
             sequencer.tile_done.eq(self.tile_done),
             self.consumed.eq(sequencer.consumed),
             self.control.eq(sequencer.control),

@@ -26,13 +26,14 @@ def phase_name_layout() -> data.StructLayout:
 class RowWalker(wiring.Component):
     """Walks layer, output tile, input tile, row; one row a cycle while nothing is missing.
 
-    Row 0 of a tile goes when its weights are active, when the page of inputs it reads is written
-    back, and ``config.tile_interval`` cycles after row 0 of the tile before (the accumulators'
-    turn-around). The other rows follow without a gap. Weights become active by ``swap``: with the
-    last row of the tile before if they are loaded by then, else in a cycle of its own.
+    Row 0 of a tile goes when its weights are active, when row 0 of the page of inputs it reads is
+    written back, and ``config.tile_interval`` cycles after row 0 of the tile before (the
+    accumulators' turn-around). The other rows follow without a gap; so did those of the page, hence
+    each is written back in time. Weights become active by ``swap``: with the last row of the tile
+    before if they are loaded by then, else in a cycle of its own.
 
-    Output tiles are written back in order, so "page k is complete" is a matter of counting: of the
-    output tiles that are still in the pipeline, none but those after tile k of the producing layer.
+    Output tiles are written back in order, so "page k can be read" is a matter of counting: of the
+    output tiles that are still on their way, none but those after tile k of the producing layer.
     Later output tiles of a layer read the same pages and need no check.
 
     ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and
@@ -51,6 +52,8 @@ class RowWalker(wiring.Component):
         A tile waits in the shadow weights.
     starved
         The next tile is missing because its stream is behind.
+    page_ready
+        Pulse: one more output tile can be read from the cycle after on, row by row.
     tile_done
         Pulse: one output tile was written back.
     word
@@ -66,6 +69,7 @@ class RowWalker(wiring.Component):
     i: stream.Interface
     loaded: Signal
     starved: Signal
+    page_ready: Signal
     tile_done: Signal
     word: data.View
     swap: Signal
@@ -88,6 +92,7 @@ class RowWalker(wiring.Component):
                 "i": In(stream.Signature(layer_record_layout(config))),
                 "loaded": In(1),
                 "starved": In(1),
+                "page_ready": In(1),
                 "tile_done": In(1),
                 "word": Out(control_word_layout(config)),
                 "swap": Out(1),
@@ -108,12 +113,13 @@ class RowWalker(wiring.Component):
         armed = Signal()  # the active weights are those of this tile
         timer = Signal(range(config.tile_interval))
         last_row = Signal()
+        begun = Signal(range(self.PENDING + 2))  # output tiles begun that cannot be read yet
         fits = Signal()  # the inputs are there and the outputs can be tracked
         go = Signal()
         m.d.comb += [
             last_row.eq(row == tile.record.last_row),
             fits.eq(
-                (tile.record.first | tile.again | (pending.level <= tile.inputs_left))
+                (tile.record.first | tile.again | (begun <= tile.inputs_left))
                 & (pending.i.ready | (tile.inputs_left != 0))
             ),
             go.eq(tile.held & ((row != 0) | (armed & fits & (timer == 0)))),
@@ -126,6 +132,8 @@ class RowWalker(wiring.Component):
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))  # rows are below 2**row_bits
             with m.If(row == 0):
                 m.d.sync += timer.eq(config.tile_interval - 1)
+        begins = go & (row == 0) & (tile.inputs_left == 0)
+        m.d.sync += begun.eq(begun + begins - self.page_ready)  # at most one more than pending
         with m.If(self.swap):
             m.d.sync += armed.eq(1)
         with m.Elif(go & last_row):

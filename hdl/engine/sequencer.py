@@ -46,6 +46,9 @@ class Sequencer(wiring.Component):
         pulse per streamed tile that was issued for loading.
     control
         To the grid.
+    page_ready
+        Pulse from the grid: a control word two cycles later may read row 0 of the next output tile,
+        in order.
     tile_done
         Pulse from the grid: one output tile was written back; in order, at least 3 cycles after its
         ``tile_end``.
@@ -60,6 +63,7 @@ class Sequencer(wiring.Component):
     landed: Signal
     consumed: Signal
     control: data.View
+    page_ready: Signal
     tile_done: Signal
     done: data.View
     cause: data.View
@@ -76,6 +80,7 @@ class Sequencer(wiring.Component):
                 "landed": In(1),
                 "consumed": Out(1),
                 "control": Out(control_word_layout(config)),
+                "page_ready": In(1),
                 "tile_done": In(1),
                 "done": Out(phase_name_layout()),
                 "cause": Out(Cause),
@@ -95,6 +100,7 @@ class Sequencer(wiring.Component):
             loads.swap.eq(rows.swap),
             rows.loaded.eq(loads.loaded),
             rows.starved.eq(loads.starved),
+            rows.page_ready.eq(self.page_ready),
             rows.tile_done.eq(self.tile_done),
             self.consumed.eq(loads.consumed),
             self.done.eq(rows.done),

@@ -65,7 +65,7 @@ class ItemList(wiring.Component):
                 "final": In(1),
                 "i": In(stream.Signature(survivor_layout(config))),
                 "o": Out(stream.Signature(ranked_item_layout(config))),
-                "list_address": In(config.list_bits).array(config.record_loaders),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
                 "list_data": Out(config.item_bits).array(config.record_loaders),
                 "done": Out(1),
             }

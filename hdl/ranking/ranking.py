@@ -72,7 +72,7 @@ class Ranking(wiring.Component):
                 "i_stage": In(stream.Signature(ranking_stage_layout(config))),
                 "i_scores": In(scores).array(config.sub_arrays),
                 "o_result": Out(stream.Signature(result_layout(config))),
-                "list_address": In(config.list_bits).array(config.record_loaders),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
                 "list_data": Out(config.item_bits).array(config.record_loaders),
                 "done": Out(1),
                 "survivor": Out(survivor_event_layout(config)),

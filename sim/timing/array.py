@@ -72,6 +72,9 @@ class ArraySchedule:
         Sizes of the device.
     write_back
         Cycles from a control word at the anchor to its row's write-back: ``timing.latency(edge)``.
+    turnaround
+        Cycles from a row's last control word to the first one that may read its outputs:
+        ``timing.turnaround(edge)``.
     on_tile
         Called for every finished output tile with its `TileRun`.
     on_taken, on_done
@@ -88,6 +91,7 @@ class ArraySchedule:
         *,
         config: Config,
         write_back: int,
+        turnaround: int,
         on_tile: Callable[[TileRun], None] | None = None,
         on_taken: Callable[[Phase], None] | None = None,
         on_done: Callable[[Phase], None] | None = None,
@@ -95,6 +99,7 @@ class ArraySchedule:
     ) -> None:
         self._interval = config.tile_interval
         self._latency = self.CONTROL_LATENCY + write_back
+        self._turnaround = turnaround
         self._on_tile, self._on_taken = on_tile, on_taken
         self._on_done, self._on_load = on_done, on_load
         self.causes = {cause: 0 for cause in Cause}
@@ -115,7 +120,7 @@ class ArraySchedule:
         self._head = 0  # the queue's head is on offer
         self._last_row = _NEVER
         self._last_start = _NEVER
-        self._output_done: list[int] = []  # write-back of the finished output tiles
+        self._readable: list[int] = []  # the first cycle that may read row 0 of an output tile
         # Position inside the phase in work.
         self._phase: Phase | None = None
         self._position = (0, 0, 0)  # layer, output tile, input tile
@@ -193,10 +198,10 @@ class ArraySchedule:
             armed = swap + 1
             needed = _NEVER
             if index and not output:
-                # Output tiles still in the pipeline may be no more than the pages behind this one.
-                place = len(self._output_done) - (layer.input_tiles - inner)
+                # Output tiles that cannot be read may be no more than the pages behind this one.
+                place = len(self._readable) - (layer.input_tiles - inner)
                 if place >= 0:
-                    needed = self._output_done[place] + 1
+                    needed = self._readable[place]
             start = max(self._held, armed, needed, self._last_start + interval, self._last_row + 1)
             self._charge(start, rows, armed, needed, waited, load if phase.streamed else _NEVER)
             self._last_start = start
@@ -209,7 +214,7 @@ class ArraySchedule:
             if inner < layer.input_tiles:
                 continue
             inner = 0
-            self._output_done.append(self._last_row + self._latency)
+            self._readable.append(start + self._turnaround)
             phase.output_tiles.append(start)
             if self._on_tile is not None:
                 self._on_tile(TileRun(start, rows, layer.destination))

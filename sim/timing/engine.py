@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hdl.array.timing import WRITE_STAGE
+from hdl.array.timing import WRITE_STAGE, turnaround
 from hdl.array.timing import latency as write_back_latency
 from hdl.config import Config
 from hdl.engine.cause import Cause
@@ -110,6 +110,7 @@ class EngineModel:
         self.array = ArraySchedule(
             config=config,
             write_back=write_back_latency(self.edge),
+            turnaround=turnaround(self.edge),
             on_tile=self._tile,
             on_taken=self._phase_taken,
             on_done=self._phase_done,

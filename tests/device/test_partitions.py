@@ -13,7 +13,7 @@ from driver.deployment import deploy
 from driver.options import RunOptions
 from driver.partition import Partition, legal_partitions, parse_partition
 from driver.pipelines import pipeline
-from driver.repartition import put_switch, switch_loads, write_switch
+from driver.repartition import Contents, put_loads, write_switch
 from driver.rtl import plan_run, run_rtl
 from driver.run import golden_results
 from driver.workload import load_workload
@@ -88,9 +88,11 @@ def test_partition_changes_between_queries() -> None:
         )
         for text in texts
     ]
-    queries, tails = [case.query(0)], []
+    contents = Contents(case.deployment)
+    queries, tails, loads = [case.query(0)], [], []
     for number, deployment in enumerate(deployments):
-        tails.append(put_switch(case.host, deployment))
+        loads.append(contents.change(deployment))
+        tails.append(put_loads(case.host, loads[-1]))
         queries.append(case.query((number + 1) % 3))
     case.start()
     case.host.ring(queries[0].entry + 1)
@@ -113,15 +115,14 @@ def test_partition_changes_between_queries() -> None:
         result = played.results(queries[number])
         found = compare_traces(deployment, records, [case.golden(number % 3)], [result])
         assert found is None, f"partition {number}: {found}"
-    for switch, deployment in zip(switches, deployments, strict=True):
-        registers, loads = switch.cycles(played.outcome.result)
-        # A write over AXI4-Lite takes a few cycles; a LOAD moves a word a cycle at best, and
-        # waits for the memory a few times (entry, words, completion), whatever its size.
+    for switch, deployment, new in zip(switches, deployments, loads, strict=True):
+        registers, applied, loading = switch.cycles(played.outcome.result)
+        # A write over AXI4-Lite takes a few cycles.
         assert 0 < registers < 100
-        words = sum(load.words for load in switch_loads(deployment))
-        assert words < loads < 600 * len(switch_loads(deployment)) + 3 * words
-        count = len(switch_loads(deployment))
+        assert 0 < applied < 20
+        words = sum(load.words for load in new)
+        assert words < loading < 600 * len(new) + 3 * words
         print(
-            f"{deployment.partition.text}: {registers} cycles of register writes, "
-            f"{loads} of {count} LOADs ({words} words)"
+            f"{deployment.partition.text}: {registers} cycles of register writes, {applied} until "
+            f"it is in force, {loading} of {len(new)} LOADs ({words} words)"
         )

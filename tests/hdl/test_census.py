@@ -11,6 +11,7 @@ from amaranth.lib import memory
 
 from hdl.array.pe import ProcessingElement
 from hdl.census import Memory, Multiplier, count_rtlil
+from hdl.config import PRESETS
 from hdl.queue import Queue
 
 
@@ -63,13 +64,22 @@ def test_queue_in_registers_is_no_block_ram() -> None:
     assert (kind.width, kind.depth, kind.clocked) == (6, 2, False)
 
 
-def test_pe() -> None:
+@pytest.mark.parametrize("gated", [False, True])
+def test_pe(gated: bool) -> None:
     """A PE's flip-flops are those that its budget speaks of, and one multiplier."""
-    pe = ProcessingElement(sum_width=20)
+    pe = ProcessingElement(sum_width=20, gated=gated)
     counts = count_rtlil(rtlil.convert(pe, name="pe", emit_src=False), "pe")["pe"]
     # Activation, swap, weight, shadow, product, sum.
     assert counts.flip_flops == 8 + 1 + 8 + 8 + 16 + 20
     assert counts.multipliers == {Multiplier(8, 8): 1}
+
+
+def test_every_pe_keeps_to_64_flip_flops() -> None:
+    """Before any synthesis, on every preset: the widest sums are those of the largest engine."""
+    for config in PRESETS.values():
+        pe = ProcessingElement(sum_width=config.partial_sum_width)
+        counts = count_rtlil(rtlil.convert(pe, name="pe", emit_src=False), "pe")["pe"]
+        assert counts.flip_flops <= 64, config.name
 
 
 def test_unknown_top() -> None:

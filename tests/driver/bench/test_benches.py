@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driver.bench.array import LayerShape, busy_cycles, draw_shapes, layer_spans, measure
 from driver.bench.fission_cost import CUTS, OUTPUTS, cells_by_group
+from driver.bench.layers import LayerShape, draw_shapes, measure_layer
+from driver.bench.models import draw_models, draw_partition, measure_model, reference_models
+from driver.bench.schedule import busy_cycles, cause_counts, layer_spans, tile_runs
 from driver.bench.table import table_text
+from driver.partition import parse_partition
 from driver.traces import Records
 from hdl.config import preset
 from hdl.engine.cause import Cause
@@ -39,17 +42,22 @@ def test_busy_cycles_come_from_the_changes() -> None:
         fields={"cause": np.array([kind.value for kind in kinds])},
     )
     assert busy_cycles(causes, 0).tolist() == [10, 11, 15, 16, 17]
+    counts = cause_counts(causes, 0, 11, 19)
+    assert counts[Cause.BUSY] == 4 and counts[Cause.WEIGHTS] == 3 and counts[Cause.IDLE] == 2
+    assert sum(counts.values()) == 9
 
 
 def test_spans_hold_the_gaps_before_and_inside_a_layer() -> None:
-    """Two row blocks of 2 rows: output tiles 0 (2 input tiles) and 1 are the layer, 2 is not."""
-    busy = np.array([5, 6, 7, 8, 10, 11, 12, 13, 20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39])
+    """Blocks of 2 rows and 1 row: output tiles 0 (2 input tiles) and 1 are the layer, 2 is not."""
+    busy = np.array([5, 6, 7, 8, 10, 11, 12, 13, 20, 21, 30, 31, 32, 33, 34])
     parameters = np.array([0, 1, 2, 0, 1, 2])
+    rows = np.array([2, 2, 2, 1, 1, 1])
     input_tiles = np.array([2, 2, 1])
-    spans = layer_spans(busy, parameters, input_tiles, 2, range(0, 2))
-    assert spans == [(5, 13), (22, 37)]
-    with pytest.raises(SimulationError, match="19 rows"):
-        layer_spans(busy[1:], parameters, input_tiles, 2, range(0, 2))
+    run = tile_runs(busy, parameters, rows, input_tiles)
+    assert run.window == (5, 34)
+    assert layer_spans(run, range(0, 2)) == [(5, 13), (22, 33)]
+    with pytest.raises(SimulationError, match="14 rows"):
+        tile_runs(busy[1:], parameters, rows, input_tiles)
 
 
 def test_drawn_shapes_are_at_least_four_edges_and_fit() -> None:
@@ -65,11 +73,39 @@ def test_drawn_shapes_are_at_least_four_edges_and_fit() -> None:
 
 @pytest.mark.parametrize("edge", [4, 8])
 def test_layer_on_the_tiny_device_reaches_its_budget(edge: int) -> None:
-    row = measure(TINY, LayerShape(edge=edge, inputs=4 * edge, outputs=5 * edge), items=64)
-    assert row["row_block"] == 16
+    row = measure_layer(TINY, LayerShape(edge=edge, inputs=4 * edge, outputs=5 * edge), items=64)
     assert row["padded_cycles"] == 4 * 5 * 64
     assert row["padded_cycles"] <= row["cycles"] < row["plain_cycles"]
     assert 0.97 <= row["utilization"] <= 1
+
+
+def test_model_on_the_tiny_device() -> None:
+    """The interaction hides behind the array; every cycle of the engines has a cause."""
+    (shape,) = (s for s in reference_models() if s.name == "RMsmall" and s.interaction == "cat")
+    row = measure_model(TINY, parse_partition(TINY, "4x4:4", stages=1), shape, items=90)
+    assert row["engines"] == 4
+    macs = 13 * 64 + 64 * 4 + 108 * 64 + 64
+    tiles = 4 * 16 + 16 * 1 + 27 * 16 + 16 * 1
+    assert row["limit_cycles"] == 90 * macs / TINY.pes
+    assert row["padded_cycles"] == 90 * tiles / 4
+    assert row["padded_cycles"] < row["cycles"] < row["plain_cycles"]
+    assert row["utilization_of_bound"] == row["busy_utilization"]
+    assert row["steady_utilization_of_bound"] >= row["utilization_of_bound"] > 0.6
+    causes = [row[f"{cause.name.lower()}_utilization"] for cause in Cause]
+    assert abs(sum(causes) - 1) < 1e-9
+
+
+def test_drawn_models_differ_and_fit() -> None:
+    models = draw_models(20, 3)
+    assert {m.interaction for m in models} == {"dot", "cat"}
+    assert len({m.macs for m in models}) > 15
+    small = preset("small")
+    assert len({draw_partition(small, n, 3).text for n in range(20)}) > 3
+
+
+def test_array_bench_refuses_unknown_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "array", "--model", "RMhuge"]) == 2
+    assert "unknown model 'RMhuge'; known models: RMsmall, RMsmall-cat" in capsys.readouterr().err
 
 
 def test_query_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,19 +167,23 @@ def test_cells_of_the_grid_belong_to_what_they_feed() -> None:
     assert groups["strips"] == {"LUT4": 1}
 
 
-@pytest.mark.slow
-def test_fission_cost_bench(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tiny", pytest.param("small", marks=pytest.mark.slow)])
+def test_fission_cost_bench(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both budgets, whatever the machine: cells are counted."""
     target = tmp_path / "cost.json"
-    words = ["bench", "fission-cost", "--preset", "tiny", "--json", str(target)]
+    words = ["bench", "fission-cost", "--preset", name, "--json", str(target)]
     assert cli.main(words) == 0
     result = json.loads(target.read_text())
     cells = {(row["group"], row["fission"]): row for row in result["rows"]}
     elements = "processing elements"
     assert cells[elements, "on"]["total"] == cells[elements, "off"]["total"]
-    assert cells[elements, "on"]["dsp"] == TINY.pes
-    assert result["flip_flops_per_pe"] <= 64
+    assert cells[elements, "on"]["dsp"] == preset(name).pes
+    assert 40 <= result["flip_flops_per_pe"] <= result["flip_flops_per_pe_limit"] == 64
     assert cells[CUTS, "on"]["lut4"] > cells[CUTS, "off"]["lut4"]
-    assert result["fission_cost"] > 0
+    assert 0 < result["fission_cost"] <= result["fission_cost_limit"] == 0.04
+    text = capsys.readouterr().out
+    assert f"fission adds {100 * result['fission_cost']:.2f} % to the fabric" in text
+    assert f"limit 4 %; {result['flip_flops_per_pe']:.0f} flip-flops a PE, limit 64" in text
 
 
 def test_unknown_preset_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:

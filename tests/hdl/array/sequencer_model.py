@@ -112,6 +112,8 @@ class Engine:
     start: int = 0
     words: dict[int, dict[str, int]] = field(default_factory=dict)
     """Control word by cycle, filled by ``schedule``."""
+    page_begins: list[int] = field(default_factory=list)
+    """Row 0 of each output tile's last K tile."""
     tile_ends: list[int] = field(default_factory=list)
     rows_issued: int = 0
     bubbles_inside_layers: int = 0
@@ -234,7 +236,8 @@ class Engine:
             first, end, previous = begin, begin + job.rows - 1, (j, number)
             self._rows(begin, j, number, n, k)
             if k == _tiles(layer.weights.shape[0], self.edge) - 1:
-                complete[j, number, n] = end
+                complete[j, number, n] = begin
+                self.page_begins.append(begin)
                 self.tile_ends.append(end)
         return end + 1
 

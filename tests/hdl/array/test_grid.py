@@ -35,6 +35,7 @@ class Bench:
         self.grid, self.config, self.engines, self.tables = grid, config, engines, tables
         self.scores: dict[int, list[tuple[int, int, int]]] = {e.anchor: [] for e in engines}
         self.tile_ends: dict[int, list[int]] = {e.anchor: [] for e in engines}
+        self.pages: dict[int, list[int]] = {e.anchor: [] for e in engines}
         self.traced: dict[tuple[int, int, int, int], int] = {}
         self.refused = 0
         self.cycle = 0
@@ -103,6 +104,8 @@ class Bench:
                 self.scores[u].append((self.cycle, score.row, score.value))
             if ctx.get(getattr(self.grid, f"tile_done_{u}")):
                 self.tile_ends[u].append(self.cycle)
+            if ctx.get(getattr(self.grid, f"page_ready_{u}")):
+                self.pages[u].append(self.cycle)
             port = getattr(self.grid, f"bank_write_{u}")
             self.refused += ctx.get(port.valid & ~port.ready)
         layout = self.grid.trace.shape()
@@ -125,6 +128,8 @@ class Bench:
             self._check_scores(engine)
             latency = self.grid.latency(engine.level)
             assert self.tile_ends[engine.anchor] == [end + latency for end in engine.tile_ends]
+            ahead = self.grid.turnaround(engine.level) - 2
+            assert self.pages[engine.anchor] == [begin + ahead for begin in engine.page_begins]
             assert engine.bubbles_inside_layers == 0
 
     def _check_trace(self, engine: Engine, job: Job, number: int, layer: Layer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdl.array.gated_adder import GatedAdder
 from hdl.array.pe import ProcessingElement
 from hdl.array.sub_array import SubArray
 from hdl.config import preset
@@ -18,10 +19,13 @@ from tests.hdl.support import simulate
 def test_sum_width_is_checked() -> None:
     with pytest.raises(ValueError, match="16"):
         ProcessingElement(sum_width=16)
+    with pytest.raises(ValueError, match="15"):
+        GatedAdder(sum_width=15)
 
 
-def test_pe_follows_its_model_cycle_by_cycle() -> None:
-    dut = ProcessingElement(sum_width=19)
+@pytest.mark.parametrize("gated", [False, True])
+def test_pe_follows_its_model_cycle_by_cycle(gated: bool) -> None:
+    dut = ProcessingElement(sum_width=19, gated=gated)
     rng = random.Random(1)
 
     async def bench(ctx: Any) -> None:
@@ -34,6 +38,10 @@ def test_pe_follows_its_model_cycle_by_cycle() -> None:
             swap, write = rng.random() < 0.2, rng.random() < 0.2
             ctx.set(dut.activation, activation)
             ctx.set(dut.sum, above)
+            if gated:
+                take = rng.random() < 0.5
+                ctx.set(dut.take_sum, take)
+                above = above if take else 0
             ctx.set(dut.swap, swap)
             ctx.set(dut.shadow_write, write)
             ctx.set(dut.shadow_weight, new_weight)
@@ -48,19 +56,23 @@ def test_pe_follows_its_model_cycle_by_cycle() -> None:
     simulate(dut, bench)
 
 
-def test_sub_array_swaps_between_two_matrices_without_a_gap() -> None:
-    """Rows of two tiles follow each other; the second's weights load under the first's rows."""
+@pytest.mark.parametrize("cut", [None, False, True])
+def test_sub_array_swaps_between_two_matrices_without_a_gap(cut: bool | None) -> None:
+    """Rows of two tiles follow each other; the second's weights load under the first's rows.
+
+    ``cut``: nothing from above counts; None: a sub-array that cannot be cut.
+    """
     config = preset("tiny")
     size = config.sub_array
-    dut = SubArray(config=config)
+    dut = SubArray(config=config, gated=cut is not None)
     rng = np.random.default_rng(2)
     rows = 3 * size
     weights = rng.integers(-127, 128, (2, size, size))
     inputs = rng.integers(-128, 128, (2 * rows, size))
     north = rng.integers(-1000, 1000, (2 * rows, size))
-    expected = (
-        np.concatenate([inputs[t * rows : (t + 1) * rows] @ weights[t] for t in range(2)]) + north
-    )
+    expected = np.concatenate([inputs[t * rows : (t + 1) * rows] @ weights[t] for t in range(2)])
+    if not cut:
+        expected += north
     start = 2 * size  # cycle of row 0 at lane 0, after the first load and its swap
 
     def load(cycle: int) -> tuple[int, int] | None:
@@ -71,6 +83,8 @@ def test_sub_array_swaps_between_two_matrices_without_a_gap() -> None:
         return None
 
     async def bench(ctx: Any) -> None:
+        if cut is not None:
+            ctx.set(dut.take_sums, not cut)
         for cycle in range(start + 2 * rows + 3 * size):
             write = load(cycle)
             if write is not None:

@@ -62,6 +62,8 @@ class Bench:
     seed: int = 1
     pulses: dict[str, int] = field(default_factory=dict)
     """Error input -> number of the job that raises it."""
+    watch: Callable[[Any, Any], Any] | None = None
+    """Further coroutine, given the context and the bench."""
     jobs: list[Any] = field(default_factory=list)
     """Jobs in the order in which the loader got them."""
     answers: list[Answer] = field(default_factory=list)
@@ -78,6 +80,13 @@ class Bench:
         self.finished = False
         benches = [self._host(queries), self._engines, self._loader, self._results]
         benches += [self._sender(unit) for unit in range(units)]
+        if self.watch is not None:
+            watch = self.watch
+
+            async def watcher(ctx: Any) -> None:
+                await watch(ctx, self)
+
+            benches.append(watcher)
         simulate(self.dut, *benches, cycles=cycles)
         return self.answers
 

@@ -77,6 +77,31 @@ def test_mixed_partition_of_a_larger_grid() -> None:
     assert {job.unit for job in test.jobs} == {0, 2, 3, 6, 7, *range(8, 16)}
 
 
+def test_a_query_needs_the_engines_of_its_stages_until_its_jobs_are_sent() -> None:
+    """And keeps the engines it was checked with, though others change meanwhile."""
+    seen: list[int] = []
+
+    async def watch(ctx: Any, test: Bench) -> None:
+        dut = test.dut
+        await ctx.tick().until(dut.i_query.valid & dut.i_query.ready)
+        changed = False
+        while not test.finished:
+            needed = ctx.get(dut.needed)
+            if not seen or needed != seen[-1]:
+                seen.append(needed)
+            if needed == 0b1100 and not changed:
+                # Stage 0 is sent: its engines would now serve stage 1 too, and one of stage 1 none.
+                ctx.set(dut.engine_stages, [0b10, 0b10, 0b10, 0])
+                changed = True
+            await ctx.tick()
+
+    test = bench(engine_stages=[0b01, 0b01, 0b10, 0b10], watch=watch)
+    queries = [Query(2, 100, [60, 10, 0, 0])]
+    check(test, queries[0], test.run(queries)[0])
+    assert seen == [0b1111, 0b1100, 0]
+    assert {j.unit for j in test.jobs if j.program == 6} == {2, 3}
+
+
 def test_four_stages_and_one_item() -> None:
     stages = [Stage(program=p, rows=r) for p, r in enumerate((16, 7, 3, 1))]
     test = bench(pipelines={7: stages, 0: stages[:1]})

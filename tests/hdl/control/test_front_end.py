@@ -275,6 +275,61 @@ def test_rings_wrap_and_a_full_completion_ring_waits() -> None:
     host.run(bench)
 
 
+def test_entries_wait_for_a_change_of_partition() -> None:
+    host = Host(TINY)
+    host.answers = {0: ([(1, 1)], Status.OK)}
+    query = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 4, "keep": [1, 0, 0, 0],
+    }  # fmt: skip
+
+    async def bench(ctx: Any) -> None:
+        front = host.front
+        await host.load_pipeline(ctx, 0, 1)
+        loaded = len(host.loads)
+        ctx.set(front.hold, 1)
+        host.submit(ctx, opcode=Opcode.LOAD, items=4, target=Target.LAYERS)
+        for _ in range(300):
+            assert not ctx.get(front.starting)
+            await ctx.tick()
+        assert len(host.loads) == loaded and not host.completed > 1
+        ctx.set(front.hold, 0)
+        assert (await host.completion(ctx)).status == Status.OK
+        assert len(host.loads) == loaded + 4
+        # From its check until the dispatcher has it, a query counts as starting.
+        host.submit(ctx, **query)
+        await ctx.tick().until(front.starting)
+        while not ctx.get(front.o_query.valid & front.o_query.ready):
+            assert ctx.get(front.starting)
+            await ctx.tick()
+        assert ctx.get(front.starting)
+        await ctx.tick()
+        assert not ctx.get(front.starting)
+        assert (await host.completion(ctx)).status == Status.OK
+
+    host.run(bench)
+
+
+def test_queries_are_refused_after_an_illegal_partition() -> None:
+    host = Host(TINY)
+    host.answers = {0: ([(1, 1)], Status.OK)}
+    query = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 4, "keep": [1, 0, 0, 0],
+    }  # fmt: skip
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(host.front.partition_bad, 1)
+        await host.load_pipeline(ctx, 0, 1)  # LOADs go on
+        done = await host.do(ctx, **query)
+        assert (done.status, done.count) == (Status.BAD_PARTITION, 0)
+        ctx.set(host.front.partition_bad, 0)
+        assert (await host.do(ctx, **query)).status == Status.OK
+
+    host.run(bench)
+    assert len(host.queries) == 1
+
+
 def test_failed_completion_write_raises_the_error_event() -> None:
     host = Host(TINY, write_errors={COMPLETIONS})
 

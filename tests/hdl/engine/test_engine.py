@@ -203,6 +203,7 @@ class Bench:
         dut, rng = self.dut, random.Random(self.seed + 3)
         scores: deque[tuple[int, int, int]] = deque()
         tile_dones: deque[int] = deque()
+        pages: deque[int] = deque()
         to_land = 0
         now = 0
         running: dict[int, Any] = {}  # by slot: job, top, tiles seen
@@ -217,6 +218,9 @@ class Bench:
             ctx.set(dut.tile_done, bool(tile_dones) and tile_dones[0] <= now)
             if tile_dones and tile_dones[0] <= now:
                 tile_dones.popleft()
+            ctx.set(dut.page_ready, bool(pages) and pages[0] == now)
+            if pages and pages[0] == now:
+                pages.popleft()
             write_ready = rng.random() >= self.stall / 2
             ctx.set(dut.bank_write.ready, write_ready)
             ctx.set(
@@ -246,6 +250,8 @@ class Bench:
                         self.bank[lane][at] = write.data[lane] & 0xFF
             if word.valid:
                 self.row(word, now, running, position, scores)
+                if word.last and word.row == 0:
+                    pages.append(now + 9)
                 if word.tile_end:
                     tile_dones.append(now + 21)
             now += 1

@@ -109,7 +109,7 @@ def expected_tiles(config: Config, phases: list[Phase]) -> list[Tile]:
 class Log:
     words: list[Any] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
-    tile_done: list[int] = field(default_factory=list)  # cycles
+    pages: list[int] = field(default_factory=list)  # cycles of page_ready
     landed: list[int] = field(default_factory=list)
     consumed: list[int] = field(default_factory=list)
     done: list[tuple[int, int]] = field(default_factory=list)
@@ -120,10 +120,15 @@ def run(
     *,
     config: Config = TINY,
     latency: int = 10,
+    write_back: int = 7,
     seed: int = 1,
     stream_gap: float = 0.0,
 ) -> Log:
-    """Send all phases to a sequencer with a fake grid and a fake streamer behind it."""
+    """Send all phases to a sequencer with a fake grid and a fake streamer behind it.
+
+    ``latency`` cycles after its row 0 a page can be read, ``write_back`` cycles more after its last
+    row the tile is done.
+    """
     dut = Sequencer(config=config, unit=UNIT)
     log = Log()
     rng = random.Random(seed)
@@ -147,14 +152,18 @@ def run(
 
     async def grid(ctx: Any) -> None:
         due: deque[int] = deque()
+        pages: deque[int] = deque()
         to_land = sum(phase.tiles for phase in phases if phase.payload["streamed"])
         cycle = 0
         while not finished:
             answer = bool(due) and due[0] <= cycle
             if answer:
                 due.popleft()
-                log.tile_done.append(cycle)
             ctx.set(dut.tile_done, answer)
+            ready = bool(pages) and pages[0] == cycle
+            if ready:
+                log.pages.append(pages.popleft())
+            ctx.set(dut.page_ready, ready)
             space = 8 - (len(log.landed) - len(log.consumed))
             land = to_land > 0 and space > 0 and rng.random() >= stream_gap
             ctx.set(dut.landed, land)
@@ -169,8 +178,10 @@ def run(
                 log.consumed.append(cycle)
             if done.valid:
                 log.done.append((done.slot, done.top))
+            if word.valid and word.last and word.row == 0:
+                pages.append(cycle + latency)
             if word.valid and word.tile_end:
-                due.append(cycle + latency)
+                due.append(cycle + latency + write_back)
             cycle += 1
 
     simulate(dut, control, grid, cycles=60_000)
@@ -193,7 +204,8 @@ def check(log: Log, phases: list[Phase], config: Config = TINY) -> None:
             if row == 0:
                 assert cycle >= started + interval
                 started = cycle
-                assert sum(t < cycle for t in log.tile_done) >= tiles[tile].needs
+                # The word is registered: one cycle before it the page was ready.
+                assert sum(t + 2 <= cycle for t in log.pages) >= tiles[tile].needs
             row += 1
             if row == len(tiles[tile].rows):
                 tile, row = tile + 1, 0
@@ -295,13 +307,22 @@ def test_short_tiles_cost_the_interval() -> None:
 
 
 def test_dependency_is_charged() -> None:
-    """Layers of one tile wait for the write-back of the layer before."""
+    """Layers of one tile wait for row 0 of the layer before, not for its last row."""
     phases = chain(random.Random(7), 1, rows=[16], streamed=[False], shapes=[[1, 1, 1, 1]])
     log = run(phases, latency=25)
     check(log, phases)
     stalls = [c for c, cause in enumerate(log.causes) if cause == Cause.DEPENDENCY]
-    # The word is registered, tile_done is seen at ``latency`` and frees the page a cycle later.
-    assert len(stalls) == 2 * 26
+    # The page is ready at ``latency``; a cycle later it counts, one more and the word is out.
+    assert len(stalls) == 2 * (25 + 2 - 16)
+
+
+def test_pages_that_open_in_time_cost_nothing() -> None:
+    """A page that opens while the tile that makes it still streams: no bubble between layers."""
+    phases = chain(random.Random(7), 2, rows=[16], streamed=[False], shapes=[[1, 1, 1, 1]])
+    log = run(phases, latency=14, write_back=40)
+    check(log, phases)
+    busy = [cycle for cycle, word in enumerate(log.words) if word.valid]
+    assert busy == list(range(busy[0], busy[0] + 2 * 3 * 16))
 
 
 def test_starved_stream_is_charged() -> None:

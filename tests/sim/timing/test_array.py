@@ -20,7 +20,8 @@ TINY = preset("tiny")
 
 def predict(phases: list[bench.Phase], log: bench.Log, latency: int) -> ArraySchedule:
     """The model on the same phases; landing cycles of streamed tiles are taken from the log."""
-    schedule = ArraySchedule(config=TINY, write_back=latency)
+    # The grid's page_ready comes two cycles before the control word it lets go.
+    schedule = ArraySchedule(config=TINY, write_back=latency + 7, turnaround=latency + 2)
     offered = (LAYER_WORDS + 1) * sum(len(phase.layers) for phase in phases)  # after the LOADs
     for cycle in log.landed:
         schedule.land(cycle)
