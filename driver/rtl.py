@@ -75,8 +75,10 @@ def plan_run(config: Config, partition: Partition, workload: Workload) -> Plan:
         Something does not fit; the message names it, its size and the limit.
     """
     image = MemoryImage(limit=MEMORY_LIMIT)
-    cache = plan_cache(config, workload.quantised, workload.counts)
     stages = workload.pipeline.stages
+    cache = plan_cache(
+        config, workload.quantised, workload.counts, [stage.items for stage in stages]
+    )
     deployment = deploy(
         config,
         partition=partition,
