@@ -25,6 +25,9 @@ CONFIGS = {
     "one read": replace(TINY, cache_ways=1, static_cache_bytes=1024, reads_in_flight=2),
 }  # fmt: skip
 
+SLOW = pytest.mark.slow
+"""The same on more sizes."""
+
 
 def tables(row_bytes: int, count: int, rows: int = 100) -> list[Word]:
     """Plain words, one table each."""
@@ -53,17 +56,17 @@ def counts(result: Result) -> Counter[Outcome]:
         ("8-byte beats", 4, 0.0, 0.0, (20, 20)),
         ("8-byte beats", 8, 0.3, 0.3, (1, 60)),
         ("8-byte beats", 16, 0.0, 0.5, (0, 400)),
-        ("8-byte beats", 32, 0.5, 0.0, (5, 5)),
-        ("8-byte beats", 64, 0.0, 0.3, (0, 100)),
-        ("8-byte beats", 128, 0.3, 0.0, (0, 200)),
+        pytest.param("8-byte beats", 32, 0.5, 0.0, (5, 5), marks=SLOW),
+        pytest.param("8-byte beats", 64, 0.0, 0.3, (0, 100), marks=SLOW),
+        pytest.param("8-byte beats", 128, 0.3, 0.0, (0, 200), marks=SLOW),
         ("16-byte beats", 8, 0.0, 0.0, (0, 300)),
-        ("16-byte beats", 64, 0.3, 0.3, (10, 40)),
+        pytest.param("16-byte beats", 64, 0.3, 0.3, (10, 40), marks=SLOW),
         ("64-byte beats", 4, 0.3, 0.0, (0, 100)),
         ("64-byte beats", 16, 0.0, 0.3, (0, 0)),
-        ("64-byte beats", 32, 0.0, 0.0, (0, 2000)),
-        ("64-byte beats", 128, 0.0, 0.5, (0, 50)),
+        pytest.param("64-byte beats", 32, 0.0, 0.0, (0, 2000), marks=SLOW),
+        pytest.param("64-byte beats", 128, 0.0, 0.5, (0, 50), marks=SLOW),
         ("no look-ahead", 16, 0.0, 0.0, (0, 80)),
-        ("no look-ahead", 128, 0.0, 0.3, (0, 80)),
+        pytest.param("no look-ahead", 128, 0.0, 0.3, (0, 80), marks=SLOW),
         ("one read", 32, 0.3, 0.3, (0, 40)),
     ],
 )
@@ -96,7 +99,11 @@ def test_lane_is_checked() -> None:
 
 @pytest.mark.parametrize(
     ("name", "row_bytes", "loaders"),
-    [("8-byte beats", 4, 1), ("8-byte beats", 32, 2), ("64-byte beats", 128, 4)],
+    [
+        ("8-byte beats", 4, 1),
+        ("8-byte beats", 32, 2),
+        pytest.param("64-byte beats", 128, 4, marks=SLOW),
+    ],
 )
 def test_bags(name: str, row_bytes: int, loaders: int) -> None:
     """A bag of three between plain rows, a bag of one that is scaled, one of all ids empty."""
@@ -129,13 +136,24 @@ def test_bags_of_many_are_summed_at_full_rate() -> None:
     ]
     scene = Scene(config, words, share_static=1.0, seed=1)
     ids = list(scene.static[word.table])
-    items = random_items(scene, 30, seed=1, pick=ids)
+    items = random_items(scene, 15, seed=1, pick=ids)
     result = exercise(scene, items, HostileMemory(config, scene.memory))
-    assert result.cycles <= 30 * size + 40
+    assert result.cycles <= 15 * size + 40
 
 
-@pytest.mark.parametrize("row_bytes", [4, 16, 32, 64, 128])
-@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats"])
+@pytest.mark.parametrize(
+    ("name", "row_bytes"),
+    [
+        ("8-byte beats", 16),
+        ("64-byte beats", 4),
+        ("64-byte beats", 128),
+        *(
+            pytest.param(name, size, marks=SLOW)
+            for name in ("8-byte beats", "64-byte beats")
+            for size in (4, 8, 16, 32, 64, 128)
+        ),
+    ],
+)
 def test_hits_are_sustained(name: str, row_bytes: int) -> None:
     """Hits of the static and of the look-ahead cache, 98 % of a lane's word a cycle."""
     config = CONFIGS[name]
@@ -158,7 +176,13 @@ def test_hits_are_sustained(name: str, row_bytes: int) -> None:
     assert ideal / cycles >= 0.98
 
 
-@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats", "no look-ahead"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "8-byte beats",
+        *(pytest.param(name, marks=SLOW) for name in ("64-byte beats", "no look-ahead")),
+    ],
+)
 def test_misses_fill_the_bus(name: str) -> None:
     """Random lines: 90 % of a beat a cycle when the reads in flight cover the latency."""
     config = CONFIGS[name]
@@ -175,7 +199,10 @@ def test_misses_fill_the_bus(name: str) -> None:
     assert used >= 0.9
 
 
-@pytest.mark.parametrize("name", ["8-byte beats", "64-byte beats", "no look-ahead"])
+@pytest.mark.parametrize(
+    "name",
+    ["8-byte beats", *(pytest.param(n, marks=SLOW) for n in ("64-byte beats", "no look-ahead"))],
+)
 def test_all_reads_are_in_flight(name: str) -> None:
     config = CONFIGS[name]
     scene = Scene(config, tables(16, 2, rows=20_000), share_static=0.0, seed=1)

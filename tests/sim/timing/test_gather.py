@@ -70,14 +70,14 @@ def model(scene: Scene, items: list[Item], latency: int) -> tuple[list[int], Gat
 @pytest.mark.parametrize(
     ("name", "row_bytes", "latency", "ahead", "hot"),
     [
-        ("8-byte beats", 16, 30, 0, 0.5),
+        pytest.param("8-byte beats", 16, 30, 0, 0.5, marks=pytest.mark.slow),
         ("8-byte beats", 32, 100, 6, 0.2),
-        ("8-byte beats", 128, 50, 0, 0.2),
-        ("64-byte beats", 32, 20, 0, 0.5),
-        ("64-byte beats", 128, 100, 4, 0.0),
+        pytest.param("8-byte beats", 128, 50, 0, 0.2, marks=pytest.mark.slow),
+        pytest.param("64-byte beats", 32, 20, 0, 0.5, marks=pytest.mark.slow),
+        pytest.param("64-byte beats", 128, 100, 4, 0.0, marks=pytest.mark.slow),
         ("64-byte beats", 4, 100, 0, 1.0),
-        ("no look-ahead", 64, 60, 0, 0.2),
-        ("16-byte beats", 64, 10, 2, 0.5),
+        pytest.param("no look-ahead", 64, 60, 0, 0.2, marks=pytest.mark.slow),
+        pytest.param("16-byte beats", 64, 10, 2, 0.5, marks=pytest.mark.slow),
     ],
 )
 def test_every_item_ends_when_the_lane_ends_it(
