@@ -121,8 +121,15 @@ def make_jobs(config: Config, *, first: bool, rng: random.Random) -> list[dict[s
     return jobs
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize(("pattern", "first"), [("none", True), ("some", False), ("heavy", True)])
+@pytest.mark.parametrize(
+    ("name", "pattern", "first"),
+    [
+        *((name, "some", False) for name in CONFIGS),
+        ("a beat a step", "none", True),
+        pytest.param("a beat a step", "heavy", True, marks=pytest.mark.slow),
+        pytest.param("channels", "heavy", True, marks=pytest.mark.slow),
+    ],
+)
 def test_both_passes(name: str, pattern: str, first: bool) -> None:
     config = CONFIGS[name]
     lanes = config.gather_lanes
@@ -253,7 +260,7 @@ def test_a_beat_a_cycle(name: str) -> None:
     dut = RecordLoader(config=config)
     device = MemoryModel(config, bytearray(1 << 17), latency=100, stall=0.0, tags_are_channels=True)
     buffers = VectorBuffers(4, seed=2, stall=0.0)
-    features = 31 if lanes == 1 else 63
+    features = 63 if words > 8 else 15
     jobs = [
         plain_job(config, unit=unit, features=features, position=16 * n, prefetch=unit == 4)
         for n, unit in enumerate([0, 1, 2, 4])
