@@ -15,6 +15,9 @@ from hdl.words import pack
 
 __all__ = ["CachePlan", "plan_cache"]
 
+_REGIONS = 4
+"""Regions of a lane's static cache; programs beyond have none."""
+
 
 @dataclass(kw_only=True)
 class CachePlan:
@@ -65,49 +68,102 @@ class CachePlan:
         return tags.tobytes(), rows.tobytes()
 
 
-def _power_below(value: int) -> int:
-    return 1 << (value.bit_length() - 1) if value > 0 else 0
-
-
 def plan_cache(
     config: Config,
     models: Sequence[QuantisedModel],
     counts: Sequence[Sequence[NDArray[np.int64]]],
+    items: Sequence[int] | None = None,
 ) -> CachePlan:
     """Choose hot rows from id histograms.
 
-    Each program gets an equal share of row data and tags; within a lane and region the rows with
-    the highest counts are taken while their set has a free way.
+    The cache is cut into one region a program, powers of two of sets, so that as many lookups hit
+    as possible; within a lane and region the rows with the highest counts are taken while their set
+    has a free way.
 
     Parameters
     ----------
     counts
         ``counts[program][feature][id]``: how often the id was seen in the training split.
+    items
+        Items that each program's stage looks up in a query; the same for all when left out.
     """
-    share = config.lane_cache_bytes // len(models)
-    ways = config.cache_ways
-    all_sets = config.lane_cache_bytes // 8 // ways
-    plan = CachePlan(config=config, regions=[], contents=[])
+    split = _split(config, models, counts, items or [1] * len(models))
+    sizes = [n * config.cache_ways * m.shape.width for n, m in zip(split, models, strict=True)]
+    empty = {"set_base": 0, "log2_sets": 0, "data_base": 0}
+    plan = CachePlan(
+        config=config,
+        regions=[dict(empty) for _ in range(_REGIONS)],
+        contents=[None] * len(models),
+    )
     set_base = data_base = 0
-    for program, model in enumerate(models):
-        width = model.shape.width
-        sets = _power_below(min(share // (width * ways), all_sets // len(models)))
-        plan.regions.append(
-            {
-                "set_base": set_base,
-                "log2_sets": max(0, sets.bit_length() - 1),
-                "data_base": data_base,
-            }
-        )
+    # All sizes are powers of two: with the largest first every region is aligned to its rows.
+    for program in sorted(range(len(models)), key=lambda p: -sizes[p]):
+        sets = split[program]
         if sets == 0:
-            plan.contents.append(None)
             continue
-        plan.contents.append(_fill(plan, program, counts[program], sets, set_base))
+        region = {
+            "set_base": set_base,
+            "log2_sets": sets.bit_length() - 1,
+            "data_base": data_base,
+        }
+        plan.regions[program] = region
+        plan.contents[program] = _fill(plan, program, counts[program], sets, set_base)
         set_base += sets
-        data_base += sets * ways * width
-    while len(plan.regions) < 4:
-        plan.regions.append({"set_base": 0, "log2_sets": 0, "data_base": 0})
+        data_base += sizes[program]
     return plan
+
+
+def _features(config: Config, lane: int, count: int) -> range:
+    """Features of a lane: vector 1 + f belongs to lane (1 + f) mod G."""
+    return range((lane - 1) % config.gather_lanes, count, config.gather_lanes)
+
+
+def _split(
+    config: Config,
+    models: Sequence[QuantisedModel],
+    counts: Sequence[Sequence[NDArray[np.int64]]],
+    items: Sequence[int],
+) -> list[int]:
+    """Sets of each program's region in every lane.
+
+    The region whose next doubling gains most hits a byte is doubled, as long as one fits. Hits are
+    taken as those of the hottest rows, wherever their sets are.
+    """
+    ways = config.cache_ways
+    # By program and lane: lookups of a query that the hottest 0, 1, 2, .. rows catch.
+    hits: list[list[NDArray[np.float64]]] = []
+    for program, histograms in enumerate(counts):
+        total = max(1, sum(int(h.sum()) for h in histograms))
+        scale = items[program] * len(histograms) / total
+        lanes = []
+        for lane in range(config.gather_lanes):
+            mine = [histograms[f] for f in _features(config, lane, len(histograms))]
+            rows = np.concatenate(mine) if mine else np.zeros(0, np.int64)
+            lanes.append(np.concatenate([[0], np.cumsum(np.sort(rows)[::-1])]) * scale)
+        hits.append(lanes)
+
+    def gain(program: int, sets: int) -> float:
+        return sum(float(lane[min(sets * ways, len(lane) - 1)]) for lane in hits[program])
+
+    room = config.lane_cache_bytes
+    tags = config.lane_cache_bytes // 8 // ways
+    split = [0] * len(models)
+    while True:
+        best, value = -1, 0.0
+        for program, model in enumerate(models[:_REGIONS]):
+            more = split[program] or 1
+            size = more * ways * model.shape.width
+            if size > room or more > tags:
+                continue
+            found = (gain(program, split[program] + more) - gain(program, split[program])) / size
+            if found > value:
+                best, value = program, found
+        if best < 0:
+            return split
+        more = split[best] or 1
+        split[best] += more
+        tags -= more
+        room -= more * ways * models[best].shape.width
 
 
 def _fill(
@@ -121,7 +177,7 @@ def _fill(
     config = plan.config
     held: dict[tuple[int, int], tuple[int, int, int]] = {}
     for lane in range(config.gather_lanes):
-        features = range(lane, len(counts), config.gather_lanes)
+        features = _features(config, lane, len(counts))
         feature_of = [np.full(np.count_nonzero(counts[f]), f) for f in features]
         ids_of = [np.flatnonzero(counts[f]) for f in features]
         if not feature_of:

@@ -1,4 +1,4 @@
-"""Compares what a simulated device did with the golden models: every layer, lookup and survivor."""
+"""Compares what a simulated device did with the golden models: every layer and survivor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .traces import (
     new_traces,
 )
 
-__all__ = ["compare_lookups", "compare_traces", "read_records"]
+__all__ = ["compare_traces", "read_records"]
 
 
 def read_records(config: Config, traces: Mapping[str, NDArray[np.void]]) -> dict[str, Records]:
@@ -116,49 +116,4 @@ def _compare(
         )
         if difference is not None:
             return f"query {number}, {difference}"
-    return None
-
-
-def compare_lookups(
-    deployment: Deployment,
-    records: Mapping[str, Records],
-    expected: Sequence[QueryResult],
-    ids: Sequence[NDArray[np.uint32]],
-    counters: tuple[int, int],
-) -> str | None:
-    """Compare every lookup's outcome, as a multiset, and the counters with the cache model.
-
-    Parameters
-    ----------
-    ids
-        Ids of each query, [items, features].
-    counters
-        The device's LOOKUPS and HITS.
-    """
-    want = []
-    cache = deployment.cache
-    if cache is None:
-        return None
-    for query, result in zip(ids, expected, strict=True):
-        for program, stage in enumerate(result.stages):
-            asked = query[stage.items]
-            hits = cache.hits(program, asked)
-            table = program * 64 + np.arange(asked.shape[1])
-            key = (np.broadcast_to(table, asked.shape).astype(np.int64) << 32 | asked) << 1 | hits
-            want.append(key.ravel())
-    keys = np.sort(np.concatenate(want))
-    lookups = records["lookups"]
-    got = np.sort((lookups["table"] << 32 | lookups["id"]) << 1 | lookups["hit"])
-    if len(got) != len(keys):
-        return f"lookups: expected {len(keys)}, got {len(got)}"
-    wrong = np.flatnonzero(got != keys)
-    if len(wrong):
-        first = int(keys[wrong[0]])
-        return (
-            f"lookups: table {first >> 33}, id {first >> 1 & 0xFFFFFFFF}: expected "
-            f"{'hit' if first & 1 else 'miss'}, got another outcome"
-        )
-    outcome = (len(keys), int((keys & 1).sum()))
-    if counters != outcome:
-        return f"lookup counters: expected {outcome}, got {counters}"
     return None

@@ -21,9 +21,13 @@ from .image import MemoryImage
 from .mapping import map_engine, rows_of
 from .maps import EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
+from .records import bank_place, record_layout
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
+
+IDENTITY = (32768, 15)
+"""Multiplier and shift that leave a sum as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,36 +194,23 @@ class _Builder:
         """Embedding tables, feature descriptors, static cache contents."""
         config = self.d.config
         for number, model in enumerate(self.d.models):
-            words = []
+            word_bytes = 8 * fmt.FEATURE_WORDS
+            lanes = [bytearray(config.lane_words * word_bytes) for _ in range(config.gather_lanes)]
             bases: list[int] = []
             self.d.tables.append(bases)
-            width = model.shape.width
-            for feature, table in enumerate(model.tables):
+            places = [bank_place(config, 1 + f) for f in range(len(model.tables))]
+            last = dict(places)  # number of each lane's last vector
+            for feature, (table, (lane, k)) in enumerate(zip(model.tables, places, strict=True)):
                 base = self.image.put(
                     np.ascontiguousarray(table).tobytes(), align=4096, what=f"table {feature}"
                 )
                 bases.append(base)
-                words.append(
-                    pack_bytes(
-                        fmt.FEATURE,
-                        {
-                            "base": base,
-                            "lane": feature % config.gather_lanes,
-                            "log2_row_bytes": width.bit_length() - 1,
-                            "offset": (1 + feature) * width,
-                            "cached": cache.contents[number] is not None,
-                            "rows": len(table),
-                            "seed": cache.seed(number, feature),
-                            "region": number % 4,
-                        },
-                    )
-                )
-            self.load(
-                fmt.Target.FEATURES,
-                0,
-                number * config.max_features * fmt.FEATURE_WORDS,
-                b"".join(words),
-            )
+                word = self.feature(cache, number, feature, base, last=last[lane] == k)
+                lanes[lane][k * word_bytes : (k + 1) * word_bytes] = word
+            start = number * config.lane_words * fmt.FEATURE_WORDS
+            for lane, k in sorted(last.items()):
+                blob = bytes(lanes[lane][: (k + 1) * word_bytes])
+                self.load(fmt.Target.FEATURES, lane, start, blob)
         for lane in range(config.gather_lanes):
             regions = b"".join(pack_bytes(fmt.CACHE_REGION, r) for r in cache.regions)
             self.load(fmt.Target.CACHE_REGIONS, lane, 0, regions)
@@ -227,14 +218,42 @@ class _Builder:
             self.load(fmt.Target.CACHE_TAGS, lane, 0, tags)
             self.load(fmt.Target.CACHE_DATA, lane, 0, rows)
 
+    def feature(
+        self, cache: CachePlan, number: int, feature: int, base: int, *, last: bool
+    ) -> bytes:
+        """FEATURE words of a table with one id an item."""
+        model = self.d.models[number]
+        width = model.shape.width
+        _, k = bank_place(self.d.config, 1 + feature)
+        return pack_bytes(
+            fmt.FEATURE,
+            {
+                "base": base,
+                "log2_row_bytes": width.bit_length() - 1,
+                "offset": k * width,
+                "cached": cache.contents[number] is not None,
+                "rows": len(model.tables[feature]),
+                "seed": cache.seed(number, feature),
+                "region": number % 4,
+                "table": number * self.d.config.max_features + feature,
+                "multiplier": IDENTITY[0],
+                "shift": IDENTITY[1],
+                "pool_first": 1,
+                "pool_last": 1,
+                "item_last": last,
+            },
+        )
+
     def pipeline(self) -> None:
         """Pipeline 0."""
         d = self.d
         model = d.models[0]
-        d.dense_bytes = model.shape.dense_features
-        d.ids_offset = -(-d.dense_bytes // 4) * 4
-        record = d.ids_offset + 4 * model.shape.sparse_features
-        d.pitch = -(-record // 64) * 64
+        layout = record_layout(
+            d.config, dense=model.shape.dense_features, ids=model.shape.sparse_features
+        )
+        d.dense_bytes, d.ids_offset, d.pitch = (
+            layout.dense_bytes, layout.ids_offset, layout.pitch,
+        )  # fmt: skip
         stages = [{"program": 0, "features": 0, "rows": 0}] * 4
         for number, m in enumerate(d.models):
             stages[number] = {

@@ -174,7 +174,9 @@ class Host:
         """
         # Not shared with an equal query: each has its own records.
         blob = record_bytes(self._deployment, dense, ids)
-        records = self._image.reserve(len(blob), what="item records")
+        records = self._image.reserve(
+            len(blob), align=self._deployment.config.record_alignment, what="item records"
+        )
         self._image.write(records, blob)
         on_chip = self._deployment.config.features.on_chip_filter
         count = keep[-1] if on_chip else len(dense)

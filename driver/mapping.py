@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hdl.config import Config
+from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.program import STREAM_CHUNK_BYTES
 
 from .errors import UserError
@@ -113,15 +114,18 @@ def _layer_maps(
     return tuple(maps), tiles, parameter
 
 
-def _vector_slots(config: Config, shape: StageShape, multipliers: int) -> tuple[int, int]:
-    """Bytes of an item in the vector buffer and items held."""
-    word = max(multipliers, config.lane_bytes)
-    size = -(-shape.vectors * shape.width // word) * word
-    slots = min(config.vector_slots, config.vector_bytes // size)
+def _vector_slots(config: Config, shape: StageShape, row: int, column: int) -> tuple[int, int]:
+    """Bytes of an item in each bank of the vector buffer, and items held."""
+    word = bank_word_bytes(config, row, column)
+    size = _pages(shape.vectors, config.gather_lanes) * shape.width
+    # Items either share a word evenly or take whole words.
+    size = max(16, 1 << (size - 1).bit_length()) if size < word else -(-size // word) * word
+    slots = min(config.vector_slots, config.bank_bytes // size)
     if slots < 1:
         raise UserError(
-            f"{shape.name}: {shape.vectors} vectors of {shape.width} bytes need {size} bytes of "
-            f"vector buffer, {config.name} has {config.vector_bytes}"
+            f"{shape.name}: {shape.vectors} vectors of {shape.width} bytes need {size} bytes in "
+            f"each of the {config.gather_lanes} banks of a vector buffer, {config.name} has "
+            f"{config.bank_bytes}"
         )
     return size, slots
 
@@ -178,7 +182,7 @@ def map_engine(
             shape.bottom, edge, r, start * r, (0, bottom[0]), parameter
         )
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
-        slot_bytes, slots = _vector_slots(config, shape, multipliers)
+        slot_bytes, slots = _vector_slots(config, shape, row, column)
         outputs = max(1, min(16, multipliers // shape.width, edge))
         drafts[number] = _Draft(
             layers={"bottom": bottom_maps, "top": top_maps},

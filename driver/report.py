@@ -107,7 +107,8 @@ def _device_lines(result: dict[str, Any]) -> list[str]:
         f"MAC utilisation: {_percent(result['mac_utilization'])} "
         f"(tile padding allows {_percent(result['mac_utilization_bound'])})",
         f"embedding: {embedding['lookups']} lookups, static hits "
-        f"{_percent(embedding['static_hits'] / lookups)}, "
+        f"{_percent(embedding['static_hits'] / lookups)}, look-ahead hits "
+        f"{_percent(embedding['lookahead_hits'] / lookups)}, "
         f"{embedding['dram_bytes']} bytes from DRAM",
         f"simulated in {result['wall_s']:.1f} s",
     ]

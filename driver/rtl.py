@@ -17,7 +17,7 @@ from sim.runner import Outcome, run_job
 from sim.waves import Waves
 
 from .cache_plan import plan_cache
-from .check import compare_lookups, compare_traces, read_records
+from .check import compare_traces, read_records
 from .deployment import Deployment, deploy
 from .device import build_device
 from .errors import UserError
@@ -31,6 +31,7 @@ from .host import (
     results,
 )
 from .image import MEMORY_LIMIT, MemoryImage
+from .lookup_check import compare_lookups
 from .options import RunOptions
 from .page.activity import from_traces
 from .partition import Partition
@@ -74,8 +75,10 @@ def plan_run(config: Config, partition: Partition, workload: Workload) -> Plan:
         Something does not fit; the message names it, its size and the limit.
     """
     image = MemoryImage(limit=MEMORY_LIMIT)
-    cache = plan_cache(config, workload.quantised, workload.counts)
     stages = workload.pipeline.stages
+    cache = plan_cache(
+        config, workload.quantised, workload.counts, [stage.items for stage in stages]
+    )
     deployment = deploy(
         config,
         partition=partition,
@@ -169,7 +172,7 @@ def _result(
         records,
         expected,
         [query.ids for query in workload.queries],
-        (register_value(values, "LOOKUPS"), register_value(values, "HITS")),
+        {name: register_value(values, name) for name, _ in COUNTERS},
     )
     queries = len(plan.queries)
     cycles = outcome.result.cycles
@@ -234,10 +237,10 @@ def _embedding(config: Config, values: dict[str, int]) -> dict[str, int]:
     return {
         "lookups": register_value(values, "LOOKUPS"),
         "static_hits": register_value(values, "HITS"),
-        "lookahead_hits": 0,
+        "lookahead_hits": register_value(values, "LOOK_AHEAD_HITS"),
         "misses": register_value(values, "MISSES"),
-        "merged": 0,
-        "prefetches": 0,
+        "merged": register_value(values, "MERGED"),
+        "prefetches": register_value(values, "PREFETCHES"),
         "dram_reads": reads("READ_BURSTS"),
         "dram_bytes": reads("READ_BEATS") * config.axi_bytes,
     }

@@ -189,10 +189,13 @@ def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) ->
         "queries": queries,
         "errors": 0,
         "results": queries * keep,
-        "lookups": prediction.hits + prediction.misses,
+        "lookups": prediction.hits + prediction.look_ahead_hits + prediction.misses,
         "hits": prediction.hits,
+        "look_ahead_hits": prediction.look_ahead_hits,
+        "merged": prediction.merged,
         "misses": prediction.misses,
         "bad_ids": 0,
+        "prefetches": 0,
         "read_bursts": prediction.load_reads + prediction.dram_reads,
         "read_beats": prediction.load_beats + prediction.dram_beats,
         "write_bursts": loads + prediction.write_bursts,
@@ -215,7 +218,7 @@ def run_timing(
     config: Config = deployment.config
     queries = len(plan.queries)
     rows = _cause_rows(prediction, len(spec.stages))
-    lookups = prediction.hits + prediction.misses
+    lookups = prediction.hits + prediction.look_ahead_hits + prediction.misses
     engines = deployment.partition.engines
     cycles = prediction.cycles + (prediction.load_cycles if options.cold else 0)
     return {
@@ -243,9 +246,9 @@ def run_timing(
         "embedding": {
             "lookups": lookups,
             "static_hits": prediction.hits,
-            "lookahead_hits": 0,
+            "lookahead_hits": prediction.look_ahead_hits,
             "misses": prediction.misses,
-            "merged": 0,
+            "merged": prediction.merged,
             "prefetches": 0,
             "dram_reads": prediction.dram_reads,
             "dram_bytes": prediction.dram_beats * config.axi_bytes,

@@ -10,7 +10,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-__all__ = ["PRESETS", "Config", "ConfigError", "Features", "preset"]
+__all__ = ["LINE_BYTES", "PRESETS", "Config", "ConfigError", "Features", "preset"]
+
+LINE_BYTES = 64
+"""Line of the look-ahead cache and burst of a gather read."""
 
 
 class ConfigError(ValueError):
@@ -73,7 +76,11 @@ class Config:
     lane_bytes: int = 16
     """Bytes a gather lane hands over in a cycle."""
     static_cache_bytes: int
-    """Static embedding cache, row data, all lanes together."""
+    """Static embedding cache, row data, all lanes together: a multiple of 64 bytes a way and lane;
+    regions of it are powers of two."""
+    look_ahead_bytes: int = 0
+    """Look-ahead cache, line data, all lanes together, a power of two; 0: a lane has only line
+    buffers for its outstanding reads."""
     cache_ways: int = 4
     """Associativity of the static cache."""
     hash_lanes: int
@@ -84,6 +91,11 @@ class Config:
     """AXI4 masters; addresses are interleaved over them in 4 KB pages."""
     reads_in_flight: int
     """Outstanding gather reads of one AXI channel, all lanes together."""
+    record_loaders: int = 1
+    """L: loaders of item records, a power of two, at most one an AXI channel."""
+    lookup_queue: int = 64
+    """Lookups of one gather lane between tags and data: covers the memory latency when at least
+    as many as its cycles, at one lookup a cycle."""
     max_items: int
     """Largest n of the top-k filter."""
     filter_contexts: int = 4
@@ -103,10 +115,10 @@ class Config:
     def __post_init__(self) -> None:
         powers = (
             "grid", "sub_array", "rows", "weight_bytes", "activation_bytes", "parameter_tiles",
-            "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "static_cache_bytes",
-            "cache_ways", "axi_data_bits", "axi_channels", "reads_in_flight", "max_items",
-            "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes", "filter_survivors",
-            "queries_in_flight",
+            "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "cache_ways",
+            "axi_data_bits", "axi_channels", "reads_in_flight", "record_loaders", "lookup_queue",
+            "max_items", "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes",
+            "filter_survivors", "queries_in_flight",
         )  # fmt: skip
         for field in powers:
             value = getattr(self, field)
@@ -118,6 +130,7 @@ class Config:
             "filter_contexts": (2, 16), "filter_lanes": (1, 16),
             "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
             "cache_ways": (1, 8), "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
+            "record_loaders": (1, self.axi_channels), "lookup_queue": (4, 512),
         }  # fmt: skip
         for field, (low, high) in limits.items():
             value = getattr(self, field)
@@ -138,10 +151,26 @@ class Config:
                 f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
                 f"not {self.dot_multipliers}"
             )
+        self._check_caches()
         if self.reads_in_flight < self.gather_lanes:
             raise ConfigError(
                 f"reads_in_flight must be at least gather_lanes = {self.gather_lanes}, "
                 f"not {self.reads_in_flight}"
+            )
+
+    def _check_caches(self) -> None:
+        unit = LINE_BYTES * self.cache_ways * self.gather_lanes
+        size = self.static_cache_bytes
+        if not isinstance(size, int) or size < unit or size % unit:
+            raise ConfigError(
+                f"static_cache_bytes must be a multiple of {LINE_BYTES} * cache_ways * "
+                f"gather_lanes = {unit}, not {size!r}"
+            )
+        size = self.look_ahead_bytes
+        if size != 0 and (not isinstance(size, int) or not _is_power_of_two(size) or size < unit):
+            raise ConfigError(
+                f"look_ahead_bytes must be 0 or a power of two of at least {LINE_BYTES} * "
+                f"cache_ways * gather_lanes = {unit}, not {size!r}"
             )
 
     # -- array ---------------------------------------------------------------------------------
@@ -235,6 +264,12 @@ class Config:
         return _bits(self.max_items)
 
     @property
+    def record_alignment(self) -> int:
+        """Bytes that addresses and pitch of item records are multiples of: a word of ids has the
+        number of its gather lane (see docs, Embedding)."""
+        return max(64, 4 * self.gather_lanes)
+
+    @property
     def address_bits(self) -> int:
         """Bytes of device memory are addressed with this many bits."""
         return 40
@@ -273,6 +308,21 @@ class Config:
         return self.static_cache_bytes // self.gather_lanes
 
     @property
+    def lane_look_ahead_bytes(self) -> int:
+        """Look-ahead cache line data of one lane."""
+        return self.look_ahead_bytes // self.gather_lanes
+
+    @property
+    def bank_bytes(self) -> int:
+        """One bank of an engine's vector buffer: vectors of one gather lane."""
+        return self.vector_bytes // self.gather_lanes
+
+    @property
+    def lane_words(self) -> int:
+        """Feature descriptors of one lane and program: id words of an item in one lane."""
+        return max(2, 2 * self.max_features // self.gather_lanes)
+
+    @property
     def reads_per_lane(self) -> int:
         """Outstanding reads of one gather lane (its AXI ids)."""
         return max(1, self.reads_in_flight * self.axi_channels // self.gather_lanes)
@@ -306,13 +356,18 @@ class Config:
     # -- bus -----------------------------------------------------------------------------------
     @property
     def read_requesters(self) -> int:
-        """Front end, record loader, weight streamer, then one per gather lane."""
-        return 3 + self.gather_lanes
+        """Front end, weight streamer, record loaders, then one per gather lane."""
+        return 2 + self.record_loaders + self.gather_lanes
+
+    def loader_of(self, row: int, column: int, level: int) -> int:
+        """Record loader of the engine anchored at sub-array (row, column)."""
+        number = (row >> level) * (self.grid >> level) + (column >> level)
+        return number % self.record_loaders
 
     @property
     def tag_bits(self) -> int:
         """Low bits of an AXI read id: the requester's own tag."""
-        return _bits(self.reads_per_lane)
+        return _bits(max(self.reads_per_lane, self.axi_channels))
 
     @property
     def id_bits(self) -> int:
@@ -361,40 +416,48 @@ class Config:
 
 _TINY = Config(
     name="tiny", grid=2, sub_array=4, rows=16, dot_multipliers=16, weight_bytes=4096,
-    activation_bytes=4096, gather_lanes=2, static_cache_bytes=8192, hash_lanes=1,
-    axi_data_bits=64, reads_in_flight=16, max_items=1024,
+    activation_bytes=4096, gather_lanes=2, static_cache_bytes=6144, look_ahead_bytes=2048,
+    hash_lanes=1, axi_data_bits=64, reads_in_flight=16, max_items=1024,
 )  # fmt: skip
 _SMALL = Config(
     name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
-    activation_bytes=8192, gather_lanes=4, static_cache_bytes=65536, hash_lanes=2,
-    axi_data_bits=128, reads_in_flight=32, max_items=16384, filter_contexts=8, filter_lanes=4,
+    activation_bytes=8192, gather_lanes=4, static_cache_bytes=48 << 10,
+    look_ahead_bytes=16 << 10, hash_lanes=2, axi_data_bits=128, reads_in_flight=32,
+    max_items=16384, filter_contexts=8, filter_lanes=4,
 )  # fmt: skip
 _ECP5 = replace(
     _TINY,
     name="ecp5",
     weight_bytes=16384,
-    static_cache_bytes=16384,
+    static_cache_bytes=12288,
+    look_ahead_bytes=4096,
     max_items=4096,
     clock_mhz=120.0,
 )
 _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
     activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
-    static_cache_bytes=1 << 20, hash_lanes=8, axi_data_bits=512, reads_in_flight=128,
-    max_items=16384, filter_contexts=8, filter_lanes=8, filter_survivors=2,
+    static_cache_bytes=768 << 10, look_ahead_bytes=256 << 10, lookup_queue=128, hash_lanes=8,
+    axi_data_bits=512, reads_in_flight=128, max_items=16384, filter_contexts=8, filter_lanes=8,
+    filter_survivors=2,
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
     activation_bytes=4096, vector_bytes=8192, gather_lanes=32, lane_bytes=32,
-    static_cache_bytes=16 << 20, hash_lanes=32, axi_data_bits=512, axi_channels=4,
-    reads_in_flight=128, max_items=16384, filter_contexts=16, filter_lanes=16, filter_survivors=4,
+    static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
+    axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4, max_items=16384,
+    filter_contexts=16, filter_lanes=16, filter_survivors=4,
 )  # fmt: skip
 
 
 def _baseline(config: Config, name: str) -> Config:
     """The same device without fission, on-chip filter and look-ahead cache."""
     return replace(
-        config, name=name, features=Features(fission=False, on_chip_filter=False, look_ahead=False)
+        config,
+        name=name,
+        static_cache_bytes=config.static_cache_bytes + config.look_ahead_bytes,
+        look_ahead_bytes=0,
+        features=Features(fission=False, on_chip_filter=False, look_ahead=False),
     )
 
 

@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from .array.grid import Grid
+from .bus.ordered_reads import OrderedReads
 from .config import Config
 from .control.dispatcher import Dispatcher
 from .embedding.embedding_unit import EmbeddingUnit
@@ -26,7 +27,10 @@ from .program import ALL_UNITS
 from .share import share
 from .trace import TracePort, trace_members, trace_ports
 
-__all__ = ["Core"]
+__all__ = ["LOOKUP_EVENTS", "Core"]
+
+LOOKUP_EVENTS = ("hits", "look_ahead_hits", "merged", "misses", "bad_ids", "prefetches")
+"""What becomes of lookups, for the counters."""
 
 _HERE = 0
 """Number that every engine answers to: broadcast words are readdressed on their way to it."""
@@ -54,11 +58,12 @@ class Core(wiring.Component):
     i_query, o_result, o_done
         See ``Dispatcher``.
     read_{n}
-        Read ports of requesters 1 .. (record loader, weight streamer, gather lanes).
+        Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes).
     causes
         What each engine does in this cycle.
-    hits, misses, bad_ids
-        Lookups finished in this cycle.
+    hits, look_ahead_hits, merged, misses, bad_ids, prefetches
+        Lookups decided in this cycle: in the static cache; in the look-ahead cache, among them
+        those whose data is still coming; in neither; ids out of range. Prefetches count apart.
     idle
         No job held and nothing being fetched.
     trace_{name}_valid, trace_{name}_payload
@@ -74,11 +79,13 @@ class Core(wiring.Component):
     o_result: stream.Interface
     o_done: stream.Interface
     read_1: Any
-    read_2: Any
     causes: data.View
     hits: Signal
+    look_ahead_hits: Signal
+    merged: Signal
     misses: Signal
     bad_ids: Signal
+    prefetches: Signal
     idle: Signal
 
     def __init__(self, *, config: Config, trace: bool = False) -> None:
@@ -95,9 +102,7 @@ class Core(wiring.Component):
             "o_result": Out(stream.Signature(result_layout(config))),
             "o_done": Out(stream.Signature(query_done_layout(config))),
             "causes": Out(data.ArrayLayout(Cause, units)),
-            "hits": Out(range(lanes + 1)),
-            "misses": Out(range(lanes + 1)),
-            "bad_ids": Out(range(lanes + 1)),
+            **{name: Out(range(lanes + 1)) for name in LOOKUP_EVENTS},
             "idle": Out(1),
         }
         for number in range(1, config.read_requesters):
@@ -130,17 +135,23 @@ class Core(wiring.Component):
             dispatcher.config_write.eq(config_write),
             dispatcher.levels.eq(self.levels),
             dispatcher.engine_stages.eq(self.engine_stages),
+            embedding.levels.eq(self.levels),
+            embedding.live.eq(1),  # one query at a time has number 0
             self.needed.eq(dispatcher.needed),
             self.engine_idle.eq(~0),  # where no engine is
-            dispatcher.bad_id.eq(embedding.bad_id),
-            dispatcher.bus_error.eq(embedding.bus_error | streamer.bus_error),
+            dispatcher.bad_id.eq(embedding.bad_id.any()),
+            dispatcher.bus_error.eq(embedding.bus_error.any() | streamer.bus_error),
         ]
         self._query(m, embedding, dispatcher)
-        wiring.connect(m, embedding.read_record, wiring.flipped(self.read_1))
-        wiring.connect(m, streamer.read, wiring.flipped(self.read_2))
-        for lane in range(config.gather_lanes):
-            port = getattr(self, f"read_{3 + lane}")
-            wiring.connect(m, getattr(embedding, f"read_lane_{lane}"), wiring.flipped(port))
+        m.submodules.streamer_reads = ordered = OrderedReads(config=config)
+        wiring.connect(m, streamer.read, ordered.reader)
+        readers = [
+            ordered.read,
+            *(getattr(embedding, f"read_record_{n}") for n in range(config.record_loaders)),
+            *(getattr(embedding, f"read_lane_{n}") for n in range(config.gather_lanes)),
+        ]
+        for number, reader in enumerate(readers, 1):
+            wiring.connect(m, reader, wiring.flipped(getattr(self, f"read_{number}")))
         self._events(m, embedding, engines)
         if self._trace:
             self._traces(m, grid, embedding, dispatcher, engines)
@@ -160,7 +171,6 @@ class Core(wiring.Component):
         config = self._config
         engines = []
         job = dispatcher.o_engine_job
-        dense = embedding.o_dense
         for u in config.anchors:
             row, column = divmod(u, config.grid)
             # Anchors differ only in the largest engine there: engines of one kind are one module.
@@ -169,13 +179,10 @@ class Core(wiring.Component):
             m.submodules[f"engine_{u}"] = share(platform, engine, f"engine_{kind}")
             engines.append(engine)
             mine = job.payload.unit == u
-            dense_mine = dense.payload.unit == u
             m.d.comb += [
                 engine.level.eq(self.levels[u] if config.features.fission else kind),
                 engine.i_job.payload.eq(job.payload),
                 engine.i_job.valid.eq(job.valid & mine),
-                engine.i_dense.payload.eq(dense.payload.chunk),
-                engine.i_dense.valid.eq(dense.valid & dense_mine),
                 getattr(grid, f"control_{u}").eq(engine.control),
                 getattr(grid, f"dense_address_{u}").eq(engine.dense_address),
                 Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
@@ -193,11 +200,19 @@ class Core(wiring.Component):
                 self.engine_idle[u].eq(engine.idle),
             ]
             self._localise(m, engine.config_write, config_write, u)
-            self._localise(m, engine.row_write, embedding.row_write, u)
+            for lane in range(config.gather_lanes):
+                self._localise(m, engine.row_write[lane], embedding.row_write[lane], u)
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
-            with m.If(dense_mine):
-                m.d.comb += dense.ready.eq(engine.i_dense.ready)
+            for number in sorted({config.loader_of(row, column, n) for n in range(kind + 1)}):
+                # An engine's jobs are in one loader, so no two have dense values for it.
+                dense = embedding.o_dense[number]
+                with m.If(dense.valid & (dense.payload.unit == u)):
+                    m.d.comb += [
+                        engine.i_dense.payload.eq(dense.payload.chunk),
+                        engine.i_dense.valid.eq(1),
+                        dense.ready.eq(engine.i_dense.ready),
+                    ]
             wiring.connect(m, engine.bank_write, getattr(grid, f"bank_write_{u}"))
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
             wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
@@ -210,25 +225,32 @@ class Core(wiring.Component):
         m.d.comb += [to.eq(source), to.unit.eq(_HERE), to.valid.eq(source.valid & mine)]
 
     def _query(self, m: Module, embedding: EmbeddingUnit, dispatcher: Dispatcher) -> None:
-        """Queries in, row blocks to the record loader, results out."""
+        """Queries in, row blocks to the record loaders, results out."""
         wiring.connect(m, wiring.flipped(self.i_query), dispatcher.i_query)
         wiring.connect(m, dispatcher.o_result, wiring.flipped(self.o_result))
         wiring.connect(m, dispatcher.o_done, wiring.flipped(self.o_done))
         wiring.connect(m, dispatcher.o_loader_job, embedding.i_job)
-        for name in ("records", "pitch", "dense_bytes", "ids_offset", "first_stage"):
-            m.d.comb += getattr(embedding, name).eq(getattr(dispatcher, name))
-        m.d.comb += [
-            dispatcher.list_address.eq(embedding.list_address),
-            embedding.list_data.eq(dispatcher.list_data),
-        ]
+        for number in range(self._config.record_loaders):
+            m.d.comb += [
+                dispatcher.list_address[number].eq(embedding.list_address[number]),
+                embedding.list_data[number].eq(dispatcher.list_data[number]),
+            ]
 
     def _events(self, m: Module, embedding: EmbeddingUnit, engines: list[Engine]) -> None:
         """Counters' increments."""
         lookups = [embedding.lookup[lane] for lane in range(self._config.gather_lanes)]
+
+        def count(outcome: str, *, prefetch: bool = False) -> Value:
+            found = (x.valid & x[outcome] & (x.prefetch == prefetch) for x in lookups)
+            return sum(found, start=Value.cast(0))
+
         m.d.comb += [
-            self.hits.eq(sum((x.valid & x.hit for x in lookups), start=Value.cast(0))),
-            self.misses.eq(sum((x.valid & ~x.hit & ~x.bad for x in lookups), start=Value.cast(0))),
-            self.bad_ids.eq(sum((x.valid & x.bad for x in lookups), start=Value.cast(0))),
+            self.hits.eq(count("static_hit")),
+            self.look_ahead_hits.eq(count("look_ahead_hit")),
+            self.merged.eq(count("merged")),
+            self.misses.eq(count("miss")),
+            self.bad_ids.eq(count("bad")),
+            self.prefetches.eq(sum((x.valid & x.prefetch for x in lookups), Value.cast(0))),
             self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
         ]
 
@@ -268,8 +290,12 @@ class Core(wiring.Component):
         job = dispatcher.o_engine_job
         out(ports["jobs"], 0, job.valid & job.ready, view(job.payload, ports["jobs"]))
         for lane in range(config.gather_lanes):
-            record = embedding.lookup[lane]
-            out(ports["lookups"], lane, record.valid, view(record, ports["lookups"]))
+            for name, record in (
+                ("lookups", embedding.lookup[lane]),
+                ("tag_steps", embedding.step[lane]),
+                ("fills", embedding.filled[lane]),
+            ):
+                out(ports[name], lane, record.valid, view(record, ports[name]))
         out(
             ports["survivors"],
             0,

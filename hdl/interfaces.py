@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out, Signature
 from .config import Config
 
 __all__ = [
+    "QUERY_BITS",
     "bank_write_layout",
     "bank_write_signature",
     "chunk_event_layout",
@@ -20,10 +21,12 @@ __all__ = [
     "config_write_layout",
     "control_word_layout",
     "job_layout",
-    "lane_request_layout",
+    "lane_id_layout",
+    "lookup_event_layout",
     "phase_layout",
     "position_score_layout",
     "query_done_layout",
+    "query_event_layout",
     "query_layout",
     "read_port_signature",
     "read_request_layout",
@@ -34,6 +37,10 @@ __all__ = [
     "stream_state_layout",
     "weight_write_layout",
 ]
+
+
+QUERY_BITS = 4
+"""Number of a query in flight."""
 
 
 def config_write_layout(config: Config) -> data.StructLayout:
@@ -167,51 +174,93 @@ def chunk_event_layout(config: Config) -> data.StructLayout:
 
 
 def row_write_layout(config: Config) -> data.StructLayout:
-    """Embedding bytes on their way to a vector buffer; never refused (space was allocated)."""
+    """Embedding bytes of one lane on their way to its bank of an engine's vector buffer.
+
+    Never refused (space was allocated). One such broadcast a gather lane.
+    """
     return data.StructLayout(
         {
             "valid": unsigned(1),
             "unit": unsigned(8),  # anchor of the engine
-            "address": unsigned(13),  # byte address in the vector buffer, aligned to lane_bytes
+            "address": unsigned(13),  # byte address in the lane's bank, aligned to lane_bytes
             "enable": unsigned(config.lane_bytes // 4),  # 4-byte granules
             "data": unsigned(config.lane_bytes * 8),
-            "last": unsigned(1),  # the row is complete with this word
-            "index": unsigned(4),  # vector slot the row belongs to
+            "item_last": unsigned(1),  # the lane's last word of the item
         }
     )
 
 
 def job_layout(config: Config) -> data.StructLayout:
-    """A row block for one engine."""
+    """A row block for one engine and for its record loader; carries all that these need.
+
+    Row r is position ``position + r * stride`` of the context's list of items. ``prefetch``: for a
+    record loader only; rows of the ids are fetched ahead, and ``unit``, ``slot``, dense fields mean
+    nothing.
+    """
     return data.StructLayout(
         {
             "unit": unsigned(8),  # anchor of the engine
             "slot": unsigned(1),
             "program": unsigned(4),
-            "features": unsigned(7),
+            "features": unsigned(7),  # id words of a record
             "rows": unsigned(config.row_bits + 1),
-            "position": unsigned(config.item_bits),  # of row 0 in the stage's list of items
+            "position": unsigned(config.item_bits),  # of row 0 in the context's list of items
+            "stride": unsigned(5),
+            "context": unsigned(4),  # query and stage: goes with the scores
+            "query": unsigned(QUERY_BITS),  # goes with the lookups, for errors and counts
+            "first": unsigned(1),  # the item is the position itself; else the list tells
+            "list_base": unsigned(config.candidate_bits),  # list address of position 0
+            "records": unsigned(config.address_bits),  # item records in device memory
+            "pitch": unsigned(16),  # bytes between records
+            "dense_bytes": unsigned(8),  # dense values at offset 0 of a record
+            "ids_offset": unsigned(12),  # of the first id word
+            "prefetch": unsigned(1),
         }
     )
 
 
-def lane_request_layout(config: Config) -> data.StructLayout:
-    """A checked lookup for a gather lane."""
+def lane_id_layout(config: Config) -> data.StructLayout:
+    """An id for a gather lane."""
     return data.StructLayout(
         {
-            "unit": unsigned(8),
+            "unit": unsigned(8),  # anchor of the engine
             "index": unsigned(4),  # vector slot
-            "offset": unsigned(13),  # byte address in the vector buffer
-            "address": unsigned(config.address_bits),  # of the row in device memory
-            "log2_row_bytes": unsigned(4),
-            "cached": unsigned(1),
-            "bad": unsigned(1),  # id out of range: hand over zeros
-            "table": unsigned(9),
+            "base": unsigned(13),  # byte address of the vector slot in every bank
+            "program": unsigned(4),
+            "k": unsigned(7),  # number of the id word among the lane's words of the item
             "id": unsigned(32),
-            "seed": unsigned(16),
-            "region": unsigned(2),
+            "query": unsigned(QUERY_BITS),
+            "prefetch": unsigned(1),  # fetch ahead: no vector slot, nothing is handed over
+            "loader": unsigned(2),  # ids of different loaders come mixed, each one's bags whole
         }
     )
+
+
+def lookup_event_layout(config: Config) -> data.StructLayout:
+    """Event: a lookup's outcome is decided. Exactly one of the outcomes is set.
+
+    ``merged`` comes with ``look_ahead_hit`` when the line's data is still on its way.
+    """
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),
+            "static_hit": unsigned(1),
+            "look_ahead_hit": unsigned(1),
+            "miss": unsigned(1),
+            "bad": unsigned(1),  # id out of range
+            "dropped": unsigned(1),  # prefetch without a way to take
+            "merged": unsigned(1),
+            "prefetch": unsigned(1),
+            "table": unsigned(9),
+            "id": unsigned(32),
+            "query": unsigned(QUERY_BITS),
+        }
+    )
+
+
+def query_event_layout() -> data.StructLayout:
+    """Event that concerns one query: a bad id, a beat with an error."""
+    return data.StructLayout({"valid": unsigned(1), "query": unsigned(QUERY_BITS)})
 
 
 def result_layout(config: Config) -> data.StructLayout:

@@ -19,6 +19,7 @@ __all__ = [
     "CACHE_TAG",
     "DOT_SHIFT_WORDS",
     "Destination",
+    "EMPTY_ID",
     "FEATURE",
     "FEATURE_WORDS",
     "Function",
@@ -86,7 +87,8 @@ class Target(py_enum.IntEnum):
     DOT_SHIFTS = 5
     """unit: anchor; address: interaction step; word: 16 shifts of 4 bits."""
     FEATURES = 6
-    """unit 0; address: (program * 64 + feature) * FEATURE_WORDS + word."""
+    """unit: gather lane; address: (program * lane_words + k) * FEATURE_WORDS + word, k counting the
+    id words of an item that belong to the lane."""
     CACHE_TAGS = 7
     """unit: gather lane; address: set * ways + way; word: CACHE_TAG."""
     CACHE_DATA = 8
@@ -171,7 +173,7 @@ STAGE = data.StructLayout(
         # word 1
         "input_base": unsigned(16),  # bank address of the dense input, page 0
         "output_base": unsigned(16),  # bank address of the interaction's output, page 0
-        "slot_bytes": unsigned(14),  # vector buffer bytes of one item, a multiple of its word
+        "slot_bytes": unsigned(14),  # bytes of one item in each bank of the vector buffer
         "slots": unsigned(5),  # items the vector buffer holds, 1..16
         "_pad1": unsigned(13),
         # word 2, 3
@@ -202,22 +204,34 @@ FEATURE = data.StructLayout(
     {
         # word 0
         "base": unsigned(40),  # device memory address of row 0
-        "lane": unsigned(5),  # gather lane that serves the table
         "log2_row_bytes": unsigned(4),  # 2..7; rows are aligned to their size
-        "offset": unsigned(13),  # byte offset of the vector in the item's vector slot
+        "offset": unsigned(13),  # byte offset of the vector in the item's slot of the bank
         "cached": unsigned(1),  # the table has rows in the static cache
-        "_pad0": unsigned(1),
+        "_pad0": unsigned(6),
         # word 1
         "rows": unsigned(32),  # row count; ids at or above it are BAD_ID
         "seed": unsigned(16),  # set = (id ^ seed) mod sets
         "region": unsigned(2),  # CACHE_REGION
-        "_pad1": unsigned(14),
+        "table": unsigned(9),  # of the tags and of events: program * 64 + feature
+        "_pad1": unsigned(5),
+        # word 2
+        "multiplier": unsigned(16),  # requantise of a pooled sum; (32768, 15): as it is
+        "shift": unsigned(6),
+        "pool_first": unsigned(1),  # first id of a bag: the sum starts with it
+        "pool_last": unsigned(1),  # last id of a bag: the sum is handed over; both: one id
+        "item_last": unsigned(1),  # the lane's last vector of an item
+        "_pad2": unsigned(39),
+        # word 3
+        "_pad3": unsigned(64),
     }
 )
-FEATURE_WORDS = 2
+"""Descriptor of one id word of an item. An id word that no feature uses has neither pool bit."""
+FEATURE_WORDS = 4
+EMPTY_ID = 0xFFFF_FFFF
+"""Id of a place in a bag that is not used: adds nothing."""
 
 CACHE_TAG = data.StructLayout({"valid": unsigned(1), "table": unsigned(9), "id": unsigned(32)})
-"""table: program * 64 + feature."""
+"""table: FEATURE.table."""
 
 CACHE_REGION = data.StructLayout(
     {
@@ -240,9 +254,9 @@ PIPELINE = data.StructLayout(
     {
         # word 0
         "stages": unsigned(3),  # 0: not loaded
-        "pitch": unsigned(16),  # bytes between item records, a multiple of 64
+        "pitch": unsigned(16),  # bytes between item records, a multiple of config.record_alignment
         "dense_bytes": unsigned(8),  # dense values at offset 0 of a record
-        "ids_offset": unsigned(12),  # first id, a multiple of 4
+        "ids_offset": unsigned(12),  # first id word; ids_offset / 4 = 1 modulo gather_lanes
         "_pad": unsigned(25),
         # word 1, 2
         "stage": data.ArrayLayout(PIPELINE_STAGE, 4),
@@ -257,9 +271,8 @@ SUBMISSION = data.StructLayout(
         "pipeline": unsigned(8),  # QUERY
         "flags": unsigned(16),  # reserved, 0
         "tag": unsigned(32),  # returned in the completion
-        "address": unsigned(
-            64
-        ),  # QUERY: item records (64-byte aligned); LOAD: source (64-byte aligned)
+        # QUERY: item records (aligned to config.record_alignment); LOAD: source (64-byte aligned)
+        "address": unsigned(64),
         "result": unsigned(64),  # QUERY: ids and scores (64-byte aligned)
         "items": unsigned(32),  # QUERY: n of stage 0; LOAD: words of the target
         "target": unsigned(8),  # LOAD
@@ -287,8 +300,8 @@ COMPLETION = data.StructLayout(
         "lookups": unsigned(32),
         "hits": unsigned(32),
         "misses": unsigned(32),
-        "_pad1": unsigned(32),
-        "_pad2": unsigned(128),
+        "look_ahead_hits": unsigned(32),
+        "_pad1": unsigned(128),
     }
 )
 """Each result is 8 bytes: uint32 item index in the query, int32 score, best first."""

@@ -27,7 +27,7 @@ from .control.front_end import FrontEnd
 from .control.partition import PartitionControl
 from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
-from .core import Core
+from .core import LOOKUP_EVENTS, Core
 from .share import share
 from .trace import trace_members
 
@@ -189,18 +189,16 @@ class Accelerator(wiring.Component):
     ) -> None:
         """Event and engine counters; cleared with the core."""
         lanes = self._config.gather_lanes
-        lookups = Signal(range(3 * lanes + 1))
-        m.d.comb += lookups.eq(core.hits + core.misses + core.bad_ids)
+        lookups = Signal(range(lanes + 1))  # a lane decides one a cycle
+        m.d.comb += lookups.eq(core.hits + core.look_ahead_hits + core.misses + core.bad_ids)
         steps: dict[str, tuple[Any, int]] = {
             "CYCLES": (1, 1),
             "BUSY_CYCLES": (front.busy, 1),
             "QUERIES": (front.query_completed, 1),
             "ERRORS": (front.failed, 1),
             "RESULTS": (front.result_taken, 1),
-            "LOOKUPS": (lookups, 3 * lanes),
-            "HITS": (core.hits, lanes),
-            "MISSES": (core.misses, lanes),
-            "BAD_IDS": (core.bad_ids, lanes),
+            "LOOKUPS": (lookups, lanes),
+            **{name.upper(): (getattr(core, name), lanes) for name in LOOKUP_EVENTS},
             "READ_BURSTS": (crossbar.bursts, self._config.axi_channels),
             "READ_BEATS": (crossbar.beats, self._config.axi_channels),
             "WRITE_BURSTS": (writer.bursts, 1),
@@ -218,7 +216,7 @@ class Accelerator(wiring.Component):
                 getattr(events, low).eq(steps[name][0]),
                 getattr(registers, low).value.eq(count),
             ]
-        for name in ("lookups", "hits", "misses"):
+        for name in ("lookups", "hits", "look_ahead_hits", "misses"):
             m.d.comb += getattr(front, name).eq(getattr(events, f"{name}_count"))
         m.d.comb += [
             engines.causes.eq(core.causes),

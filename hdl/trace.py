@@ -12,6 +12,8 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Member, Out
 
 from .config import Config
+from .embedding.lane_layouts import filled_layout, tag_step_layout
+from .interfaces import QUERY_BITS, lookup_event_layout
 
 __all__ = ["TracePort", "trace_members", "trace_ports"]
 
@@ -25,12 +27,18 @@ class TracePort:
     payload: data.StructLayout
 
 
+def _event(layout: data.StructLayout) -> data.StructLayout:
+    """What an event carries beside its ``valid``."""
+    return data.StructLayout({name: field.shape for name, field in layout if name != "valid"})
+
+
 def trace_ports(config: Config) -> tuple[TracePort, ...]:
     """All kinds of events, in the order of the ports.
 
     ``columns``: a value leaves a column (source: sub-array * S + column). ``interaction``: a chunk
     leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an
-    engine does changes (source: anchor). ``lookups``: a tag lookup is done (source: lane).
+    engine does changes (source: anchor). ``lookups``: a lookup's outcome is decided, ``tag_steps``:
+    the tags' decisions that make it up, ``fills``: a line has come (source: lane).
     ``survivors``: the filter keeps a position of the stage in work.
     """
     return (
@@ -70,6 +78,9 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
                     "program": unsigned(4),
                     "rows": unsigned(config.row_bits + 1),
                     "position": unsigned(config.item_bits),
+                    "stride": unsigned(5),
+                    "query": unsigned(QUERY_BITS),
+                    "context": unsigned(4),
                 }
             ),
         ),
@@ -81,10 +92,14 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
         TracePort(
             name="lookups",
             count=config.gather_lanes,
-            payload=data.StructLayout(
-                {"hit": unsigned(1), "bad": unsigned(1), "table": unsigned(9), "id": unsigned(32)}
-            ),
+            payload=_event(lookup_event_layout(config)),
         ),
+        TracePort(
+            name="tag_steps",
+            count=config.gather_lanes,
+            payload=_event(tag_step_layout(config)),
+        ),
+        TracePort(name="fills", count=config.gather_lanes, payload=_event(filled_layout(config))),
         TracePort(
             name="survivors",
             count=1,

@@ -78,7 +78,8 @@ def tiles_section(facts: PageFacts) -> str:
     if not facts.measured:
         return ""
     embedding = result["embedding"]
-    hits = embedding["static_hits"] / max(1, embedding["lookups"])
+    hits = embedding["static_hits"] + embedding["lookahead_hits"]
+    hits /= max(1, embedding["lookups"])
     tiles = [
         (
             "Cycles per query",

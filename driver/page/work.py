@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.config import LINE_BYTES
 from hdl.program import STREAM_CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class StageWork:
     hits: int
     record_bytes: int
     row_bytes: int
-    """Embedding rows that the static cache does not hold."""
+    """Lines of embedding rows that the static cache does not hold, each lookup for itself."""
     weight_bytes: int
     """Streamed weights."""
 
@@ -89,7 +90,7 @@ def stage_work(
         hits = 0 if cache is None else int(cache.hits(number, ids).sum())
         records = placed.records + items * deployment.pitch
         features = 4 * model.shape.sparse_features
-        row = -(-model.shape.width // size) * size
+        row = -(-model.shape.width // LINE_BYTES) * LINE_BYTES
         serving = [m for m in deployment.maps.values() if number in m.stages]
         padded = min(
             (m.stages[number].bottom.tiles + m.stages[number].top.tiles) * m.edge**2

@@ -22,7 +22,7 @@ __all__ = [
 BURST_INCR = 1
 """AxBURST of an incrementing burst, the only kind the device uses."""
 PAGE_BYTES = 4096
-"""No burst crosses a boundary of this size; pages are interleaved over the AXI channels."""
+"""No burst crosses a boundary of this size; pages are spread over the AXI channels."""
 
 
 class Response(IntEnum):

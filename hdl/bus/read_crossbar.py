@@ -11,14 +11,15 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..interfaces import read_port_signature, read_request_layout, read_response_layout
 from ..queue import Queue
-from .axi import PAGE_BYTES, axi4_read_signature
+from .axi import axi4_read_signature
+from .interleave import channel_of
 from .read_channel import ReadChannel
 from .round_robin import RoundRobin
 
 __all__ = ["ORDERED_REQUESTERS", "ReadCrossbar"]
 
-ORDERED_REQUESTERS = 3
-"""Front end, record loader and weight streamer: beats come in the order of their requests."""
+ORDERED_REQUESTERS = 1
+"""Front end: beats come in the order of their requests."""
 _OUTSTANDING_BITS = 10
 """Bursts of an ordered requester that may be on the way; the last count is a limit, not a wrap."""
 
@@ -26,7 +27,7 @@ _OUTSTANDING_BITS = 10
 class ReadCrossbar(wiring.Component):
     """Arbitrates ``config.read_requesters`` requesters onto ``config.axi_channels`` AXI channels.
 
-    A request goes to the channel ``address // 4096 mod channels`` with the AXI id
+    A request goes to the channel ``channel_of(address)`` with the AXI id
     ``requester << tag_bits | tag``. Requesters below ``ORDERED_REQUESTERS`` use one channel at a
     time: a request to another channel waits until nothing of theirs is outstanding, so with one
     tag their beats come in the order of their requests. All others are told apart by tag only.
@@ -125,10 +126,8 @@ class ReadCrossbar(wiring.Component):
             m.d.comb += [queue.i.valid.eq(0), port.request.ready.eq(0)]
 
         head = queue.o.payload
-        page_bit = PAGE_BYTES.bit_length() - 1
-        channel_bits = config.axi_channels.bit_length() - 1
-        target = Signal(max(1, channel_bits), name=f"target_{r}")
-        m.d.comb += target.eq(head.address[page_bit : page_bit + channel_bits])
+        target = Signal(range(max(2, config.axi_channels)), name=f"target_{r}")
+        m.d.comb += target.eq(channel_of(config, head.address))
         allowed = Signal(init=1, name=f"allowed_{r}")
         granted = Signal(name=f"granted_{r}")
         m.d.comb += granted.eq(Cat(channel.accepted[r] for channel in channels) != 0)

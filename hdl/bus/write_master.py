@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import Config
 from ..queue import Queue
-from .axi import BURST_INCR, PAGE_BYTES, axi4_write_signature
+from .axi import BURST_INCR, axi4_write_signature
+from .interleave import channel_of
 
 __all__ = ["WriteMaster", "write_data_layout", "write_port_signature", "write_request_layout"]
 
@@ -52,7 +53,7 @@ def write_port_signature(config: Config) -> Signature:
 class WriteMaster(wiring.Component):
     """Turns write bursts into AXI4 writes, one burst at a time, several answers outstanding.
 
-    A burst goes to channel ``address // 4096 mod channels``, id 0. Order between channels is not
+    A burst goes to channel ``channel_of(address)``, id 0. Order between channels is not
     kept: a writer that needs it waits for ``idle``. Flow control: a request is taken when the burst
     before has handed over its beats; then one beat a cycle. AW and W are registered, B is always
     taken.
@@ -106,11 +107,9 @@ class WriteMaster(wiring.Component):
         m = Module()
         config = self._config
         channels = config.axi_channels
-        page_bit = PAGE_BYTES.bit_length() - 1
         request = self.port.request.payload
         target = Signal(max(1, channels.bit_length() - 1))
-        # Modulo the channels; 0 wide, so always 0, with one channel.
-        m.d.comb += target.eq(request.address[page_bit : page_bit + channels.bit_length() - 1])
+        m.d.comb += target.eq(channel_of(config, request.address))
 
         active = Signal()  # a burst is handing over its beats
         channel = Signal.like(target)

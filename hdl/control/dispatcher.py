@@ -19,7 +19,7 @@ from ..interfaces import (
     query_layout,
     result_layout,
 )
-from ..program import PIPELINE, Status
+from ..program import Status
 from ..ranking.layouts import survivor_event_layout
 from ..ranking.ranking import Ranking
 from .engine_map import EngineMap
@@ -80,9 +80,7 @@ class Dispatcher(wiring.Component):
     i_scores
         Array of ``sub_arrays`` streams of ``position_score_layout``, from the engines.
     list_address, list_data
-        The record loader's lookup, see ``Ranking``: item index at a position, one clock later.
-    records, pitch, dense_bytes, ids_offset, first_stage
-        Query context for the record loader, stable from the first job to ``o_done``.
+        The record loaders' lookups, see ``Ranking``: item index at a position, one clock later.
     """
 
     CHECK_CYCLES = 8
@@ -100,13 +98,8 @@ class Dispatcher(wiring.Component):
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
     i_scores: Any  # array of streams
-    list_address: Signal
-    list_data: Signal
-    records: Signal
-    pitch: Signal
-    dense_bytes: Signal
-    ids_offset: Signal
-    first_stage: Signal
+    list_address: Any  # arrays, one a record loader
+    list_data: Any
     survivor: data.View
 
     def __init__(self, *, config: Config) -> None:
@@ -129,13 +122,8 @@ class Dispatcher(wiring.Component):
                 "o_engine_job": Out(job),
                 "o_loader_job": Out(job),
                 "i_scores": In(scores).array(units),
-                "list_address": In(config.item_bits),
-                "list_data": Out(config.item_bits),
-                "records": Out(config.address_bits),
-                "pitch": Out(PIPELINE["pitch"].shape),
-                "dense_bytes": Out(PIPELINE["dense_bytes"].shape),
-                "ids_offset": Out(PIPELINE["ids_offset"].shape),
-                "first_stage": Out(1),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
+                "list_data": Out(config.item_bits).array(config.record_loaders),
                 "survivor": Out(survivor_event_layout(config)),
             }
         )
@@ -171,8 +159,14 @@ class Dispatcher(wiring.Component):
         # The query keeps the engines it was checked with, whatever the partition becomes.
         engines: Any = Signal(engine_map.engines.shape())
         self._wire_jobs(m, issuer, table, engines, stage, items)
-        self._wire_ranking(m, ranking, items, keep, final)
-        self._wire_context(m, query, table, stage)
+        self._wire_ranking(m, ranking, items, keep, final, stage == 0)
+        m.d.comb += [
+            issuer.records.eq(query.records),
+            issuer.pitch.eq(table.entry.pitch),
+            issuer.dense_bytes.eq(table.entry.dense_bytes),
+            issuer.ids_offset.eq(table.entry.ids_offset),
+            issuer.first.eq(stage == 0),
+        ]
         self._count_cycles(m, start, running, stage)
         self._report_status(m, start, running, check)
 
@@ -270,7 +264,13 @@ class Dispatcher(wiring.Component):
         ]
 
     def _wire_ranking(
-        self, m: Module, ranking: Ranking, items: Signal, keep: Signal, final: Signal
+        self,
+        m: Module,
+        ranking: Ranking,
+        items: Signal,
+        keep: Signal,
+        final: Signal,
+        first: Value,
     ) -> None:
         for index in range(self._config.sub_arrays):
             wiring.connect(m, wiring.flipped(self.i_scores[index]), ranking.i_scores[index])
@@ -279,22 +279,14 @@ class Dispatcher(wiring.Component):
             ranking.i_stage.payload.n.eq(items),
             ranking.i_stage.payload.k.eq(keep),
             ranking.i_stage.payload.final.eq(final),
-            ranking.i_stage.payload.first.eq(self.first_stage),
-            ranking.list_address.eq(self.list_address),
-            self.list_data.eq(ranking.list_data),
+            ranking.i_stage.payload.first.eq(first),
             self.survivor.eq(ranking.survivor),
         ]
-
-    def _wire_context(
-        self, m: Module, query: data.View, table: PipelineTable, stage: Signal
-    ) -> None:
-        m.d.comb += [
-            self.records.eq(query.records),
-            self.pitch.eq(table.entry.pitch),
-            self.dense_bytes.eq(table.entry.dense_bytes),
-            self.ids_offset.eq(table.entry.ids_offset),
-            self.first_stage.eq(stage == 0),
-        ]
+        for loader in range(self._config.record_loaders):
+            m.d.comb += [
+                ranking.list_address[loader].eq(self.list_address[loader]),
+                self.list_data[loader].eq(ranking.list_data[loader]),
+            ]
 
     def _count_cycles(self, m: Module, start: Signal, running: Signal, stage: Signal) -> None:
         """32 bits: 17 s at 250 MHz, longer than any query."""

@@ -88,7 +88,7 @@ class FrontEnd(wiring.Component):
         The partition that the host asked for last is none: queries are refused.
     starting
         An entry is checked, a LOAD runs or a query is on its way to the dispatcher.
-    lookups, hits, misses
+    lookups, hits, look_ahead_hits, misses
         Running counts, wrapping; a completion carries their growth during its query.
     busy, completion_full
         An entry is being worked on; it waits for room in the completion ring.
@@ -119,6 +119,7 @@ class FrontEnd(wiring.Component):
     starting: Signal
     lookups: Signal
     hits: Signal
+    look_ahead_hits: Signal
     misses: Signal
     busy: Signal
     completion_full: Signal
@@ -153,6 +154,7 @@ class FrontEnd(wiring.Component):
                 "starting": Out(1),
                 "lookups": In(32),
                 "hits": In(32),
+                "look_ahead_hits": In(32),
                 "misses": In(32),
                 "busy": Out(1),
                 "completion_full": Out(1),
@@ -330,7 +332,7 @@ class FrontEnd(wiring.Component):
 
     def _query_states(self, m: Module) -> None:
         query, entry = self._query, self._entry
-        counters = ("lookups", "hits", "misses")
+        counters = ("lookups", "hits", "look_ahead_hits", "misses")
         before = {name: Signal(32, name=f"{name}_before") for name in counters}
         with m.State("QUERY"):
             m.d.comb += self.o_query.valid.eq(1)

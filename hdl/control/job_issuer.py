@@ -13,7 +13,10 @@ from ..interfaces import job_layout
 from ..program import PIPELINE_STAGE
 from .engine_picker import EnginePicker
 
-__all__ = ["JobIssuer"]
+__all__ = ["CARRIED", "JobIssuer"]
+
+CARRIED = ("records", "pitch", "dense_bytes", "ids_offset", "first")
+"""Fields of a job that are the same for a whole stage."""
 
 
 class JobIssuer(wiring.Component):
@@ -45,7 +48,9 @@ class JobIssuer(wiring.Component):
         Stream of ``job_layout`` for the engine ``payload.unit``: its ``valid`` is this one's where
         the unit matches, its ``ready`` is passed back.
     o_loader_job
-        Stream of ``job_layout`` for the record loader.
+        Stream of ``job_layout`` for the record loaders.
+    records, pitch, dense_bytes, ids_offset, first
+        What the stage's jobs carry, stable until ``busy`` falls.
     """
 
     start: Signal
@@ -56,10 +61,16 @@ class JobIssuer(wiring.Component):
     busy: Signal
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
+    records: Signal
+    pitch: Signal
+    dense_bytes: Signal
+    ids_offset: Signal
+    first: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        job = stream.Signature(job_layout(config))
+        layout = job_layout(config)
+        job = stream.Signature(layout)
         super().__init__(
             {
                 "start": In(1),
@@ -70,6 +81,7 @@ class JobIssuer(wiring.Component):
                 "busy": Out(1),
                 "o_engine_job": Out(job),
                 "o_loader_job": Out(job),
+                **{name: In(layout[name].shape) for name in CARRIED},
             }
         )
 
@@ -102,6 +114,8 @@ class JobIssuer(wiring.Component):
                     job.features.eq(self.stage.features),
                     job.rows.eq(rows),
                     job.position.eq(position),
+                    job.stride.eq(1),
+                    *(job[name].eq(getattr(self, name)) for name in CARRIED),
                 ]
                 with m.If(picker.found):
                     m.d.sync += [left.eq(left - rows), position.eq(position + rows)]

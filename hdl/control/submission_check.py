@@ -30,8 +30,9 @@ class SubmissionCheck(wiring.Component):
       BAD_TARGET (LOAD): target or unit unknown.
     * BAD_SIZE: QUERY with n = 0 or n above ``max_items``, or a stage whose k is 0 or above its n.
       LOAD of no words, or of words that do not fit behind ``start``.
-    * BAD_ADDRESS: an address above 40 bits, not 64-byte aligned, or with any byte of its range
-      outside ``window_base .. window_limit - 1``. Ranges: n * pitch bytes of item records;
+    * BAD_ADDRESS: an address above 40 bits, not 64-byte aligned (item records:
+      ``config.record_alignment``), or with any byte of its range outside
+      ``window_base .. window_limit - 1``. Ranges: n * pitch bytes of item records;
       8 bytes for each k of the last stage (each n without the on-chip filter); the words of a LOAD.
 
     Stages and pitch of the pipelines are learnt from the LOAD broadcast. The entry must stand still
@@ -99,7 +100,9 @@ class SubmissionCheck(wiring.Component):
             is_load.eq(entry.opcode == Opcode.LOAD),
             length.eq(Mux(is_query, record_bytes, load_bytes)),
         ]
-        source_bad = self._outside(m, "source", entry.address, length)
+        record_bits = self._config.record_alignment.bit_length() - 1
+        misplaced = is_query & (entry.address[:record_bits] != 0)
+        source_bad = self._outside(m, "source", entry.address, length) | misplaced
         result_bad = self._outside(m, "result", entry.result, result_bytes)
         steps = Signal(self.LATENCY - 1)
         m.d.sync += [Cat(steps, self.done).eq(Cat(self.start, steps)), self.status.eq(Status.OK)]

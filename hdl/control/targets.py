@@ -17,9 +17,11 @@ __all__ = ["target_units", "target_words"]
 
 def target_units(config: Config, target: Target) -> int:
     """Number of units; ``ALL_UNITS`` is allowed besides."""
-    if target in (Target.FEATURES, Target.PIPELINES, Target.QUOTAS):
+    if target in (Target.PIPELINES, Target.QUOTAS):
         return 1
-    if target in (Target.CACHE_TAGS, Target.CACHE_DATA, Target.CACHE_REGIONS):
+    if target in (
+        Target.FEATURES, Target.CACHE_TAGS, Target.CACHE_DATA, Target.CACHE_REGIONS,
+    ):  # fmt: skip
         return config.gather_lanes
     return config.sub_arrays
 
@@ -33,7 +35,7 @@ def target_words(config: Config, target: Target) -> int:
         Target.LAYERS: config.max_layers * LAYER_WORDS,
         Target.STAGES: config.max_programs * STAGE_WORDS,
         Target.DOT_SHIFTS: DOT_SHIFT_WORDS,
-        Target.FEATURES: config.max_programs * config.max_features * FEATURE_WORDS,
+        Target.FEATURES: config.max_programs * config.lane_words * FEATURE_WORDS,
         Target.CACHE_TAGS: config.lane_cache_bytes // 8,
         Target.CACHE_DATA: config.lane_cache_bytes // 8,
         Target.CACHE_REGIONS: 4,

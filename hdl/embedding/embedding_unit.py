@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import (
+    QUERY_BITS,
     config_write_layout,
-    lane_request_layout,
+    job_layout,
+    lookup_event_layout,
     read_port_signature,
     row_write_layout,
 )
 from ..program import ALL_UNITS
-from ..queue import Queue
 from ..share import share
-from .feature_table import FeatureTable
 from .gather_lane import GatherLane
-from .layouts import lookup_layout
-from .record_loader import CONTEXT, RecordLoader, loader_members
+from .lane_layouts import filled_layout, tag_step_layout
+from .lane_merge import LaneMerge
+from .record_layouts import dense_chunk_layout
+from .record_loader import RecordLoader
 
-__all__ = ["LANE_QUEUE", "EmbeddingUnit"]
-
-LANE_QUEUE = 16
-"""Lookups that wait in front of a gather lane."""
+__all__ = ["EmbeddingUnit"]
 
 
 class EmbeddingUnit(wiring.Component):
-    """Record loader, feature table, gather lanes and the broadcast to the vector buffers.
+    """Record loaders and gather lanes: every loader feeds every lane, a lane its banks.
 
-    Ids are handed to the lanes in order, at one a cycle; an id whose lane's queue is full holds up
-    those behind it. The lanes share ``row_write``, one word a cycle, taking turns. Nothing here
-    waits for an engine but dense chunks (``o_dense``) and slots (``can_allocate``); row words are
-    never refused, so every id that was read is looked up and handed over.
+    A job goes to the loader of its engine (``config.loader_of``), so an engine always has the same
+    one; ``prefetch`` jobs go to the loaders in turns. Nothing here waits for an engine but dense
+    chunks (``o_dense``) and slots (``can_allocate``); row words are never refused, so every id that
+    was read is looked up and handed over.
 
     Parameters
     ----------
@@ -45,103 +43,135 @@ class EmbeddingUnit(wiring.Component):
 
     Members
     -------
-    i_job, records, pitch, dense_bytes, ids_offset, first_stage, list_address, list_data,
-    can_allocate, allocate, allocate_address, allocate_index, o_dense
-        See ``RecordLoader``.
+    levels
+        Partition in force.
+    i_job
+        Row blocks.
+    list_address, list_data
+        Arrays, one item list port a loader; data belongs to the address of the cycle before.
+    can_allocate, allocate, allocate_address, allocate_index
+        One vector buffer a unit, see ``RecordWalker``.
+    o_dense
+        Array of dense chunk streams, one a loader.
     row_write
-        Row words for all vector buffers; ``valid`` in the payload, registered.
-    read_record, read_lane_0, read_lane_1, ..
+        Array of row words, one a lane, for all vector buffers.
+    read_record_0, .., read_lane_0, ..
         Read ports.
     config_write
         ``FEATURES`` and the ``CACHE_`` targets; not while a query runs.
-    lookup
-        One event struct a lane: a finished tag lookup.
+    live
+        By query number: prefetch claims count.
+    lookup, step, filled
+        Arrays of event structs, one a lane, see ``GatherLane``.
     bad_id, bus_error
-        Some lane met a bad id, or somebody a beat with an error, in this cycle.
+        Queries for which some lane met a bad id, or somebody an error, in this cycle.
     idle
-        No job held, nothing in flight, and the last row word has been broadcast.
+        No job held, nothing in flight, and the last row word has been sent.
     """
 
+    levels: Any
     i_job: stream.Interface
-    o_dense: stream.Interface
-    records: Signal
-    pitch: Signal
-    dense_bytes: Signal
-    ids_offset: Signal
-    first_stage: Signal
-    row_write: data.View
-    read_record: Any
-    config_write: data.View
-    lookup: Any
-    allocate: Signal
+    list_address: Any
+    list_data: Any
     can_allocate: Signal
+    allocate: Signal
     allocate_address: Any
     allocate_index: Any
-    list_address: Signal
-    list_data: Signal
+    o_dense: Any
+    row_write: Any
+    config_write: data.View
+    live: Signal
+    lookup: Any
+    step: Any
+    filled: Any
     bad_id: Value
     bus_error: Value
     idle: Value
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        lanes = config.gather_lanes
+        lanes, loaders, units = config.gather_lanes, config.record_loaders, config.sub_arrays
+        port = Out(read_port_signature(config))
         super().__init__(
             {
-                **loader_members(config),
-                "row_write": Out(row_write_layout(config)),
-                "read_record": Out(read_port_signature(config)),
-                **{f"read_lane_{lane}": Out(read_port_signature(config)) for lane in range(lanes)},
+                "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
+                "i_job": In(stream.Signature(job_layout(config))),
+                "list_address": Out(config.candidate_bits).array(loaders),
+                "list_data": In(config.item_bits).array(loaders),
+                "can_allocate": In(units),
+                "allocate": Out(units),
+                "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
+                "allocate_index": In(data.ArrayLayout(unsigned(4), units)),
+                "o_dense": Out(stream.Signature(dense_chunk_layout(config))).array(loaders),
+                "row_write": Out(row_write_layout(config)).array(lanes),
+                **{f"read_record_{number}": port for number in range(loaders)},
+                **{f"read_lane_{number}": port for number in range(lanes)},
                 "config_write": In(config_write_layout(config)),
-                "lookup": Out(lookup_layout(config)).array(lanes),
-                "bad_id": Out(1),
-                "bus_error": Out(1),
+                "live": In(1 << QUERY_BITS),
+                "lookup": Out(lookup_event_layout(config)).array(lanes),
+                "step": Out(tag_step_layout(config)).array(lanes),
+                "filled": Out(filled_layout(config)).array(lanes),
+                "bad_id": Out(1 << QUERY_BITS),
+                "bus_error": Out(1 << QUERY_BITS),
                 "idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        m.submodules.loader = loader = RecordLoader(config=config)
-        m.submodules.features = features = FeatureTable(config=config)
-        wiring.connect(m, loader.o_id, features.i)
-        wiring.connect(m, loader.read, wiring.flipped(self.read_record))
-        wiring.connect(m, wiring.flipped(self.i_job), loader.i_job)
-        wiring.connect(m, loader.o_dense, wiring.flipped(self.o_dense))
-        for name in (*CONTEXT, "list_data", "can_allocate", "allocate_address", "allocate_index"):
-            m.d.comb += getattr(loader, name).eq(getattr(self, name))
-        for name in ("list_address", "allocate"):
-            m.d.comb += getattr(self, name).eq(getattr(loader, name))
-        m.d.comb += features.config_write.eq(self.config_write)
-
-        queues, lanes = self._lanes(m, platform)
-        self._route(m, features, queues)
-        self._broadcast(m, lanes)
+        loaders = self._loaders(m, platform)
+        merges, lanes = self._lanes(m, platform, loaders)
+        self._route(m, loaders)
+        bad, failed = [], [loader.bus_error for loader in loaders]
+        for lane in lanes:
+            for event, masks in ((lane.bad_id, bad), (lane.bus_error, failed)):
+                masks.append((Const(1) << event.query) & event.valid.replicate(1 << QUERY_BITS))
         m.d.comb += [
-            self.bad_id.eq(Cat(lane.bad_id for lane in lanes).any()),
-            self.bus_error.eq(loader.bus_error | Cat(lane.bus_error for lane in lanes).any()),
             self.idle.eq(
-                loader.idle
-                & features.idle
-                & Cat(queue.level == 0 for queue in queues).all()
-                & Cat(lane.idle for lane in lanes).all()
-                & ~self.row_write.valid
-            ),
+                Cat(unit.idle for units in (loaders, merges, lanes) for unit in units).all()
+                & ~Cat(self.row_write[n].valid for n in range(len(lanes))).any()
+            )
         ]
+        for target, masks in ((self.bad_id, bad), (self.bus_error, failed)):
+            value: Value = Const(0)
+            for mask in masks:
+                value = value | mask
+            m.d.comb += target.eq(value)
         return m
 
-    def _lanes(self, m: Module, platform: object) -> tuple[list[Queue], list[GatherLane]]:
-        """Gather lanes, each behind its queue."""
-        queues, lanes = [], []
+    def _loaders(self, m: Module, platform: object) -> list[RecordLoader]:
+        """All record loaders; units have their jobs in one of them."""
+        loaders = []
+        allocate: Value = Const(0)
+        for number in range(self._config.record_loaders):
+            loader = RecordLoader(config=self._config)
+            m.submodules[f"loader_{number}"] = share(platform, loader, "record_loader")
+            wiring.connect(m, loader.read, wiring.flipped(getattr(self, f"read_record_{number}")))
+            wiring.connect(m, loader.o_dense, wiring.flipped(self.o_dense[number]))
+            for name in ("can_allocate", "allocate_address", "allocate_index"):
+                m.d.comb += getattr(loader, name).eq(getattr(self, name))
+            m.d.comb += [
+                self.list_address[number].eq(loader.list_address),
+                loader.list_data.eq(self.list_data[number]),
+            ]
+            allocate = allocate | loader.allocate
+            loaders.append(loader)
+        m.d.comb += self.allocate.eq(allocate)
+        return loaders
+
+    def _lanes(
+        self, m: Module, platform: object, loaders: list[RecordLoader]
+    ) -> tuple[list[LaneMerge], list[GatherLane]]:
+        """Gather lanes, each behind the ids of all loaders."""
+        merges, lanes = [], []
         for number in range(self._config.gather_lanes):
-            # Ids of one item come feature by feature, so a lane gets them in clusters: 16 hold two
-            # items of 26 features on four lanes and ride out rows of several words.
-            queue = Queue(shape=lane_request_layout(self._config), depth=LANE_QUEUE)
+            merge = LaneMerge(config=self._config)
             lane = GatherLane(config=self._config, lane=0)
-            m.submodules[f"queue_{number}"] = queue
+            m.submodules[f"merge_{number}"] = share(platform, merge, "lane_merge")
             m.submodules[f"lane_{number}"] = share(platform, lane, "gather_lane")
-            wiring.connect(m, queue.o, lane.i)
+            for source, loader in enumerate(loaders):
+                wiring.connect(m, loader.o_id[number], merge.i[source])
+            wiring.connect(m, merge.o, lane.i)
             wiring.connect(m, lane.read, wiring.flipped(getattr(self, f"read_lane_{number}")))
             m.d.comb += [
                 # Lanes are equal modules: each is told of its own words as if it were lane 0.
@@ -151,34 +181,39 @@ class EmbeddingUnit(wiring.Component):
                     self.config_write.valid
                     & ((self.config_write.unit == number) | (self.config_write.unit == ALL_UNITS))
                 ),
+                lane.live.eq(self.live),
+                self.row_write[number].eq(lane.row_write),
                 self.lookup[number].eq(lane.lookup),
+                self.step[number].eq(lane.step),
+                self.filled[number].eq(lane.filled),
             ]
-            queues.append(queue)
+            merges.append(merge)
             lanes.append(lane)
-        return queues, lanes
+        return merges, lanes
 
-    def _route(self, m: Module, features: FeatureTable, queues: list[Queue]) -> None:
-        """Each lookup to its lane; the lane number is taken modulo the lanes there are."""
-        lane = features.o.payload.lane[: (len(queues) - 1).bit_length()]
-        for number, queue in enumerate(queues):
-            mine = lane == number
+    def _route(self, m: Module, loaders: list[RecordLoader]) -> None:
+        """Each job to its loader."""
+        config = self._config
+        job = self.i_job.payload
+        chosen = Signal(range(max(2, len(loaders))))
+        turn = Signal.like(chosen)  # of prefetch jobs
+        with m.If(job.prefetch):
+            m.d.comb += chosen.eq(turn)
+            with m.If(self.i_job.valid & self.i_job.ready):
+                m.d.sync += turn.eq(turn + 1)
+        with m.Elif(len(loaders) > 1):
+            with m.Switch(job.unit):
+                for u in config.anchors:
+                    row, column = divmod(u, config.grid)
+                    with m.Case(u), m.Switch(self.levels[u]):
+                        for level in range(config.largest_level_at(row, column) + 1):
+                            with m.Case(level):
+                                number = config.loader_of(row, column, level)
+                                m.d.comb += chosen.eq(number)
+        for number, loader in enumerate(loaders):
             m.d.comb += [
-                queue.i.payload.eq(features.o.payload.request),
-                queue.i.valid.eq(features.o.valid & mine),
+                loader.i_job.payload.eq(job),
+                loader.i_job.valid.eq(self.i_job.valid & (chosen == number)),
             ]
-            with m.If(mine):
-                m.d.comb += features.o.ready.eq(queue.i.ready)
-
-    def _broadcast(self, m: Module, lanes: list[GatherLane]) -> None:
-        """One row word a cycle from the lanes, round robin; without one ``word`` stays invalid."""
-        m.submodules.turn = turn = RoundRobin(count=len(lanes))
-        word = Signal(row_write_layout(self._config))
-        m.d.comb += turn.advance.eq(1)
-        for number, lane in enumerate(lanes):
-            m.d.comb += turn.requests[number].eq(lane.row_write.valid)
-            with m.If(turn.grant[number]):
-                m.d.comb += [
-                    word.eq(lane.row_write.payload),
-                    lane.row_write.ready.eq(1),
-                ]
-        m.d.sync += self.row_write.eq(word)
+            with m.If(chosen == number):
+                m.d.comb += self.i_job.ready.eq(loader.i_job.ready)

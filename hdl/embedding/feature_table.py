@@ -1,4 +1,4 @@
-"""Feature descriptors: what turns an id into a checked lookup of a row."""
+"""Feature descriptors of one gather lane: what turns an id into a checked lookup of a row."""
 
 from __future__ import annotations
 
@@ -9,31 +9,42 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import config_write_layout
-from ..program import FEATURE, FEATURE_WORDS, Target
-from .layouts import id_layout, routed_request_layout
+from ..interfaces import config_write_layout, lane_id_layout
+from ..program import EMPTY_ID, FEATURE, FEATURE_WORDS, Target
+from .lane_layouts import checked_id_layout
+from .static_cache import check_lane, selected
 
 __all__ = ["FeatureTable"]
 
+_USED_WORDS = 3
+"""Words of a descriptor that are stored: the last one is empty."""
+_IDENTITY = (32768, 15)
+"""(multiplier, shift) that leave a sum as it is."""
+
 
 class FeatureTable(wiring.Component):
-    """Looks up the descriptor of (program, feature) and makes a lookup of each id.
+    """Looks up the descriptor of (program, k) and makes a lookup of each id.
 
-    ``address = base + (id << log2_row_bytes)``, modulo the address width; ``offset`` = vector slot
-    + the feature's offset; ``bad`` when the id is at or above the row count. One id a cycle,
-    latency 2 cycles. The pipeline stands still while ``o`` is refused.
+    ``address = base + (id << log2_row_bytes)``, modulo the address width; ``target`` = base of the
+    vector slot + the feature's offset. ``bad`` when the id is at or above the row count;
+    ``EMPTY_ID`` in a bag of several words is not bad. ``pooled`` when the row is summed with others
+    or its values are requantised.
+
+    One id a cycle, latency 2 cycles. The pipeline stands still while ``o`` is refused.
 
     Parameters
     ----------
     config
         The device.
+    lane
+        Number of the lane, the ``unit`` of its LOADs.
 
     Members
     -------
     i
         Ids.
     o
-        Lookups and their lanes.
+        Lookups.
     config_write
         ``Target.FEATURES``; not while ids are in flight.
     idle
@@ -48,12 +59,13 @@ class FeatureTable(wiring.Component):
     LATENCY = 2
     """Cycles from an id to its lookup."""
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
+        self._lane = check_lane(config, lane)
         super().__init__(
             {
-                "i": In(stream.Signature(id_layout(config))),
-                "o": Out(stream.Signature(routed_request_layout(config))),
+                "i": In(stream.Signature(lane_id_layout(config))),
+                "o": Out(stream.Signature(checked_id_layout(config))),
                 "config_write": In(config_write_layout(config)),
                 "idle": Out(1),
             }
@@ -62,58 +74,61 @@ class FeatureTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        features, programs = config.max_features, config.max_programs
-        feature_bits = (features - 1).bit_length()
-        program_bits = (programs - 1).bit_length()
-        depth = features * programs
-        table: Any = memory.Memory(shape=data.ArrayLayout(64, FEATURE_WORDS), depth=depth, init=[])
-        m.submodules.table = table
-
-        new = self.config_write
-        write = table.write_port(granularity=1)
-        selected = new.valid & (new.target == Target.FEATURES)
-        in_range = new.address < FEATURE_WORDS * depth
-        m.d.comb += [
-            write.addr.eq(new.address >> 1),
-            write.data.as_value().eq(new.data[:64].replicate(FEATURE_WORDS)),
-            write.en.eq(Mux(selected & in_range, 1 << new.address[0], 0)),
-        ]
+        word_bits = (config.lane_words - 1).bit_length()
+        program_bits = (config.max_programs - 1).bit_length()
 
         # Stage 1: descriptor read. Stage 2, the output: sums. No stage moves while o is refused.
         move = Signal()
-        held: Any = Signal(id_layout(config))
+        held: Any = Signal(lane_id_layout(config))
         held_valid = Signal()
-        held_table = Signal(feature_bits + program_bits)
-        new_table = Cat(
-            self.i.payload.feature[:feature_bits], self.i.payload.program[:program_bits]
-        )
-        read = table.read_port(domain="sync")
-        feature = data.View(FEATURE, read.data.as_value())
+        read = self._table(m)
+        feature = data.View(FEATURE, Cat(read.data.as_value(), Signal(64, name="word_3")))
+        new = self.i.payload
         m.d.comb += [
             move.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(move),
             read.en.eq(move),
-            read.addr.eq(new_table),
+            read.addr.eq(Cat(new.k[:word_bits], new.program[:program_bits])),
             self.idle.eq(~held_valid & ~self.o.valid),
         ]
-        request = self.o.payload.request
+        single = feature.pool_first & feature.pool_last
+        identity = (feature.multiplier == _IDENTITY[0]) & (feature.shift == _IDENTITY[1])
+        empty = ~single & (held.id == EMPTY_ID)
+        outside = held.id >= feature.rows
+        out = self.o.payload
         with m.If(move):
             m.d.sync += [
                 held_valid.eq(self.i.valid),
-                held.eq(self.i.payload),
-                held_table.eq(new_table),
+                held.eq(new),
                 self.o.valid.eq(held_valid),
-                self.o.payload.lane.eq(feature.lane),
-                request.unit.eq(held.unit),
-                request.index.eq(held.index),
-                request.offset.eq(held.address + feature.offset),
-                request.address.eq(feature.base + (held.id << feature.log2_row_bytes)),
-                request.log2_row_bytes.eq(feature.log2_row_bytes),
-                request.cached.eq(feature.cached),
-                request.bad.eq(held.id >= feature.rows),
-                request.table.eq(held_table),
-                request.id.eq(held.id),
-                request.seed.eq(feature.seed),
-                request.region.eq(feature.region),
+                out.target.eq(held.base + feature.offset),
+                out.address.eq(feature.base + (held.id << feature.log2_row_bytes)),
+                out.zero.eq(empty | outside),
+                out.bad.eq(outside & ~empty),
+                out.pooled.eq(~(single & identity)),
             ]
+            for name in ("unit", "id", "query", "prefetch", "loader"):
+                m.d.sync += out[name].eq(held[name])
+            for name in (
+                "log2_row_bytes", "cached", "table", "seed", "region",
+                "pool_first", "pool_last", "multiplier", "shift", "item_last",
+            ):  # fmt: skip
+                m.d.sync += out[name].eq(feature[name])
         return m
+
+    def _table(self, m: Module) -> Any:
+        """Descriptor memory with its LOAD port; returns its read port."""
+        depth = self._config.lane_words * self._config.max_programs
+        table: Any = memory.Memory(shape=data.ArrayLayout(64, _USED_WORDS), depth=depth, init=[])
+        m.submodules.table = table
+        new = self.config_write
+        write = table.write_port(granularity=1)
+        log2_words = FEATURE_WORDS.bit_length() - 1
+        mine = selected(new, Target.FEATURES, self._lane) & (new.address < FEATURE_WORDS * depth)
+        m.d.comb += [
+            write.addr.eq(new.address >> log2_words),
+            write.data.as_value().eq(new.data[:64].replicate(_USED_WORDS)),
+            # The empty word shifts out of the enables.
+            write.en.eq(Mux(mine, 1 << new.address[:log2_words], 0)),
+        ]
+        return table.read_port(domain="sync")

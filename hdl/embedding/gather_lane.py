@@ -1,4 +1,4 @@
-"""Gather lane: embedding rows of the tables it serves, from its static cache or device memory."""
+"""Gather lane: embedding rows of the vectors it serves, in the order of their ids."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import (
+    QUERY_BITS,
     config_write_layout,
-    lane_request_layout,
+    lane_id_layout,
+    lookup_event_layout,
+    query_event_layout,
     read_port_signature,
     row_write_layout,
 )
-from .hit_path import HitPath
-from .layouts import lookup_layout
-from .miss_path import MissPath
+from ..queue import Queue
+from .bag_sum import BagSum
+from .feature_table import FeatureTable
+from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout
+from .line_fetch import LineFetch
+from .line_tags import LineTags
+from .row_reader import RowReader
 from .static_cache import CacheTags, check_lane
 
 __all__ = ["GatherLane"]
 
 
 class GatherLane(wiring.Component):
-    """Looks rows up and hands them over word by word, in any order.
+    """Looks ids up and hands their rows over word by word, in order.
 
-    Hits are sustained at ceil(row bytes / lane_bytes) cycles a row, latency 5 cycles from ``i`` to
-    ``row_write``. Misses are one burst each with ``reads_per_lane`` outstanding; hits behind a miss
-    overtake it until a few misses wait for a slot. Words of a row that came from device memory go
-    first. A bad id gives a row of zeros and touches neither cache nor memory.
+    Access and data are decoupled: the tags decide the outcome of a lookup and send for its line
+    up to ``lookup_queue`` entries before the data is read. Sustained: one row of at most
+    ``lane_bytes`` a cycle, ceil(row bytes / lane_bytes) cycles for others, when the lines have
+    come. ``reads_per_lane`` fetches are outstanding. Nothing behind the lane can refuse a word.
+
+    A bad id, an empty one and a row whose fetch failed give zeros; a row of a bag is summed with
+    the others, see ``BagSum``. A prefetch hands nothing over.
 
     Parameters
     ----------
@@ -41,29 +51,36 @@ class GatherLane(wiring.Component):
     Members
     -------
     i
-        Checked lookups.
+        Ids.
     row_write
-        Words for the vector buffers.
+        Words for the lane's bank of the vector buffers; registered.
     read
-        Read port; the tag is the number of the outstanding slot.
+        Read port; 64-byte bursts, the tag is the number of the outstanding fetch.
     config_write
-        ``CACHE_TAGS``, ``CACHE_DATA``, ``CACHE_REGIONS`` of this lane; not while lookups are in
-        flight.
+        ``FEATURES``, ``CACHE_TAGS``, ``CACHE_DATA``, ``CACHE_REGIONS`` of this lane; not while
+        lookups are in flight.
+    live
+        By query number: prefetch claims count.
     lookup
-        Event: one finished tag lookup.
+        Event: a lookup's outcome; a row of 128 bytes is a miss when one of its lines is.
     bad_id, bus_error
-        One cycle for each bad id and for each beat with an error.
+        Event: a bad id (of a lookup, not of a prefetch); a word that is zero because of an error.
+    step, filled
+        Events for traces: each decision of the tags; the end of each fetch, a cycle later.
     idle
-        Nothing is held or outstanding.
+        Nothing is held or outstanding, and the last word is on ``row_write``.
     """
 
     i: stream.Interface
-    row_write: stream.Interface
+    row_write: data.View
     read: Any
     config_write: data.View
+    live: Signal
     lookup: data.View
-    bad_id: Value
-    bus_error: Value
+    bad_id: data.View
+    bus_error: data.View
+    step: data.View
+    filled: data.View
     idle: Value
 
     def __init__(self, *, config: Config, lane: int) -> None:
@@ -71,65 +88,83 @@ class GatherLane(wiring.Component):
         self._lane = check_lane(config, lane)
         super().__init__(
             {
-                "i": In(stream.Signature(lane_request_layout(config))),
-                "row_write": Out(stream.Signature(row_write_layout(config))),
+                "i": In(stream.Signature(lane_id_layout(config))),
+                "row_write": Out(row_write_layout(config)),
                 "read": Out(read_port_signature(config)),
                 "config_write": In(config_write_layout(config)),
-                "lookup": Out(lookup_layout(config)),
-                "bad_id": Out(1),
-                "bus_error": Out(1),
+                "live": In(1 << QUERY_BITS),
+                "lookup": Out(lookup_event_layout(config)),
+                "bad_id": Out(query_event_layout()),
+                "bus_error": Out(query_event_layout()),
+                "step": Out(tag_step_layout(config)),
+                "filled": Out(filled_layout(config)),
                 "idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        m.submodules.tags = tags = CacheTags(config=config, lane=self._lane)
-        m.submodules.hits = hits = HitPath(config=config, lane=self._lane)
-        m.submodules.misses = misses = MissPath(config=config)
-        wiring.connect(m, wiring.flipped(self.i), tags.i)
-        wiring.connect(m, misses.read, wiring.flipped(self.read))
+        config, lane = self._config, self._lane
+        m.submodules.features = features = FeatureTable(config=config, lane=lane)
+        m.submodules.static = static = CacheTags(config=config, lane=lane)
+        m.submodules.tags = tags = LineTags(config=config)
+        # Deep enough to cover the memory's latency at one lookup a cycle: config.lookup_queue.
+        m.submodules.queue = queue = Queue(
+            shape=queue_entry_layout(config), depth=config.lookup_queue
+        )
+        m.submodules.fetch = fetch = LineFetch(config=config)
+        m.submodules.reader = reader = RowReader(config=config, lane=lane)
+        m.submodules.sums = sums = BagSum(config=config)
+        wiring.connect(m, wiring.flipped(self.i), features.i)
+        wiring.connect(m, features.o, static.i)
+        wiring.connect(m, static.o, tags.i)
+        wiring.connect(m, tags.o, queue.i)
+        wiring.connect(m, tags.fetch, fetch.i)
+        wiring.connect(m, queue.o, reader.i)
+        wiring.connect(m, fetch.read, wiring.flipped(self.read))
+        for unit in (features, static, reader):
+            m.d.comb += unit.config_write.eq(self.config_write)
         m.d.comb += [
-            tags.config_write.eq(self.config_write),
-            hits.config_write.eq(self.config_write),
-            self.bus_error.eq(misses.bus_error),
+            tags.live.eq(self.live),
+            tags.read_done.eq(reader.read_done),
+            tags.filled.eq(fetch.filled),
+            fetch.set.eq(tags.set),
+            tags.busy.eq(fetch.busy_ways),
+            fetch.line.eq(reader.line),
+            reader.busy.eq(fetch.busy),
+            reader.write.eq(fetch.write),
+            reader.filled.eq(fetch.filled),
+            sums.i.eq(reader.o),
+            reader.sum_done.eq(sums.done),
+            self.row_write.eq(sums.row_write),
+            self.idle.eq(
+                features.idle & static.idle & tags.idle & fetch.idle & reader.idle & sums.idle
+            ),
         ]
-
-        found = tags.o.payload
-        on_chip = found.hit | found.request.bad
-        m.d.comb += [
-            hits.i.payload.eq(found),
-            misses.i.payload.eq(found.request),
-            hits.i.valid.eq(tags.o.valid & on_chip),
-            misses.i.valid.eq(tags.o.valid & ~on_chip),
-        ]
-        with m.If(on_chip):
-            m.d.comb += tags.o.ready.eq(hits.i.ready)
-        with m.Else():
-            m.d.comb += tags.o.ready.eq(misses.i.ready)
-        finished = tags.o.valid & tags.o.ready
-        m.d.sync += [
-            self.lookup.valid.eq(finished),
-            self.lookup.hit.eq(found.hit),
-            self.lookup.bad.eq(found.request.bad),
-            self.lookup.table.eq(found.request.table),
-            self.lookup.id.eq(found.request.id),
-        ]
-        m.d.comb += self.bad_id.eq(self.lookup.valid & self.lookup.bad)
-
-        # The choice is made at the input of a register, so it may change from cycle to cycle.
-        move = Signal()
-        m.d.comb += [
-            move.eq(~self.row_write.valid | self.row_write.ready),
-            misses.o.ready.eq(move),
-            hits.o.ready.eq(move & ~misses.o.valid),
-            self.idle.eq(tags.idle & misses.idle & ~hits.o.valid & ~self.row_write.valid),
-        ]
-        with m.If(move):
-            m.d.sync += self.row_write.valid.eq(misses.o.valid | hits.o.valid)
-            with m.If(misses.o.valid):
-                m.d.sync += self.row_write.payload.eq(misses.o.payload)
-            with m.Else():
-                m.d.sync += self.row_write.payload.eq(hits.o.payload)
+        m.d.sync += [self.filled.eq(fetch.filled), self.bus_error.eq(reader.bus_error)]
+        self._events(m, tags)
         return m
+
+    def _events(self, m: Module, tags: LineTags) -> None:
+        """Counters' view of the tags' decisions: one event a lookup, none for an empty id."""
+        step, event = tags.step, self.lookup
+        missed, merged = Signal(), Signal()  # in the first step of the lookup
+        m.d.comb += [
+            self.step.eq(step),
+            event.valid.eq(step.valid & tags.done & ~step.empty),
+            event.static_hit.eq(step.static_hit),
+            event.miss.eq(step.miss | missed),
+            event.look_ahead_hit.eq(step.hit & ~missed),
+            event.merged.eq((step.merged | merged) & ~step.miss & ~missed),
+            event.bad.eq(step.bad),
+            event.dropped.eq(step.dropped & ~missed),
+            self.bad_id.valid.eq(event.valid & step.bad & ~step.prefetch),
+            self.bad_id.query.eq(step.query),
+        ]
+        for name in ("prefetch", "table", "id", "query"):
+            m.d.comb += event[name].eq(step[name])
+        with m.If(step.valid):
+            m.d.sync += [
+                missed.eq(~tags.done & step.miss),
+                merged.eq(~tags.done & step.merged),
+            ]

@@ -1,4 +1,4 @@
-"""Row blocks that wait for their passes: two places a unit."""
+"""Row blocks that wait for their passes: two places a unit, and two for fetching ahead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class JobTable(wiring.Component):
     """Holds up to two jobs a unit and knows which pass comes next for each.
 
     ``i_job`` is refused while both places of its unit are in use. A unit's jobs pass through in
-    order: first the dense pass, then the id pass, which gives the place free.
+    order: first the dense pass, then the id pass, which gives the place free. ``prefetch`` jobs
+    are those of one more unit, number ``config.sub_arrays``; they have no dense pass.
 
     Parameters
     ----------
@@ -31,12 +32,13 @@ class JobTable(wiring.Component):
         Row blocks.
     dense_pending, id_pending
         One bit a unit: it has a job whose dense pass is to be done; one whose id pass is.
-    unit, dense, read
-        Read the oldest job of ``unit`` that waits for its dense pass, or else for its id pass.
-    job
-        The job read last, from the cycle after ``read`` on.
-    done
-        The pass named by ``unit`` and ``dense`` is over.
+    dense_unit, dense_rows, dense_place, dense_done
+        A unit; rows and place of its oldest job that waits for the dense pass; that pass is over.
+    id_unit, id_rows, id_place, id_done
+        The same for the id pass.
+    read, read_unit, read_place, job
+        Read a job; it is there from the cycle after ``read`` on. A place that was given free in
+        the cycle before still holds its job.
     idle
         No job is held.
     """
@@ -44,34 +46,49 @@ class JobTable(wiring.Component):
     i_job: stream.Interface
     dense_pending: Value
     id_pending: Value
-    unit: Value
-    dense: Value
+    dense_unit: Value
+    dense_rows: Value
+    dense_place: Value
+    dense_done: Value
+    id_unit: Value
+    id_rows: Value
+    id_place: Value
+    id_done: Value
     read: Value
+    read_unit: Value
+    read_place: Value
     job: Any
-    done: Value
     idle: Value
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        units = config.sub_arrays
-        self._unit_bits = max(1, (units - 1).bit_length())
+        self._units = config.sub_arrays + 1
+        self._unit_bits = (self._units - 1).bit_length()
+        rows = config.row_bits + 1
+        passes: dict[str, Any] = {}
+        for name in ("dense", "id"):
+            passes |= {
+                f"{name}_pending": Out(self._units),
+                f"{name}_unit": In(self._unit_bits),
+                f"{name}_rows": Out(rows),
+                f"{name}_place": Out(1),
+                f"{name}_done": In(1),
+            }
         super().__init__(
             {
                 "i_job": In(stream.Signature(job_layout(config))),
-                "dense_pending": Out(units),
-                "id_pending": Out(units),
-                "unit": In(self._unit_bits),
-                "dense": In(1),
+                **passes,
                 "read": In(1),
+                "read_unit": In(self._unit_bits),
+                "read_place": In(1),
                 "job": Out(job_layout(config)),
-                "done": In(1),
                 "idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        units = self._config.sub_arrays
+        units = self._units
         # Jobs of a unit that came in, had their dense pass, had their id pass; modulo 4, of which
         # at most two are open, so equality means "none" and bit 0 names the place.
         counts = data.ArrayLayout(unsigned(2), units)
@@ -86,29 +103,42 @@ class JobTable(wiring.Component):
             ]
 
         shape = job_layout(self._config)
-        jobs: Any = memory.Memory(shape=shape, depth=2 * units, init=[])
+        jobs: Any = memory.Memory(shape=shape, depth=1 << (self._unit_bits + 1), init=[])
         m.submodules.jobs = jobs
-        new_unit = self.i_job.payload.unit[: self._unit_bits]
+        # Rows beside the jobs: a pass must know its last row before its job is read.
+        rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
+        new = self.i_job.payload
+        new_unit = Signal(self._unit_bits)
         write = jobs.write_port()
         m.d.comb += [
+            new_unit.eq(Mux(new.prefetch, units - 1, new.unit)),
             # Two apart, modulo 4.
             self.i_job.ready.eq((accepted[new_unit] ^ finished[new_unit]) != 2),
             write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
-            write.data.eq(self.i_job.payload),
+            write.data.eq(new),
             write.en.eq(self.i_job.valid & self.i_job.ready),
         ]
         with m.If(write.en):
-            m.d.sync += accepted[new_unit].eq(accepted[new_unit] + 1)
+            m.d.sync += [
+                accepted[new_unit].eq(accepted[new_unit] + 1),
+                rows[write.addr].eq(new.rows),
+            ]
+            with m.If(new.prefetch):
+                m.d.sync += densed[units - 1].eq(densed[units - 1] + 1)
 
         read = jobs.read_port(domain="sync")
-        place = Mux(self.dense, densed[self.unit][0], finished[self.unit][0])
         m.d.comb += [
-            read.addr.eq(Cat(place, self.unit)),
+            read.addr.eq(Cat(self.read_place, self.read_unit)),
             read.en.eq(self.read),
             self.job.eq(read.data),
         ]
-        with m.If(self.done & self.dense):
-            m.d.sync += densed[self.unit].eq(densed[self.unit] + 1)
-        with m.Elif(self.done):
-            m.d.sync += finished[self.unit].eq(finished[self.unit] + 1)
+        for name, count in (("dense", densed), ("id", finished)):
+            unit = getattr(self, f"{name}_unit")
+            place = getattr(self, f"{name}_place")
+            m.d.comb += [
+                place.eq(count[unit][0]),
+                getattr(self, f"{name}_rows").eq(rows[Cat(place, unit)]),
+            ]
+            with m.If(getattr(self, f"{name}_done")):
+                m.d.sync += count[unit].eq(count[unit] + 1)
         return m

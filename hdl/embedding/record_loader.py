@@ -1,4 +1,4 @@
-"""Loader of item records: dense values to the engines, ids to the feature table."""
+"""Loader of item records: dense values to the engines, ids to the gather lanes."""
 
 from __future__ import annotations
 
@@ -9,40 +9,29 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Out
 
 from ..config import Config
-from ..interfaces import read_port_signature
-from .layouts import dense_chunk_layout, id_layout
+from ..interfaces import QUERY_BITS, lane_id_layout, read_port_signature
+from .record_layouts import dense_chunk_layout
 from .record_reader import RecordReader
 from .record_unpacker import RecordUnpacker
 from .record_walker import RecordWalker, walker_members
 
-__all__ = ["CONTEXT", "RecordLoader", "loader_members"]
-
-CONTEXT = ("records", "pitch", "dense_bytes", "ids_offset", "first_stage")
-"""Names of the query context ports."""
-
-
-def loader_members(config: Config) -> dict[str, Any]:
-    """Ports of the loader that the embedding unit passes on unchanged."""
-    return {
-        **walker_members(config),
-        "o_dense": Out(stream.Signature(dense_chunk_layout(config))),
-    }
+__all__ = ["RecordLoader"]
 
 
 class RecordLoader(wiring.Component):
     """Fetches every item record twice: dense values of a whole row block, then ids row by row.
 
     Only the beats that hold the wanted bytes are read. Records are read ahead into a buffer of
-    2 KB; dense chunks and ids leave in the order of the reads, one of either a cycle. A refused id
-    holds up what was read after it, dense chunks too; lookups always finish, so this cannot
-    deadlock.
+    ``BEATS`` beats; dense chunks and ids leave in the order of the reads. A refused id holds up
+    what was read after it, dense chunks too; lookups always finish, so this cannot deadlock.
 
-    An item record lies at ``records`` + item * ``pitch``: ``dense_bytes`` (at least 1) dense values
-    at offset 0, then from ``ids_offset`` on one 32-bit id a feature. ``records`` and ``pitch`` are
-    multiples of 64. The item is the position itself in the first stage, else it is read from the
-    item list.
+    An item record lies at ``records`` + item * ``pitch``: ``dense_bytes`` dense values at offset 0,
+    then from ``ids_offset`` on the 32-bit id words. ``records`` and ``pitch`` are multiples of
+    ``config.record_alignment``. The item is the position itself (``first``), else it is read from
+    the item list.
 
-    Latency: 8 cycles from a job to its first read request, 2 from a beat to the first chunk or id.
+    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 9 cycles from
+    a job to its first read request, 3 from a beat to the first chunk or id.
 
     Parameters
     ----------
@@ -53,31 +42,24 @@ class RecordLoader(wiring.Component):
     -------
     i_job
         Row blocks, see ``RecordWalker`` for the order of service.
-    records, pitch, dense_bytes, ids_offset, first_stage
-        Query context, stable while not ``idle``.
     list_address, list_data
-        Item list; data belongs to the address of the cycle before.
+        Item lists; data belongs to the address of the cycle before.
     can_allocate, allocate, allocate_address, allocate_index
         One vector buffer a unit, see ``RecordWalker``.
     read
-        Read port (ordered, tag 0).
+        Read port; the tag is the number of the AXI channel.
     o_dense, o_id
-        Dense chunks for the engines; ids for the feature table.
+        Dense chunks for the engines; ids, one stream a gather lane.
     bus_error
-        One cycle for each beat with an error; its data is used all the same.
+        Beats with an error, one bit a query; the data is used all the same.
     idle
         No job held, nothing in flight.
     """
 
     i_job: stream.Interface
     o_dense: stream.Interface
-    o_id: stream.Interface
+    o_id: Any
     read: Any
-    records: Value
-    pitch: Value
-    dense_bytes: Value
-    ids_offset: Value
-    first_stage: Value
     list_address: Value
     list_data: Value
     can_allocate: Value
@@ -91,10 +73,11 @@ class RecordLoader(wiring.Component):
         self._config = config
         super().__init__(
             {
-                **loader_members(config),
+                **walker_members(config),
+                "o_dense": Out(stream.Signature(dense_chunk_layout(config))),
+                "o_id": Out(stream.Signature(lane_id_layout(config))).array(config.gather_lanes),
                 "read": Out(read_port_signature(config)),
-                "o_id": Out(stream.Signature(id_layout(config))),
-                "bus_error": Out(1),
+                "bus_error": Out(1 << QUERY_BITS),
                 "idle": Out(1),
             }
         )
@@ -110,8 +93,9 @@ class RecordLoader(wiring.Component):
         wiring.connect(m, reader.o_record, unpacker.i_record)
         wiring.connect(m, reader.o_beat, unpacker.i_beat)
         wiring.connect(m, unpacker.o_dense, wiring.flipped(self.o_dense))
-        wiring.connect(m, unpacker.o_id, wiring.flipped(self.o_id))
-        for name in (*CONTEXT, "list_data", "can_allocate", "allocate_address", "allocate_index"):
+        for lane in range(self._config.gather_lanes):
+            wiring.connect(m, unpacker.o_id[lane], wiring.flipped(self.o_id[lane]))
+        for name in ("list_data", "can_allocate", "allocate_address", "allocate_index"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
         for name in ("list_address", "allocate"):
             m.d.comb += getattr(self, name).eq(getattr(walker, name))

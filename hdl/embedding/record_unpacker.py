@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from .layouts import dense_chunk_layout, id_layout, record_layout
+from ..interfaces import lane_id_layout
+from .id_spreader import IdSpreader
+from .record_layouts import dense_chunk_layout, record_layout
 
-__all__ = ["RecordUnpacker"]
+__all__ = ["RecordUnpacker", "chunk_bytes"]
+
+
+def chunk_bytes(config: Config) -> int:
+    """Bytes of a dense chunk."""
+    return min(config.axi_bytes, 16)
 
 
 class RecordUnpacker(wiring.Component):
-    """Cuts beats into dense chunks of min(D, 16) bytes and into ids, one of either a cycle.
+    """Cuts beats into dense chunks of min(D, 16) bytes, one a cycle, or hands their ids out.
 
     Combinational from the inputs to the outputs; a beat and its record stay at the inputs until
-    their last piece is taken. Dense values start at a beat's first byte, ids at any multiple of 4.
+    their last piece is taken. Dense values start at a beat's first byte; for ids see
+    ``IdSpreader``.
 
     Parameters
     ----------
@@ -30,13 +40,13 @@ class RecordUnpacker(wiring.Component):
     o_dense
         Chunks; ``k`` counts the bytes of the record, ``last`` marks the end of the row.
     o_id
-        Ids, features in order.
+        Array of streams of ids, one a gather lane.
     """
 
     i_record: stream.Interface
     i_beat: stream.Interface
     o_dense: stream.Interface
-    o_id: stream.Interface
+    o_id: Any
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -45,33 +55,34 @@ class RecordUnpacker(wiring.Component):
                 "i_record": In(stream.Signature(record_layout(config))),
                 "i_beat": In(stream.Signature(unsigned(config.axi_data_bits))),
                 "o_dense": Out(stream.Signature(dense_chunk_layout(config))),
-                "o_id": Out(stream.Signature(id_layout(config))),
+                "o_id": Out(stream.Signature(lane_id_layout(config))).array(config.gather_lanes),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        piece = min(config.axi_bytes, 16)
-        log2_beat = config.axi_bytes.bit_length() - 1
-        log2_piece = piece.bit_length() - 1
+        piece = chunk_bytes(config)
         record, beat = self.i_record.payload, self.i_beat.payload
+        m.submodules.ids = ids = IdSpreader(config=config)
+        for lane in range(config.gather_lanes):
+            wiring.connect(m, ids.o[lane], wiring.flipped(self.o_id[lane]))
 
-        done = Signal(9)  # bytes of this part handed over
-        position = Signal(log2_beat)  # in the beat; wraps at its end
-        step = Mux(record.dense, piece, 4)
+        done = Signal(9)  # dense bytes of this part handed over
         remaining = Signal(9)
         last = Signal()
-        m.d.comb += [
-            position.eq(record.start + done),
-            remaining.eq(record.bytes - done),
-            last.eq(remaining <= step),
-        ]
-
-        chunk = self.o_dense.payload.chunk
-        out = self.o_id.payload
+        taken = Signal()
         valid = self.i_record.valid & self.i_beat.valid
+        chunk = self.o_dense.payload.chunk
+        place = Signal(range(max(2, config.axi_bytes // piece)))  # of the chunk in its beat
+        beat_end = Signal()
         m.d.comb += [
+            ids.valid.eq(valid & ~record.dense),
+            ids.i_record.eq(record),
+            ids.i_beat.eq(beat),
+            remaining.eq(record.bytes - done),
+            last.eq(remaining <= piece),
+            taken.eq(self.o_dense.valid & self.o_dense.ready),
             self.o_dense.valid.eq(valid & record.dense),
             self.o_dense.payload.unit.eq(record.unit),
             chunk.slot.eq(record.slot),
@@ -79,26 +90,12 @@ class RecordUnpacker(wiring.Component):
             chunk.k.eq(done),
             chunk.count.eq(Mux(last, remaining, piece)),
             chunk.last.eq(last),
-            chunk.data.as_value().eq(beat.word_select(position[log2_piece:], 8 * piece)),
-            self.o_id.valid.eq(valid & ~record.dense),
-            out.unit.eq(record.unit),
-            out.index.eq(record.index),
-            out.address.eq(record.vector),
-            out.program.eq(record.program),
-            out.feature.eq(done[2:]),
-            out.id.eq(beat.word_select(position[2:], 32)),
-        ]
-
-        taken = Signal()
-        beat_end = Signal()
-        next_position = Signal.like(position)
-        m.d.comb += [
-            taken.eq(valid & Mux(record.dense, self.o_dense.ready, self.o_id.ready)),
-            next_position.eq(position + step),
-            beat_end.eq(last | (next_position == 0)),
-            self.i_beat.ready.eq(taken & beat_end),
-            self.i_record.ready.eq(taken & last),
+            place.eq(done[piece.bit_length() - 1 :] if piece < config.axi_bytes else 0),
+            beat_end.eq(last | (place == config.axi_bytes // piece - 1)),
+            chunk.data.as_value().eq(beat.word_select(place, 8 * piece)),
+            self.i_record.ready.eq(Mux(record.dense, taken & last, ids.record_done)),
+            self.i_beat.ready.eq(Mux(record.dense, taken & beat_end, ids.beat_done)),
         ]
         with m.If(taken):
-            m.d.sync += done.eq(Mux(last, 0, done + step))
+            m.d.sync += done.eq(Mux(last, 0, done + piece))
         return m

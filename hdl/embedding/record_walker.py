@@ -11,23 +11,19 @@ from amaranth.lib.wiring import In, Out
 from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import job_layout
+from ..queue import Queue
 from .job_table import JobTable
-from .layouts import record_task_layout
+from .record_layouts import record_task_layout
 
 __all__ = ["RecordWalker", "walker_members"]
 
 
 def walker_members(config: Config) -> dict[str, Any]:
-    """Ports of the walker that loader and embedding unit pass on unchanged."""
+    """Ports of the walker that the loader passes on unchanged."""
     units = config.sub_arrays
     return {
         "i_job": In(stream.Signature(job_layout(config))),
-        "records": In(config.address_bits),
-        "pitch": In(16),
-        "dense_bytes": In(8),
-        "ids_offset": In(12),
-        "first_stage": In(1),
-        "list_address": Out(config.item_bits),
+        "list_address": Out(config.candidate_bits),
         "list_data": In(config.item_bits),
         "can_allocate": In(units),
         "allocate": Out(units),
@@ -48,14 +44,17 @@ def _number(one_hot: Value) -> Value:
 class RecordWalker(wiring.Component):
     """Walks the rows of all jobs, dense pass first, and allocates vector slots for the id pass.
 
-    Each unit has two places for jobs; ``i_job`` is refused while both of its unit are in use. A job
-    leaves its place when the id pass of its last row has been handed over. Dense passes win: a row
-    block's dense rows are walked in order and without a break, units taking turns. An id row is
-    walked when its unit can allocate a slot, units taking turns row by row; rows of a unit come in
-    order, a unit's next job after all rows of the one before. A job without features allocates its
-    slots but sends nothing in the id pass.
+    Each unit has two places for jobs, and so have ``prefetch`` jobs; ``i_job`` is refused while
+    both are in use. A job leaves its place when the id pass of its last row was picked. Rows of
+    dense and id passes take turns while there are both. A row block's dense rows come in order
+    before those of the next, units taking turns. An id row is walked when its unit can allocate a
+    slot, units taking turns row by row, ``prefetch`` jobs (which need no slot) being one unit more;
+    rows of a unit come in order, a unit's next job after all rows of the one before. A job without
+    features allocates its slots but sends nothing in the id pass.
 
-    Timing: six cycles a row (pick, read the job, allocate, list, multiply, hand over).
+    Timing: a row a cycle; the same unit's id rows every other cycle, one cycle between the dense
+    rows of two jobs.
+    Six stages: pick, allocate, job, list address, list data, address; then a queue.
 
     Parameters
     ----------
@@ -65,27 +64,21 @@ class RecordWalker(wiring.Component):
     Members
     -------
     i_job
-        Row blocks; ``rows`` is at least 1.
+        Row blocks; ``rows``, ``dense_bytes`` are at least 1.
     o
         Record parts in the order in which they are to be read.
-    records, pitch, dense_bytes, ids_offset, first_stage
-        Query context, stable while jobs are outstanding. ``dense_bytes`` is at least 1.
     list_address, list_data
-        Item list; data belongs to the address of the cycle before.
+        Item lists; data belongs to the address of the cycle before.
     can_allocate, allocate, allocate_address, allocate_index
         One vector buffer a unit: a free slot exists; take it (one cycle); its byte address and
-        number, valid with ``can_allocate``.
+        number, read in the cycle of ``allocate``. ``can_allocate`` is looked at again two cycles
+        after the pick, one after ``allocate``.
     idle
-        No job is held.
+        No job is held and no row is on its way.
     """
 
     i_job: stream.Interface
     o: stream.Interface
-    records: Value
-    pitch: Value
-    dense_bytes: Value
-    ids_offset: Value
-    first_stage: Value
     list_address: Value
     list_data: Value
     can_allocate: Value
@@ -94,11 +87,13 @@ class RecordWalker(wiring.Component):
     allocate_index: Any
     idle: Value
 
-    ALLOCATE_CYCLE = 2
+    ALLOCATE_CYCLE = 1
     """Cycles from the pick of a row to ``allocate``."""
-    SEND_CYCLE = 5
-    """Cycles from the pick of a row to its part on offer; the next pick is the cycle after it
-    was taken."""
+    SEND_CYCLE = 5 + Queue.BUFFERED_LATENCY
+    """Cycles from the pick of a row to its part on offer."""
+    TASKS = 8
+    """Rows between pick and reader: a place is free again 8 cycles after the pick at the earliest,
+    so that as many make a row a cycle."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -112,96 +107,164 @@ class RecordWalker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.jobs = jobs = JobTable(config=self._config)
+        m.submodules.tasks = tasks = Queue(shape=record_task_layout(self._config), depth=self.TASKS)
+        wiring.connect(m, wiring.flipped(self.i_job), jobs.i_job)
+        wiring.connect(m, tasks.o, wiring.flipped(self.o))
+        # Places in the queue not yet given to a row; a row without a part gives its place back.
+        room = Signal(range(self.TASKS + 1), init=self.TASKS)
+        picked = self._pick(m, jobs, room != 0)
+        dropped = self._address(m, jobs, tasks, picked)
+        taken = self.o.valid & self.o.ready
+        m.d.sync += room.eq(room + taken + dropped - picked["start"])
+        m.d.comb += self.idle.eq(jobs.idle & (room == self.TASKS))
+        return m
+
+    def _pick(self, m: Module, jobs: JobTable, enable: Value) -> dict[str, Signal]:
+        """Stage 1, and the registers behind it."""
         config = self._config
-        units = config.sub_arrays
-        m.submodules.jobs = jobs = JobTable(config=config)
+        units = config.sub_arrays + 1
         m.submodules.dense_turn = dense_turn = RoundRobin(count=units)
         m.submodules.id_turn = id_turn = RoundRobin(count=units)
-        wiring.connect(m, wiring.flipped(self.i_job), jobs.i_job)
-
-        dense = Signal()  # the row being walked is in its dense pass
-        unit = Signal.like(jobs.unit)
+        dense_open = Signal()
+        dense_unit = Signal.like(jobs.dense_unit)
+        dense_row = Signal(config.row_bits)
+        dense_last = Signal()
+        start = Signal()  # a row is picked in this cycle
+        valid = Signal()
+        dense = Signal()
+        unit = Signal.like(jobs.id_unit)
         row = Signal(config.row_bits)
-        vector = Signal(13)
-        index = Signal(4)
-        row_done = Signal()
-        job = jobs.job
-        last = row + 1 == job.rows
+        place = Signal()
+        before = Signal(units)  # whose id row was picked in the cycle before
         m.d.comb += [
-            self.idle.eq(jobs.idle),
             dense_turn.requests.eq(jobs.dense_pending),
-            id_turn.requests.eq(jobs.id_pending & self.can_allocate),
-            jobs.unit.eq(unit),
-            jobs.dense.eq(dense),
-            jobs.done.eq(row_done & last),
+            id_turn.requests.eq(
+                # Slots for engines; prefetch jobs need none.
+                jobs.id_pending & ~before & Cat(self.can_allocate, 1)
+            ),
+            jobs.dense_unit.eq(dense_unit),
+            dense_last.eq(dense_row + 1 == jobs.dense_rows),
+        ]
+        ids = id_turn.requests.any()
+        choose_dense = Signal()
+        m.d.comb += [
+            start.eq(enable & (dense_open | ids)),
+            # The pass that the row before was not of goes first.
+            choose_dense.eq(dense_open & (~ids | ~dense)),
+        ]
+        m.d.sync += [valid.eq(start), before.eq(0)]
+        with m.If(~dense_open & jobs.dense_pending.any()):
+            m.d.comb += dense_turn.advance.eq(1)
+            m.d.sync += [dense_open.eq(1), dense_unit.eq(_number(dense_turn.grant))]
+            m.d.sync += dense_row.eq(0)
+        with m.If(start & choose_dense):
+            m.d.comb += jobs.dense_done.eq(dense_last)
+            m.d.sync += [
+                dense.eq(1),
+                unit.eq(dense_unit),
+                row.eq(dense_row),
+                place.eq(jobs.dense_place),
+                dense_open.eq(~dense_last),
+                dense_row.eq(dense_row + 1),
+            ]
+        with m.Elif(start):
+            m.d.comb += id_turn.advance.eq(1)
+            m.d.sync += [
+                dense.eq(0), unit.eq(_number(id_turn.grant)), before.eq(id_turn.grant),
+            ]  # fmt: skip
+        return {
+            "start": start, "valid": valid, "dense": dense, "unit": unit,
+            "row": row, "place": place,
+        }  # fmt: skip
+
+    def _address(
+        self, m: Module, jobs: JobTable, tasks: Queue, picked: dict[str, Signal]
+    ) -> Signal:
+        """Stages 2 to 6; returns "a row leaves without a part"."""
+        config = self._config
+        units = config.sub_arrays + 1
+        task = record_task_layout(config)
+        dropped = Signal()
+
+        # 2: the id pass's row, its slot; the job is read.
+        id_row: Any = Signal(data.ArrayLayout(unsigned(config.row_bits), units))
+        unit, dense = picked["unit"], picked["dense"]
+        id_now = Signal()
+        id_last = Signal()
+        row_2, index_2 = Signal(config.row_bits), Signal(4)
+        valid_2, dense_2, unit_2, base_2 = Signal(), Signal(), Signal.like(unit), Signal(13)
+        m.d.comb += [
+            id_now.eq(picked["valid"] & ~dense),
+            jobs.id_unit.eq(unit),
+            id_last.eq(id_row[unit] + 1 == jobs.id_rows),
+            jobs.id_done.eq(id_now & id_last),
+            self.allocate.eq(Mux(id_now, 1 << unit, 0)),
+            jobs.read.eq(picked["valid"]),
+            jobs.read_unit.eq(unit),
+            jobs.read_place.eq(Mux(dense, picked["place"], jobs.id_place)),
+        ]
+        with m.If(id_now):
+            m.d.sync += id_row[unit].eq(Mux(id_last, 0, id_row[unit] + 1))
+        m.d.sync += [
+            valid_2.eq(picked["valid"]),
+            dense_2.eq(dense),
+            unit_2.eq(unit),
+            row_2.eq(Mux(dense, picked["row"], id_row[unit])),
+            base_2.eq(self.allocate_address[unit]),
+            index_2.eq(self.allocate_index[unit]),
         ]
 
-        # Where each pass stands: one open row block for the dense pass, one a unit for the id pass.
-        dense_open = Signal()
-        dense_unit = Signal.like(unit)
-        dense_row = Signal.like(row)
-        id_row: Any = Signal(data.ArrayLayout(unsigned(config.row_bits), units))
-        with m.If(row_done & dense):
-            m.d.sync += [dense_open.eq(~last), dense_row.eq(Mux(last, 0, row + 1))]
-        with m.Elif(row_done):
-            m.d.sync += id_row[unit].eq(Mux(last, 0, row + 1))
-
-        with m.FSM(name="walk"):
-            with m.State("pick"):
-                next_id = _number(id_turn.grant)
-                with m.If(dense_open):
-                    m.d.sync += [dense.eq(1), unit.eq(dense_unit), row.eq(dense_row)]
-                    m.next = "read"
-                with m.Elif(dense_turn.grant.any()):
-                    m.d.comb += dense_turn.advance.eq(1)
-                    next_dense = _number(dense_turn.grant)
-                    m.d.sync += [dense_open.eq(1), dense_unit.eq(next_dense)]
-                    m.d.sync += [dense.eq(1), unit.eq(next_dense), row.eq(0)]
-                    m.next = "read"
-                with m.Elif(id_turn.grant.any()):
-                    m.d.comb += id_turn.advance.eq(1)
-                    m.d.sync += [dense.eq(0), unit.eq(next_id), row.eq(id_row[next_id])]
-                    m.next = "read"
-            with m.State("read"):
-                m.d.comb += jobs.read.eq(1)
-                m.next = "allocate"
-            with m.State("allocate"):
-                m.d.comb += self.allocate.bit_select(unit, 1).eq(~dense)
-                m.d.sync += [
-                    self.list_address.eq(job.position + row),
-                    vector.eq(self.allocate_address[unit]),
-                    index.eq(self.allocate_index[unit]),
-                ]
-                m.next = "list"
-                with m.If(~dense & (job.features == 0)):
-                    m.d.comb += row_done.eq(1)
-                    m.next = "pick"
-            with m.State("list"):
-                m.next = "multiply"
-            with m.State("multiply"):
-                m.next = "send"
-            with m.State("send"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
-                    m.d.comb += row_done.eq(1)
-                    m.next = "pick"
-
-        # Registered in every cycle; the one that counts is "multiply", with the list's answer.
+        # 3: the job; 4: the list is read; 5: the item. What a part needs goes along.
+        job = jobs.job
+        position = Signal(config.item_bits)
+        fields: Any = Signal(task)
+        m.d.comb += [
+            position.eq(job.position + row_2 * job.stride),
+            dropped.eq(valid_2 & ~dense_2 & (job.features == 0)),
+            fields.dense.eq(dense_2),
+            fields.prefetch.eq(job.prefetch),
+            fields.unit.eq(unit_2),
+            fields.slot.eq(job.slot),
+            fields.row.eq(row_2),
+            fields.program.eq(job.program),
+            fields.query.eq(job.query),
+            fields.index.eq(index_2),
+            fields.base.eq(base_2),
+            fields.bytes.eq(Mux(dense_2, job.dense_bytes, job.features << 2)),
+            # Without the item; 64-byte aligned parts.
+            fields.address.eq(job.records + Mux(dense_2, 0, job.ids_offset)),
+        ]
+        valid_3, valid_4, valid_5 = Signal(), Signal(), Signal()
+        first_3, first_4 = Signal(), Signal()
+        item_3, item_4 = Signal.like(position), Signal.like(position)
+        pitch_3, pitch_4 = Signal(10), Signal(10)
+        task_3: Any = Signal(task)
+        task_4: Any = Signal(task)
+        task_5: Any = Signal(task)
         # pitch is a multiple of 64: its low bits stay out of the product.
         offset = Signal(config.item_bits + 10)
-        item = Mux(self.first_stage, self.list_address, self.list_data)
-        with m.If(~self.o.valid):
-            m.d.sync += offset.eq(item * self.pitch[6:])
-        task = self.o.payload
-        m.d.comb += [
-            task.dense.eq(dense),
-            task.unit.eq(unit),
-            task.slot.eq(job.slot),
-            task.row.eq(row),
-            task.program.eq(job.program),
-            task.index.eq(index),
-            task.vector.eq(vector),
-            task.bytes.eq(Mux(dense, self.dense_bytes, job.features << 2)),
-            task.address.eq(self.records + (offset << 6) + Mux(dense, 0, self.ids_offset)),
+        m.d.sync += [
+            valid_3.eq(valid_2 & ~dropped),
+            task_3.eq(fields),
+            first_3.eq(job.first),
+            item_3.eq(position),
+            pitch_3.eq(job.pitch[6:]),
+            self.list_address.eq(job.list_base + position),
+            valid_4.eq(valid_3),
+            task_4.eq(task_3),
+            first_4.eq(first_3),
+            item_4.eq(item_3),
+            pitch_4.eq(pitch_3),
+            valid_5.eq(valid_4),
+            task_5.eq(task_4),
+            offset.eq(Mux(first_4, item_4, self.list_data) * pitch_4),
         ]
-        return m
+
+        # 6: the address. The queue has room, see ``room``.
+        m.d.comb += [
+            tasks.i.valid.eq(valid_5),
+            tasks.i.payload.eq(task_5),
+            tasks.i.payload.address.eq(task_5.address + (offset << 6)),
+        ]
+        return dropped

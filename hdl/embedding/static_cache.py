@@ -9,11 +9,11 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import config_write_layout, lane_request_layout
+from ..interfaces import config_write_layout
 from ..program import ALL_UNITS, CACHE_REGION, CACHE_TAG, Target
-from .layouts import cache_lookup_layout
+from .lane_layouts import checked_id_layout, tagged_id_layout
 
-__all__ = ["CacheRows", "CacheTags", "check_lane"]
+__all__ = ["CacheRows", "CacheTags", "check_lane", "selected"]
 
 _ROW_BYTES = 8
 """Row data bytes per tag entry: the cache holds one tag for every 8 bytes of row data."""
@@ -26,7 +26,7 @@ def check_lane(config: Config, lane: int) -> int:
     return lane
 
 
-def _selected(write: Any, target: Target, lane: int) -> Value:
+def selected(write: Any, target: Target, lane: int) -> Value:
     """A LOAD word for this target in this lane is on the broadcast."""
     unit = (write.unit == lane) | (write.unit == ALL_UNITS)
     return write.valid & (write.target == target) & unit
@@ -37,7 +37,7 @@ class CacheTags(wiring.Component):
 
     ``set = set_base + index`` with ``index = (id ^ seed) & (2**log2_sets - 1)`` of the feature's
     region; a hit needs a valid tag with the same table and id in any way of the set, and
-    ``cached``, and an id that is not ``bad``. The row then lies at
+    ``cached``, and an id that is not ``zero``. The row then lies at
     ``data_base + ((index * ways + way) << log2_row_bytes)``: ``data_base`` belongs to the region's
     first set and is a multiple of the row size; all tables of a region share one row size.
 
@@ -76,8 +76,8 @@ class CacheTags(wiring.Component):
         self._lane = check_lane(config, lane)
         super().__init__(
             {
-                "i": In(stream.Signature(lane_request_layout(config))),
-                "o": Out(stream.Signature(cache_lookup_layout(config))),
+                "i": In(stream.Signature(checked_id_layout(config))),
+                "o": Out(stream.Signature(tagged_id_layout(config))),
                 "config_write": In(config_write_layout(config)),
                 "idle": Out(1),
             }
@@ -101,7 +101,7 @@ class CacheTags(wiring.Component):
         m.d.comb += [move.eq(~self.o.valid | self.o.ready), self.i.ready.eq(move)]
 
         # Stage 1: set number.
-        request_1: Any = Signal(lane_request_layout(config))
+        request_1: Any = Signal(checked_id_layout(config))
         valid_1 = Signal()
         set_1 = Signal(set_bits)
         index_1 = Signal(set_bits)
@@ -111,7 +111,7 @@ class CacheTags(wiring.Component):
         index = Signal(set_bits)
         m.d.comb += index.eq((new.id ^ new.seed) & ((1 << region.log2_sets) - 1))
         # Stage 2: tags, and the address of way 0.
-        request_2: Any = Signal(lane_request_layout(config))
+        request_2: Any = Signal(checked_id_layout(config))
         valid_2 = Signal()
         base_2 = Signal(20)
         m.d.comb += [tags.addr.eq(set_1), tags.en.eq(move)]
@@ -121,7 +121,7 @@ class CacheTags(wiring.Component):
         for number in range(ways):
             tag = data.View(CACHE_TAG, tags.data[number])
             with m.If(tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)):
-                m.d.comb += [hit.eq(request_2.cached & ~request_2.bad), way.eq(number)]
+                m.d.comb += [hit.eq(request_2.cached & ~request_2.zero), way.eq(number)]
         with m.If(move):
             m.d.sync += [
                 valid_1.eq(self.i.valid),
@@ -133,7 +133,7 @@ class CacheTags(wiring.Component):
                 request_2.eq(request_1),
                 base_2.eq(base_1 + ((index_1 << log2_ways) << request_1.log2_row_bytes)),
                 self.o.valid.eq(valid_2),
-                self.o.payload.request.eq(request_2),
+                self.o.payload.lookup.eq(request_2),
                 self.o.payload.hit.eq(hit),
                 self.o.payload.address.eq(base_2 + (way << request_2.log2_row_bytes)),
             ]
@@ -150,13 +150,13 @@ class CacheTags(wiring.Component):
         m.submodules.tags = tags
         new = self.config_write
         write = tags.write_port(granularity=1)
-        selected = _selected(new, Target.CACHE_TAGS, self._lane) & (new.address < self.sets * ways)
+        mine = selected(new, Target.CACHE_TAGS, self._lane) & (new.address < self.sets * ways)
         m.d.comb += [
             write.addr.eq(new.address >> log2_ways),
             write.data.as_value().eq(new.data[: CACHE_TAG.size].replicate(ways)),
-            write.en.eq(Mux(selected, Const(1) << new.address[:log2_ways], 0)),
+            write.en.eq(Mux(mine, Const(1) << new.address[:log2_ways], 0)),
         ]
-        with m.If(_selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))):
+        with m.If(selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))):
             m.d.sync += regions[new.address[:2]].eq(new.data[: CACHE_REGION.size])
         return tags.read_port(domain="sync")
 
@@ -213,12 +213,10 @@ class CacheRows(wiring.Component):
         ]
         new = self.config_write
         write = rows.write_port(granularity=1)
-        selected = _selected(new, Target.CACHE_DATA, self._lane) & (
-            new.address < self._depth * parts
-        )
+        mine = selected(new, Target.CACHE_DATA, self._lane) & (new.address < self._depth * parts)
         m.d.comb += [
             write.addr.eq(new.address >> log2_parts),
             write.data.as_value().eq(new.data[:64].replicate(parts)),
-            write.en.eq(Mux(selected, Const(1) << new.address[:log2_parts], 0)),
+            write.en.eq(Mux(mine, Const(1) << new.address[:log2_parts], 0)),
         ]
         return m

@@ -1,4 +1,4 @@
-"""Copies the dense vector of each item of a job to the front of its vector slot."""
+"""Copies the dense vector of each item of a job to the front of its slot in bank 0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..config import Config
 from ..program import STAGE
 from .ring_pointer import RingPointer
 from .step_generator import item_layout
-from .vector_buffer import COPY_BYTES, dense_write_layout
+from .vector_bank import COPY_BYTES, dense_write_layout
 
 __all__ = ["DENSE_READ_LATENCY", "DenseCopier", "interaction_job_layout"]
 
@@ -32,7 +32,7 @@ class DenseCopier(wiring.Component):
     """Takes jobs, copies dense vectors and hands over the items, one item ahead of the steps.
 
     A dense vector is read in units of min(E, 16) values; a unit takes ``dense_read_latency`` + 1
-    cycles and more while rows of embeddings land (they go first). With a ring of one slot the copy
+    cycles and more while rows of lane 0 land (they go first). With a ring of one slot the copy
     waits for the item before, else it runs while that item is worked on.
 
     Parameters

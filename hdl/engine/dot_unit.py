@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .pipeline import delay
-from .vector_buffer import COPY_BYTES
+from .pipeline import carry
+from .vector_bank import COPY_BYTES
 
 __all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit", "dot_latency"]
 
@@ -32,7 +32,8 @@ class DotUnit(wiring.Component):
     d / M valid cycles, of which the first has ``first``; other outputs then mean nothing.
     With ``copy`` output n is byte n of b. Nothing can overflow.
 
-    Always enabled; ``latency`` cycles: products, two tree levels a cycle, accumulation.
+    A step every cycle; ``latency`` cycles: products, two tree levels a cycle, accumulation.
+    Registers move only with a valid step, those of the products and sums not with copies.
 
     Parameters
     ----------
@@ -83,13 +84,13 @@ class DotUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sums, chosen = self._products(m)
-        copy: Value = self.copy
-        log2_width: Value = self.log2_width
+        valid: Value = self.valid
+        control: Value = Cat(self.copy, self.log2_width, self.first)
         top = exact_log2(self._multipliers)
         level = 0
         while level < top:
-            copy = delay(m, copy, 1, name=f"copy_{level}")
-            log2_width = delay(m, log2_width, 1, name=f"log2_width_{level}")
+            valid, control = carry(m, valid, control, 1, name=f"control_{level}")
+            copy, log2_width = control[0], control[1:4]
             levels = range(level + 1, min(level + 2, top) + 1)
             for level in levels:
                 sums = [low + high for low, high in zip(sums[::2], sums[1::2], strict=True)]
@@ -99,10 +100,10 @@ class DotUnit(wiring.Component):
                     Mux(take, sums[n], old) if n < len(sums) else old
                     for n, old in enumerate(chosen)
                 ]
-            sums = _register(m, sums, 16 + level, f"sum_{level}")
-            chosen = _register(m, chosen, 16 + level, f"chosen_{level}")
-        valid = delay(m, self.valid, self.latency - 1, name="valid")
-        first = delay(m, self.first, self.latency - 1, name="first")
+            sums = _register(m, valid & ~copy, sums, 16 + level, f"sum_{level}")
+            chosen = _register(m, valid, chosen, 16 + level, f"chosen_{level}")
+        valid, control = carry(m, valid, control, 1, name="control")
+        first = control[4]
         with m.If(valid):
             m.d.sync += self.o[0].eq(chosen[0] + Mux(first, 0, self.o[0]))
             m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, OUTPUTS)]
@@ -114,11 +115,15 @@ class DotUnit(wiring.Component):
         b = [self.b.word_select(n, 8).as_signed() for n in range(self._multipliers)]
         copied = [self.b.word_select(n, 8).as_signed() for n in range(OUTPUTS)]
         products = [x * y for x, y in zip(a, b, strict=True)]
-        return _register(m, products, 16, "product"), _register(m, copied, 8, "copied")
+        return (
+            _register(m, self.valid & ~self.copy, products, 16, "product"),
+            _register(m, self.valid & self.copy, copied, 8, "copied"),
+        )
 
 
-def _register(m: Module, values: list[Value], width: int, name: str) -> list[Value]:
+def _register(m: Module, enable: Value, values: list[Value], width: int, name: str) -> list[Value]:
     """Register signed values; the caller knows that ``width`` bits hold them."""
     registers = [Signal(signed(width), name=f"{name}_{n}") for n in range(len(values))]
-    m.d.sync += [new.eq(old) for new, old in zip(registers, values, strict=True)]
+    with m.If(enable):
+        m.d.sync += [new.eq(old) for new, old in zip(registers, values, strict=True)]
     return list(registers)

@@ -76,7 +76,7 @@ class Engine(wiring.Component):
     i_dense
         Dense values of the accepted jobs, k from 0, ``last`` on the last chunk of a row.
     row_write
-        Embedding rows; words of other units are left alone.
+        Embedding rows, one broadcast a gather lane; words of other units are left alone.
     can_allocate, allocate, allocate_index, allocate_address
         Vector slots, one for each item in order; see ``VectorBuffer``. ``can_allocate`` is given
         only for the oldest job that misses items.
@@ -98,7 +98,7 @@ class Engine(wiring.Component):
     free: Signal
     idle: Signal
     i_dense: stream.Interface
-    row_write: data.View
+    row_write: Any
     can_allocate: Signal
     allocate: Signal
     allocate_index: Signal
@@ -134,7 +134,7 @@ class Engine(wiring.Component):
                 "free": Out(1),
                 "idle": Out(1),
                 "i_dense": In(stream.Signature(chunk_layout(config))),
-                "row_write": In(row_write_layout(config)),
+                "row_write": In(row_write_layout(config)).array(config.gather_lanes),
                 "can_allocate": Out(1),
                 "allocate": In(1),
                 "allocate_index": Out(4),
@@ -287,8 +287,10 @@ class Engine(wiring.Component):
     ) -> None:
         """Vector slots by the gate's leave; jobs to the interaction in their order."""
         interaction = self._interaction
-        for name in ("level", "config_write", "row_write", "dense_data"):
+        for name in ("level", "config_write", "dense_data"):
             m.d.comb += getattr(interaction, name).eq(getattr(self, name))
+        for theirs, ours in zip(interaction.row_write, self.row_write, strict=True):
+            m.d.comb += theirs.eq(ours)
         for name in ("slot_bytes", "slots", "features", "clear"):
             m.d.comb += getattr(interaction, name).eq(getattr(gate, name))
         for name in ("allocate_index", "allocate_address", "dense_address"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -16,10 +16,10 @@ from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit, dot_latency
 from .operand_fetch import OperandFetch
-from .pipeline import delay
+from .pipeline import carry
 from .round_clamp import RoundClamp
 from .step_generator import StepGenerator
-from .vector_buffer import VectorBuffer, buffer_word_bytes
+from .vector_buffer import VectorBuffer, bank_word_bytes, group_banks
 
 __all__ = ["SPARE_CREDITS", "Interaction", "interaction_job_layout", "interaction_latency"]
 
@@ -40,9 +40,11 @@ class Interaction(wiring.Component):
     ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
     ``interaction_steps``, one word of DOT_SHIFTS a step.
 
-    Flow control: a step a cycle (a dot step with d > M takes d / M), plus one cycle an item. The
-    pipeline behind the step generator never stalls: a step starts only when the output queue has
-    room for its chunk. Latency from an item's last vector to its first chunk: ``latency`` + 6.
+    Flow control: a step a cycle (a dot step with d > M takes d / M); items follow each other
+    without a gap when their vectors are there. The pipeline behind the step generator never stalls:
+    a step starts only when the output queue has room for its chunk. Its registers move only with a
+    step.
+    Latency from an item's last row word to its first chunk: ``latency`` + 5.
 
     Parameters
     ----------
@@ -106,21 +108,25 @@ class Interaction(wiring.Component):
         self._config = config
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
-        self._buffer = VectorBuffer(config=config, row=row, column=column, unit=self._unit)
+        self._buffer = VectorBuffer(config=config, row=row, column=column)
         self._copier = DenseCopier(
             config=config, row=row, column=column, dense_read_latency=dense_read_latency
         )
         self._generator = StepGenerator(config=config, multipliers=self._multipliers)
-        word = buffer_word_bytes(config, row, column)
+        word = bank_word_bytes(config, row, column)
         self._fetch = OperandFetch(
-            word=word, depth=config.vector_bytes // word, multipliers=self._multipliers
+            banks=config.gather_lanes,
+            group=group_banks(config, row, column),
+            word=word,
+            depth=config.bank_bytes // word,
+            multipliers=self._multipliers,
         )
         self._dot = DotUnit(multipliers=self._multipliers)
         super().__init__(
             {
                 "level": In(2),
                 "config_write": In(config_write_layout(config)),
-                "row_write": In(row_write_layout(config)),
+                "row_write": In(row_write_layout(config)).array(config.gather_lanes),
                 "slot_bytes": In(14),
                 "slots": In(5),
                 "features": In(7),
@@ -143,24 +149,31 @@ class Interaction(wiring.Component):
         """Cycles from a step to its chunk at the output queue."""
         return interaction_latency(self._multipliers)
 
+    @property
+    def read_enables(self) -> tuple[Signal, Signal]:
+        """Banks that are read in a cycle, by port; for tests."""
+        first, second = self._fetch.read_enable
+        return first, second
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         buffer, copier, generator = self._buffer, self._copier, self._generator
         size = self._multipliers
-        m.submodules.buffer = buffer
         m.submodules.copier = copier
         # Engines with as many multipliers have these in common.
+        m.submodules.buffer = share(platform, buffer, f"vector_buffer_{size}")
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
         round_clamp = RoundClamp()
         m.submodules.round_clamp = share(platform, round_clamp, "round_clamp")
-        for name in (
-            "row_write", "slot_bytes", "slots", "features", "clear", "allocate",
-        ):  # fmt: skip
+        for theirs, ours in zip(buffer.row_write, self.row_write, strict=True):
+            m.d.comb += theirs.eq(ours)
+        for name in ("slot_bytes", "slots", "features", "clear", "allocate"):
             m.d.comb += getattr(buffer, name).eq(getattr(self, name))
         for name in ("can_allocate", "allocate_index", "allocate_address"):
             m.d.comb += getattr(self, name).eq(getattr(buffer, name))
+        m.d.comb += buffer.unit.eq(self._unit)
         connect(m, flipped(self.i_job), copier.i_job)
         connect(m, copier.dense_write, buffer.dense_write)
         connect(m, copier.item, generator.item)
@@ -172,7 +185,8 @@ class Interaction(wiring.Component):
             copier.dense_data.eq(self.dense_data),
             copier.steps_busy.eq(generator.busy),
             self.dense_address.eq(copier.dense_address),
-            generator.vectors_ready.eq(buffer.ready),
+            generator.ready.eq(buffer.ready),
+            generator.next_ready.eq(buffer.next_ready),
             buffer.release.eq(generator.release),
             self.waiting.eq(copier.item.valid & ~generator.busy & ~buffer.ready),
         ]
@@ -182,32 +196,41 @@ class Interaction(wiring.Component):
     def _datapath(self, m: Module, step: Any, round_clamp: RoundClamp) -> Any:
         """Operands, dot products, scaling: int8 outputs ``latency`` cycles after the step."""
         fetch, dot = self._fetch, self._dot
-        for number in range(2):
-            m.d.comb += [
-                self._buffer.read_address[number].eq(fetch.read_address[number]),
-                fetch.read_data[number].eq(self._buffer.read_data[number]),
-            ]
-        for name in ("address_a", "address_b", "log2_width"):
+        buffer = self._buffer
+        for port in range(2):
+            for name in ("read_address", "read_enable", "read_bank"):
+                m.d.comb += getattr(buffer, name)[port].eq(getattr(fetch, name)[port])
+        m.d.comb += fetch.word_a.eq(buffer.word_a)
+        m.d.comb += [new.eq(old) for new, old in zip(fetch.words_b, buffer.words_b, strict=True)]
+        for name in (
+            "valid", "load_a", "address_a", "bank_a", "address_b", "bank_b", "log2_group",
+            "log2_width",
+        ):  # fmt: skip
             m.d.comb += getattr(fetch, name).eq(getattr(step, name))
-        for name in ("valid", "copy", "first", "log2_width"):
-            control = delay(m, getattr(step, name), fetch.LATENCY, name=f"fetch_{name}")
-            m.d.comb += getattr(dot, name).eq(control)
-        scaled = fetch.LATENCY + dot.latency
+        # Together with the operands.
+        control: Value = Cat(step.copy, step.shift_address, step.first, step.log2_width)
+        valid, control = carry(m, step.valid, control, fetch.LATENCY, name="fetch_control")
+        shift_end = 1 + len(step.shift_address)
         m.d.comb += [
+            dot.valid.eq(valid),
+            dot.copy.eq(control[0]),
+            dot.first.eq(control[shift_end]),
+            dot.log2_width.eq(control[shift_end + 1 :]),
             dot.a.eq(fetch.a),
             dot.b.eq(fetch.b),
+        ]
+        # Together with the sums; the shifts are read two cycles earlier.
+        reads, control = carry(m, valid, control[:shift_end], dot.latency - 2, name="dot_control")
+        shifts = self._shifts(m, reads & ~control[0], control[1:])
+        valid, copy = carry(m, reads, control[0], 2, name="dot_copy")
+        m.d.comb += [
+            round_clamp.valid.eq(valid),
             round_clamp.i.eq(dot.o),
-            round_clamp.shift.as_value().eq(
-                Mux(
-                    delay(m, step.copy, scaled, name="scale_copy"),
-                    0,
-                    self._shifts(m, delay(m, step.shift_address, scaled - 2, name="shift_address")),
-                )
-            ),
+            round_clamp.shift.as_value().eq(Mux(copy, 0, shifts)),
         ]
         return round_clamp.o
 
-    def _shifts(self, m: Module, address: Value) -> Signal:
+    def _shifts(self, m: Module, reads: Value, address: Value) -> Signal:
         """Memory of DOT_SHIFTS; the word is there 2 cycles after its address.
 
         Only the shifts of outputs that this unit can have in a step are kept.
@@ -224,9 +247,11 @@ class Interaction(wiring.Component):
             write.en.eq(command.valid & (command.target == Target.DOT_SHIFTS.value) & mine),
             write.addr.eq(command.address),
             write.data.eq(command.data),
-            word.eq(read.data),
         ]
-        m.d.comb += [read.addr.eq(address), read.en.eq(1)]
+        was_read, _ = carry(m, reads, Const(0, 0), 1, name="shift")
+        with m.If(was_read):
+            m.d.sync += word.eq(read.data)
+        m.d.comb += [read.addr.eq(address), read.en.eq(reads)]
         return word
 
     def _output(self, m: Module, platform: object, values: Any) -> None:
@@ -241,12 +266,17 @@ class Interaction(wiring.Component):
         credit = Signal(range(credits_max + 1), init=credits_max)
         spent = Signal()
         payload: Any = chunks.i.payload
-        for name in ("slot", "row", "k", "count", "last"):
-            value = delay(m, getattr(step, name), self.latency, name=f"chunk_{name}")
-            m.d.comb += getattr(payload.chunk, name).eq(value)
+        names = ("slot", "row", "k", "count", "last")
+        fields: Value = Cat(step.last_row, *(getattr(step, name) for name in names))
+        valid, fields = carry(m, step.valid & step.final, fields, self.latency, name="chunk_fields")
+        start = 1
+        for name in names:
+            value = getattr(payload.chunk, name)
+            m.d.comb += value.eq(fields[start : start + len(value)])
+            start += len(value)
         m.d.comb += [
-            payload.last_row.eq(delay(m, step.last_row, self.latency, name="chunk_last_row")),
-            chunks.i.valid.eq(delay(m, step.valid & step.final, self.latency, name="chunk_valid")),
+            payload.last_row.eq(fields[0]),
+            chunks.i.valid.eq(valid),
             payload.chunk.data.eq(values),
             self.o.valid.eq(chunks.o.valid),
             self.o.payload.eq(chunks.o.payload.chunk),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
 
-__all__ = ["delay"]
+__all__ = ["carry", "delay"]
 
 
 def delay(m: Module, value: Value, cycles: int, *, name: str) -> Value:
@@ -22,3 +22,28 @@ def delay(m: Module, value: Value, cycles: int, *, name: str) -> Value:
         m.d.sync += stage.eq(value)
         value = stage
     return value
+
+
+def carry(m: Module, valid: Value, value: Value, cycles: int, *, name: str) -> tuple[Value, Value]:
+    """Return ``valid`` and ``value`` delayed by ``cycles``; the value only moves while valid.
+
+    Registers of an idle pipeline stand still. The value means nothing while the returned valid is
+    low.
+
+    Raises
+    ------
+    ValueError
+        ``cycles`` is negative.
+    """
+    if cycles < 0:
+        raise ValueError(f"cycles must be at least 0, not {cycles!r}")
+    for number in range(cycles):
+        stage_valid = Signal(name=f"{name}_valid_{number + 1}")
+        m.d.sync += stage_valid.eq(valid)
+        if len(value):  # Verilog has no signals without bits
+            stage = Signal(value.shape(), name=f"{name}_{number + 1}")
+            with m.If(valid):
+                m.d.sync += stage.eq(value)
+            value = stage
+        valid = stage_valid
+    return valid, value

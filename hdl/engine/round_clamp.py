@@ -17,10 +17,13 @@ class RoundClamp(wiring.Component):
     """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for 16 values at once.
 
     The shift is an arithmetic floor, so ties go towards plus infinity; clamp to -128..127.
-    Always enabled; ``LATENCY`` cycles: rounding, shift, clamp.
+    Sixteen values every cycle; ``LATENCY`` cycles: rounding, shift, clamp. Registers move only with
+    a valid input.
 
     Members
     -------
+    valid
+        ``i`` and ``shift`` mean something.
     i
         Dot products.
     shift
@@ -31,6 +34,7 @@ class RoundClamp(wiring.Component):
 
     LATENCY = 3
 
+    valid: Signal
     i: Any
     shift: Any
     o: Any
@@ -38,6 +42,7 @@ class RoundClamp(wiring.Component):
     def __init__(self) -> None:
         super().__init__(
             {
+                "valid": In(1),
                 "i": In(data.ArrayLayout(signed(DOT_WIDTH), OUTPUTS)),
                 "shift": In(data.ArrayLayout(unsigned(4), OUTPUTS)),
                 "o": Out(data.ArrayLayout(signed(8), OUTPUTS)),
@@ -46,16 +51,20 @@ class RoundClamp(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        rounds = Signal()
+        shifts = Signal()
+        m.d.sync += [rounds.eq(self.valid), shifts.eq(rounds)]
         for n in range(OUTPUTS):
             # |dot| <= 2**21 and the rounding term is at most 2**14: DOT_WIDTH bits hold the sum.
             rounded = Signal(signed(DOT_WIDTH), name=f"rounded_{n}")
             shifted = Signal(signed(DOT_WIDTH), name=f"shifted_{n}")
             shift = Signal(4, name=f"shift_{n}")
             half = (1 << self.shift[n]) >> 1
-            m.d.sync += [
-                rounded.eq(self.i[n] + half),
-                shift.eq(self.shift[n]),
-                shifted.eq(rounded >> shift),
-                self.o[n].eq(Mux(shifted > 127, 127, Mux(shifted < -128, -128, shifted))),
-            ]
+            with m.If(self.valid):
+                m.d.sync += [rounded.eq(self.i[n] + half), shift.eq(self.shift[n])]
+            with m.If(rounds):
+                m.d.sync += shifted.eq(rounded >> shift)
+            with m.If(shifts):
+                clamped = Mux(shifted > 127, 127, Mux(shifted < -128, -128, shifted))
+                m.d.sync += self.o[n].eq(clamped)
         return m

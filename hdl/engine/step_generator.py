@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.enum import Enum
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..program import DOT_SHIFT_WORDS, InteractionMode
-from .vector_buffer import COPY_BYTES
+from .vector_bank import COPY_BYTES
 
 __all__ = ["StepGenerator", "item_layout", "step_layout"]
 
@@ -22,7 +24,7 @@ def item_layout(config: Config) -> data.StructLayout:
             "slot": unsigned(1),
             "row": unsigned(config.row_bits),
             "last_row": unsigned(1),  # last item of its job
-            "address": unsigned(13),  # first byte of the item's vector slot
+            "address": unsigned(13),  # first byte of the item's slot in every bank
             "mode": unsigned(1),
             "log2_width": unsigned(3),
             "log2_outputs": unsigned(3),
@@ -37,11 +39,15 @@ def step_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "valid": unsigned(1),
-            "copy": unsigned(1),  # the bytes at address_b are the outputs
+            "copy": unsigned(1),  # the bytes of operand b are the outputs
             "first": unsigned(1),  # first cycle of a dot product
             "final": unsigned(1),  # last cycle of the step: a chunk follows
-            "address_a": unsigned(13),  # of vector i
-            "address_b": unsigned(13),  # of vector j0
+            "load_a": unsigned(1),  # operand a is not the one of the step before
+            "address_a": unsigned(13),  # of vector i in its bank
+            "bank_a": range(config.gather_lanes),
+            "address_b": unsigned(13),  # of vector j0 in its bank
+            "bank_b": range(config.gather_lanes),
+            "log2_group": unsigned(3),  # banks that operand b comes from
             "log2_width": unsigned(3),
             "shift_address": range(DOT_SHIFT_WORDS),
             "slot": unsigned(1),
@@ -54,15 +60,24 @@ def step_layout(config: Config) -> data.StructLayout:
     )
 
 
+class _Phase(Enum, shape=unsigned(2)):
+    IDLE = 0
+    COPY = 1
+    DOT = 2
+
+
 class StepGenerator(wiring.Component):
     """Emits the steps of an item: plain copies first, then the dot steps in their fixed order.
 
     ``CAT`` copies all vectors, 16 bytes a step. ``DOT`` copies the dense vector so, then runs the
     steps of ``interaction_steps``; one of d > multipliers takes d / multipliers cycles.
-    k, the shift address and the operand addresses only ever count up, so nothing is multiplied.
+    Vector v is in bank v mod G, so going on to the next vector is going on to the next bank, and
+    from the last one back to the first, d bytes further. k, the shift address, banks and addresses
+    only ever count up: nothing is multiplied.
 
-    Flow control: a step in every cycle in which ``enable`` is high; one cycle between items.
-    An item is taken when it is offered and ``vectors_ready``.
+    Flow control: a step in every cycle in which ``enable`` is high. An item is taken when it is
+    offered and complete, in the cycle of the last step of the item before or later: items follow
+    each other without a gap. Its first step comes in the cycle after, registered another one later.
 
     Parameters
     ----------
@@ -75,8 +90,8 @@ class StepGenerator(wiring.Component):
     -------
     item
         Stream of items.
-    vectors_ready
-        All sparse vectors of the item have landed.
+    ready, next_ready
+        All sparse vectors of the oldest item that is not released have landed; of the one after it.
     enable
         A step may be emitted.
     step
@@ -88,7 +103,8 @@ class StepGenerator(wiring.Component):
     """
 
     item: stream.Interface
-    vectors_ready: Signal
+    ready: Signal
+    next_ready: Signal
     enable: Signal
     step: Any
     release: Signal
@@ -101,10 +117,12 @@ class StepGenerator(wiring.Component):
             )
         self._config = config
         self._multipliers = multipliers
+        self._log2_banks = exact_log2(config.gather_lanes)
         super().__init__(
             {
                 "item": In(stream.Signature(item_layout(config))),
-                "vectors_ready": In(1),
+                "ready": In(1),
+                "next_ready": In(1),
                 "enable": In(1),
                 "step": Out(step_layout(config)),
                 "release": Out(1),
@@ -114,19 +132,32 @@ class StepGenerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        banks = self._config.gather_lanes
+        # Going on to the next block of vectors.
+        move = data.StructLayout(
+            {
+                "log2_group": unsigned(3),
+                "banks": range(banks + 1),
+                "bytes": unsigned(13),  # on the way from the last bank to the first
+            }
+        )
         item: Any = Signal(item_layout(self._config))
         state: Any = Signal(
             data.StructLayout(
                 {
+                    "phase": _Phase,
                     "remaining": unsigned(14),  # bytes to copy
                     "copy_only": unsigned(1),
                     "width": unsigned(8),  # d
                     "outputs": unsigned(5),  # P
-                    "block": unsigned(12),  # P * d: bytes between steps
+                    "copy_move": move,
+                    "dot_move": move,
                     "i": unsigned(7),
                     "j": unsigned(7),
-                    "part": unsigned(7),  # byte inside the vectors: d > multipliers
+                    "part": unsigned(7),  # byte inside the vectors: they are longer than a step
+                    "bank_i": range(banks),
                     "address_i": unsigned(13),
+                    "bank_j": range(banks),
                     "address_j": unsigned(13),
                     "k": unsigned(13),
                     "shift_address": range(DOT_SHIFT_WORDS),
@@ -134,48 +165,72 @@ class StepGenerator(wiring.Component):
             ),
             name="state",
         )
+        m.d.comb += self.busy.eq(state.phase != _Phase.IDLE)
         m.d.sync += self.step.valid.eq(0)
-        with m.FSM():
-            with m.State("IDLE"):
-                self._take_item(m, item, state)
-            with m.State("COPY"):
-                m.d.comb += self.busy.eq(1)
-                with m.If(self.enable):
-                    self._copy(m, item, state)
-            with m.State("DOT"):
-                m.d.comb += self.busy.eq(1)
-                with m.If(self.enable):
-                    self._dot(m, item, state)
+        with m.If(self.enable):
+            with m.If(state.phase == _Phase.COPY):
+                self._copy(m, item, state)
+            with m.If(state.phase == _Phase.DOT):
+                self._dot(m, item, state)
+        self._take_item(m, item, state)
         return m
 
     def _take_item(self, m: Module, item: Any, state: Any) -> None:
+        """Start the next item, over what the last step of the one before leaves behind."""
         new = self.item.payload
         cat = new.mode == InteractionMode.CAT.value
-        m.d.comb += self.item.ready.eq(self.vectors_ready)
-        with m.If(self.item.valid & self.vectors_ready):
+        width: Value = Signal(8)
+        copies = Signal(3)  # log2 of the vectors of a copy
+        m.d.comb += [
+            width.eq(1 << new.log2_width),
+            copies.eq(Mux(width < COPY_BYTES, exact_log2(COPY_BYTES) - new.log2_width, 0)),
+            self.item.ready.eq(Mux(self.busy, self.release & self.next_ready, self.ready)),
+        ]
+        with m.If(self.release):
+            m.d.sync += state.phase.eq(_Phase.IDLE)
+        with m.If(self.item.valid & self.item.ready):
             m.d.sync += [
                 item.eq(new),
+                state.phase.eq(_Phase.COPY),
                 state.remaining.eq(Mux(cat, new.vectors, 1) << new.log2_width),
                 state.copy_only.eq(cat | (new.vectors == 1)),
-                state.width.eq(1 << new.log2_width),
+                state.width.eq(width),
                 state.outputs.eq(1 << new.log2_outputs),
-                state.block.eq((1 << new.log2_outputs) << new.log2_width),
                 state.i.eq(1),
                 state.j.eq(0),
                 state.part.eq(0),
+                state.bank_j.eq(0),
                 state.address_j.eq(new.address),
                 state.k.eq(0),
                 state.shift_address.eq(new.shift_base),
+                *self._move(state.copy_move, copies, width),
+                *self._move(state.dot_move, new.log2_outputs, width),
             ]
-            m.next = "COPY"
 
-    def _emit(self, m: Module, item: Any, state: Any) -> None:
+    def _move(self, move: Any, log2_vectors: Value, width: Value) -> list[Any]:
+        """Assignments of the way past ``1 << log2_vectors`` vectors."""
+        top = self._log2_banks
+        most = 4 - top  # a step has at most 16 vectors
+        rounds = [(width << n) for n in range(max(0, most) + 1)]  # more vectors than banks
+        length: Value = rounds[0]
+        for number, value in enumerate(rounds):
+            length = Mux(log2_vectors == top + number, value, length) if number else length
+        return [
+            move.log2_group.eq(Mux(log2_vectors > top, top, log2_vectors)),
+            move.banks.eq(Mux(log2_vectors > top, 1 << top, 1 << log2_vectors)),
+            move.bytes.eq(length),
+        ]
+
+    def _emit(self, m: Module, item: Any, state: Any, move: Any) -> None:
         """What copies and dot steps have in common."""
         step = self.step
         m.d.sync += [
             step.valid.eq(1),
             step.address_a.eq(state.address_i + state.part),
+            step.bank_a.eq(state.bank_i),
             step.address_b.eq(state.address_j + state.part),
+            step.bank_b.eq(state.bank_j),
+            step.log2_group.eq(move.log2_group),
             step.log2_width.eq(item.log2_width),
             step.shift_address.eq(state.shift_address),
             step.slot.eq(item.slot),
@@ -184,32 +239,54 @@ class StepGenerator(wiring.Component):
             step.last_row.eq(item.last_row),
         ]
 
+    def _next_vectors(self, m: Module, state: Any, move: Any) -> None:
+        """On to the next block of vectors j."""
+        bank = state.bank_j + move.banks
+        m.d.sync += state.bank_j.eq(bank)
+        with m.If(bank[self._log2_banks]):
+            m.d.sync += state.address_j.eq(state.address_j + move.bytes)
+
+    def _first_vectors(self, m: Module, item: Any, state: Any) -> None:
+        """Back to vector 0, on to the next vector i."""
+        m.d.sync += [
+            state.bank_j.eq(0),
+            state.address_j.eq(item.address),
+        ]
+        bank = state.bank_i + 1
+        m.d.sync += state.bank_i.eq(bank)
+        with m.If(bank[self._log2_banks]):
+            m.d.sync += state.address_i.eq(state.address_i + state.width)
+
     def _copy(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         ends = state.remaining <= COPY_BYTES
+        vector_end = state.part + COPY_BYTES >= state.width
         count = Signal(5, name="copy_count")
         m.d.comb += count.eq(Mux(ends, state.remaining, COPY_BYTES))
-        self._emit(m, item, state)
+        self._emit(m, item, state, state.copy_move)
         m.d.sync += [
             step.copy.eq(1),
+            step.load_a.eq(0),
             step.first.eq(1),
             step.final.eq(1),
             step.count.eq(count),
             step.last.eq(ends & state.copy_only),
             state.k.eq(state.k + count),
-            state.address_j.eq(state.address_j + COPY_BYTES),
+            state.part.eq(Mux(vector_end, 0, state.part + COPY_BYTES)),
             state.remaining.eq(state.remaining - COPY_BYTES),
         ]
+        with m.If(vector_end):
+            self._next_vectors(m, state, state.copy_move)
         with m.If(ends):
             m.d.sync += [
-                state.address_i.eq(item.address + state.width),
+                state.phase.eq(_Phase.DOT),
+                # Vector 1: in the second bank, or behind vector 0.
+                state.bank_i.eq(1 if self._log2_banks else 0),
+                state.address_i.eq(item.address + (0 if self._log2_banks else state.width)),
+                state.bank_j.eq(0),
                 state.address_j.eq(item.address),
             ]
-            with m.If(state.copy_only):
-                m.d.comb += self.release.eq(1)
-                m.next = "IDLE"
-            with m.Else():
-                m.next = "DOT"
+            m.d.comb += self.release.eq(state.copy_only)
 
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
@@ -224,10 +301,12 @@ class StepGenerator(wiring.Component):
             count.eq(Mux(vector_end, left, state.outputs)),
             item_end.eq(vector_end & (state.i + 1 == item.vectors)),
             final.eq(state.part + self._multipliers >= state.width),
+            self.release.eq(final & item_end),
         ]
-        self._emit(m, item, state)
+        self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
+            step.load_a.eq((state.j == 0) | (state.width > self._multipliers)),
             step.first.eq(state.part == 0),
             step.final.eq(final),
             step.count.eq(count),
@@ -240,15 +319,8 @@ class StepGenerator(wiring.Component):
                 state.k.eq(state.k + count),
                 state.shift_address.eq(state.shift_address + 1),
                 state.j.eq(state.j + state.outputs),
-                state.address_j.eq(state.address_j + state.block),
             ]
+            self._next_vectors(m, state, state.dot_move)
             with m.If(vector_end):
-                m.d.sync += [
-                    state.i.eq(state.i + 1),
-                    state.j.eq(0),
-                    state.address_i.eq(state.address_i + state.width),
-                    state.address_j.eq(item.address),
-                ]
-            with m.If(item_end):
-                m.d.comb += self.release.eq(1)
-                m.next = "IDLE"
+                m.d.sync += [state.i.eq(state.i + 1), state.j.eq(0)]
+                self._first_vectors(m, item, state)

@@ -4,79 +4,95 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import row_write_layout
+from ..share import share
+from .pipeline import carry
 from .ring_pointer import RingPointer
+from .vector_bank import COPY_BYTES, VectorBank, dense_write_layout
 
-__all__ = ["COPY_BYTES", "VectorBuffer", "buffer_word_bytes", "dense_write_layout"]
+__all__ = ["GRANULE", "MAX_VECTOR_BYTES", "VectorBuffer", "bank_word_bytes", "group_banks"]
 
-COPY_BYTES = 16
-"""Bytes of one write of the dense vector, and of one chunk of a plain copy."""
-
-
-def buffer_word_bytes(config: Config, row: int, column: int) -> int:
-    """W: bytes of a vector buffer word, enough for one row word and one dot step's operand."""
-    return max(config.interaction_multipliers_at(row, column), config.lane_bytes)
+GRANULE = 4
+"""Bytes that vectors are aligned to."""
+MAX_VECTOR_BYTES = 128
+"""Longest vector."""
 
 
-def dense_write_layout() -> data.StructLayout:
-    """Up to 16 bytes of the dense vector; bytes and enables sit at ``address`` modulo 16."""
-    return data.StructLayout(
-        {
-            "address": unsigned(13),  # byte address, a multiple of 4
-            "enable": unsigned(COPY_BYTES // 4),  # 4-byte granules of the aligned 16 bytes
-            "data": unsigned(COPY_BYTES * 8),
-        }
-    )
+def bank_word_bytes(config: Config, row: int, column: int) -> int:
+    """Bytes of a word of a bank: what a dot step needs of one vector, or a row word."""
+    multipliers = config.interaction_multipliers_at(row, column)
+    return max(config.lane_bytes, min(multipliers, MAX_VECTOR_BYTES))
+
+
+def group_banks(config: Config, row: int, column: int) -> int:
+    """Most banks that a step needs words of: one a vector, of 16 vectors or M products."""
+    multipliers = config.interaction_multipliers_at(row, column)
+    vectors = min(config.interaction_outputs, max(multipliers, COPY_BYTES) // GRANULE)
+    return min(config.gather_lanes, vectors)
 
 
 class VectorBuffer(wiring.Component):
-    """Ring of item slots: rows land in any order, items leave in the order of their allocation.
+    """Ring of item slots over G banks, one a gather lane: lane g writes bank g and no other.
 
-    Slot i starts at byte i * slot_bytes. A slot is complete when ``features`` row words with
-    ``last`` have landed in it. With ``features == 0`` there is nothing to wait for: ``ready`` and
-    ``can_allocate`` are always high, ``allocate`` and ``release`` change no occupancy.
+    Vector v of an item lies in bank v mod G, at byte ``slot * slot_bytes + (v // G) * d``. Each
+    lane hands over the vectors of the items in the order of their allocation, so a counter of
+    finished items a lane is all there is to keep: the oldest item is complete when every lane that
+    has vectors of an item has finished one. Lanes run ahead of each other freely.
+    With ``features == 0`` there is nothing to wait for: ``ready`` and ``can_allocate`` are always
+    high, ``allocate`` and ``release`` change no occupancy.
 
-    Flow control: row writes are never refused and land 2 cycles after they were presented, when
-    they also count for ``ready``. Writes of the dense vector wait while a row word lands.
-    Reads: data of an address is there one cycle after it. Reading bytes that are written in the
-    same cycle returns old bytes; nobody does, because items are read only when complete.
+    Flow control: row words are never refused; they land, and count, in the cycle after they were
+    presented. Writes of the dense vector wait while a row word lands in bank 0.
+    Reads: words are there one cycle after their address and stay while nothing else is read.
+    Reading bytes that are written in the same cycle returns old bytes; nobody does, because items
+    are read only when complete.
 
     Parameters
     ----------
     config
         Device configuration.
     row, column
-        Sub-array of the engine's anchor: gives the word size W.
-    unit
-        Number by which ``row_write`` names this engine; its anchor's by default.
+        Sub-array of the engine's anchor: gives the size of a bank's words.
 
     Members
     -------
+    unit
+        Number by which ``row_write`` names this engine; constant.
     row_write
-        Words of embedding rows; words of other units are left alone.
+        Words of embedding rows, one broadcast a lane; words of other units are left alone.
     dense_write
-        Stream of dense vector bytes.
-    slot_bytes, slots, features
-        Of the program that runs; changed only together with ``clear``.
+        Stream of dense vector bytes, into bank 0.
+    slot_bytes
+        Bytes of an item in each bank: a power of two of at least 16 or a multiple of a bank's word.
+    slots, features
+        Of the program that runs; like ``slot_bytes`` changed only together with ``clear``.
     clear
         Empties the ring and goes back to slot 0. No row may be under way.
     can_allocate, allocate, allocate_index, allocate_address
-        ``allocate`` takes the shown slot, only while ``can_allocate``.
-    ready
-        The oldest item is complete.
+        ``allocate`` takes the shown slot, only while ``can_allocate``; the address is the slot's
+        first byte in every bank.
+    ready, next_ready
+        The oldest item is complete; so is the one after it.
     release
         One pulse: the oldest item's slot is free again. Reads may still be presented in the next
         cycle: no row of a new item lands before.
-    read_address, read_data
-        Two ports of words of W bytes.
+    read_address, read_enable, read_bank
+        Two ports; each reads a word of the same address in all banks that are enabled.
+        ``read_bank`` is the first of them; of a group of P it is a multiple of P.
+    word_a
+        Word of the first port, of that bank.
+    words_b
+        Words of the second port, of the group's banks in order; words beyond the group mean
+        nothing.
     """
 
+    unit: Signal
     row_write: Any
     dense_write: stream.Interface
     slot_bytes: Signal
@@ -88,26 +104,33 @@ class VectorBuffer(wiring.Component):
     allocate_index: Signal
     allocate_address: Signal
     ready: Signal
+    next_ready: Signal
     release: Signal
     read_address: Any
-    read_data: Any
+    read_enable: Any
+    read_bank: Any
+    word_a: Signal
+    words_b: Any
 
-    def __init__(self, *, config: Config, row: int, column: int, unit: int | None = None) -> None:
+    def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
-        self._unit = row * config.grid + column if unit is None else unit
-        self._word = buffer_word_bytes(config, row, column)
-        if not 2 * self._word <= config.vector_bytes <= 8192:
+        self._word = bank_word_bytes(config, row, column)
+        self._banks = config.gather_lanes
+        self._group = group_banks(config, row, column)
+        least = 2 * self._word * self._banks
+        if not least <= config.vector_bytes <= 8192:
             raise ValueError(
-                f"vector_bytes must be in {2 * self._word}..8192 for words of {self._word} bytes, "
-                f"not {config.vector_bytes}"
+                f"vector_bytes must be in {least}..8192 for {self._banks} banks with words of "
+                f"{self._word} bytes, not {config.vector_bytes}"
             )
-        self._depth = config.vector_bytes // self._word
+        self._depth = config.bank_bytes // self._word
         super().__init__(
             {
-                "row_write": In(row_write_layout(config)),
+                "unit": In(8),
+                "row_write": In(row_write_layout(config)).array(self._banks),
                 "dense_write": In(stream.Signature(dense_write_layout())),
                 "slot_bytes": In(14),
                 "slots": In(5),
@@ -118,102 +141,99 @@ class VectorBuffer(wiring.Component):
                 "allocate_index": Out(4),
                 "allocate_address": Out(13),
                 "ready": Out(1),
+                "next_ready": Out(1),
                 "release": In(1),
                 "read_address": In(range(self._depth)).array(2),
-                "read_data": Out(8 * self._word).array(2),
+                "read_enable": In(self._banks).array(2),
+                "read_bank": In(range(self._banks)).array(2),
+                "word_a": Out(8 * self._word),
+                "words_b": Out(8 * self._word).array(self._group),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        row: Any = Signal(row_write_layout(self._config))
-        m.d.sync += row.eq(self.row_write)
-        # The broadcast reaches every engine: only words of this one count.
-        m.d.sync += row.valid.eq(self.row_write.valid & (self.row_write.unit == self._unit))
-        self._memory(m, row)
-        self._occupancy(m, row)
+        landing = [Signal(name=f"landing_{number}") for number in range(self._banks)]
+        read: list[list[Value]] = [[], []]
+        for number, lands in enumerate(landing):
+            bank = VectorBank(config=self._config, word=self._word, dense=number == 0)
+            # All but bank 0 are equal.
+            kind = f"vector_bank_{self._word}{'' if number else '_dense'}"
+            m.submodules[f"bank_{number}"] = share(platform, bank, kind)
+            row = self.row_write[number]
+            m.d.comb += [
+                # The broadcasts reach every engine: only words of this one count.
+                lands.eq(row.valid & (row.unit == self.unit)),
+                bank.row_write.eq(row),
+                bank.lands.eq(lands),
+            ]
+            if number == 0:
+                wiring.connect(m, wiring.flipped(self.dense_write), bank.dense_write)
+            for port in range(2):
+                m.d.comb += [
+                    bank.read_address[port].eq(self.read_address[port]),
+                    bank.read_enable[port].eq(self.read_enable[port][number]),
+                ]
+                read[port].append(bank.read_data[port])
+        self._choose(m, 0, read[0], [self.word_a])
+        self._choose(m, 1, read[1], list(self.words_b))
+        self._ring(m)
+        self._count(m, landing)
         return m
 
-    def _memory(self, m: Module, row: Any) -> None:
-        """One write port shared by rows (first) and the dense vector; two read ports."""
-        words, granules = self._word, self._word // 4
-        storage: Any = memory.Memory(shape=unsigned(8 * words), depth=self._depth, init=[])
-        m.submodules.memory = storage
-        write = storage.write_port(granularity=32)
-        word_bits = exact_log2(words)
-        lane_bytes = self._config.lane_bytes
-        address = Signal(13)
-        row_enable = Signal(granules)
-        dense_enable = Signal(granules)
-        dense = self.dense_write
-        m.d.comb += [
-            dense.ready.eq(~row.valid),
-            address.eq(Mux(row.valid, row.address, dense.payload.address)),
-            write.addr.eq(address >> word_bits),
-            write.data.eq(
-                Mux(
-                    row.valid,
-                    row.data.replicate(words // lane_bytes),
-                    dense.payload.data.replicate(words // COPY_BYTES),
-                )
-            ),
-            row_enable.eq(_place(row.enable, row.address, lane_bytes, words)),
-            dense_enable.eq(_place(dense.payload.enable, dense.payload.address, COPY_BYTES, words)),
-        ]
-        with m.If(row.valid):
-            m.d.comb += write.en.eq(row_enable)
-        with m.Elif(dense.valid):
-            m.d.comb += write.en.eq(dense_enable)
-        for number in range(2):
-            read = storage.read_port(domain="sync")
-            m.d.comb += [
-                read.addr.eq(self.read_address[number]),
-                read.en.eq(1),
-                self.read_data[number].eq(read.data),
-            ]
+    def _choose(self, m: Module, port: int, words: list[Value], chosen: list[Signal]) -> None:
+        """Words from bank ``read_bank`` on.
 
-    def _occupancy(self, m: Module, row: Any) -> None:
-        """Slots in use, rows landed in each of them."""
-        m.submodules.tail = tail = RingPointer()
-        m.submodules.head = head = RingPointer()
-        for pointer in (tail, head):
-            m.d.comb += [
-                pointer.slots.eq(self.slots),
-                pointer.slot_bytes.eq(self.slot_bytes),
-                pointer.clear.eq(self.clear),
+        A bit of the bank's number moves words only to places below the bit's value: the number is a
+        multiple of the group.
+        """
+        _, bank = carry(
+            m, self.read_enable[port].any(), self.read_bank[port], 1, name=f"choice_{port}"
+        )
+        for level in reversed(range(exact_log2(self._banks))):
+            size = 1 << level
+            moved: list[Value] = [
+                Mux(bank[level], high, low)
+                for low, high in zip(words[:size], words[size:], strict=False)
             ]
+            words = moved + words[size : len(chosen)]
+        m.d.comb += [new.eq(word) for new, word in zip(chosen, words, strict=True)]
+
+    def _ring(self, m: Module) -> None:
+        """Slots in use."""
+        m.submodules.tail = tail = RingPointer()
         used = Signal(range(self._config.vector_slots + 1))
-        landed: Any = Signal(data.ArrayLayout(7, self._config.vector_slots))
-        complete = Signal(self._config.vector_slots)
         no_features = self.features == 0
         m.d.comb += [
-            self.can_allocate.eq((used < self.slots) | no_features),
+            tail.slots.eq(self.slots),
+            tail.slot_bytes.eq(self.slot_bytes),
+            tail.clear.eq(self.clear),
+            tail.advance.eq(self.allocate),
             self.allocate_index.eq(tail.index),
             self.allocate_address.eq(tail.address),
-            tail.advance.eq(self.allocate),
-            head.advance.eq(self.release),
-            self.ready.eq(complete.bit_select(head.index, 1) | no_features),
+            self.can_allocate.eq((used < self.slots) | no_features),
         ]
-        with m.If(row.valid & row.last):
-            count = landed[row.index] + 1
-            m.d.sync += landed[row.index].eq(count)
-            with m.If(count == self.features):
-                m.d.sync += complete.bit_select(row.index, 1).eq(1)
-        with m.If(self.release):  # never the slot of a row that lands: it was complete
-            m.d.sync += [
-                landed[head.index].eq(0),
-                complete.bit_select(head.index, 1).eq(0),
-            ]
         with m.If(~no_features):
             m.d.sync += used.eq(used + self.allocate - self.release)
         with m.If(self.clear):
-            m.d.sync += [used.eq(0), landed.as_value().eq(0), complete.eq(0)]
+            m.d.sync += used.eq(0)
 
-
-def _place(enable: Any, address: Any, part_bytes: int, word_bytes: int) -> Any:
-    """Granule enables of a part of ``part_bytes`` at its place in the word."""
-    parts = word_bytes // part_bytes
-    if parts == 1:
-        return enable
-    place = address[exact_log2(part_bytes) : exact_log2(word_bytes)]
-    return Cat(Mux(place == number, enable, 0) for number in range(parts))
+    def _count(self, m: Module, landing: list[Signal]) -> None:
+        """Items that each lane has finished and the interaction has not."""
+        ready, next_ready = [], []
+        for number, lands in enumerate(landing):
+            # Vector 0 is the dense one: lane 0 first serves vector G.
+            needed = Signal(name=f"needed_{number}")
+            finished = Signal(range(self._config.vector_slots + 1), name=f"finished_{number}")
+            m.d.comb += needed.eq(self.features >= (number or self._banks))
+            ready.append(~needed | (finished != 0))
+            next_ready.append(~needed | (finished > 1))
+            done = lands & self.row_write[number].item_last
+            leaves = self.release & needed
+            with m.If(done & ~leaves):
+                m.d.sync += finished.eq(finished + 1)
+            with m.Elif(leaves & ~done):
+                m.d.sync += finished.eq(finished - 1)
+            with m.If(self.clear):
+                m.d.sync += finished.eq(0)
+        m.d.comb += [self.ready.eq(Cat(ready).all()), self.next_ready.eq(Cat(next_ready).all())]

@@ -23,9 +23,9 @@ class ItemList(wiring.Component):
     next list is ascending too. The banks change roles with ``done``.
 
     Flow control: survivors that go into the list are taken one a cycle, latency 2 cycles; towards
-    ``o`` the stream rules hold, latency 2 cycles. The loader's lookup takes one clock. Mapping and
-    loader share the read port: survivors only come when all scores of the stage are in, and then
-    the loader has nothing left to load; while ``i`` is valid the loader's answer is undefined.
+    ``o`` the stream rules hold, latency 2 cycles. A loader's lookup takes one clock. Mapping and
+    the first loader share a read port: survivors only come when all scores of the stage are in, and
+    then the loaders have nothing left to load; while ``i`` is valid their answer is undefined.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ItemList(wiring.Component):
     o
         Stream of ``ranked_item_layout``, ``final`` stages only.
     list_address, list_data
-        Item index at a position of the stage in work, one clock later.
+        Item index at a position of the stage in work, one clock later; arrays, one a record loader.
     done
         One pulse: the survivor marked ``last`` was written to the list (not in ``final`` stages).
     """
@@ -50,8 +50,8 @@ class ItemList(wiring.Component):
     final: Signal
     i: stream.Interface
     o: stream.Interface
-    list_address: Signal
-    list_data: Signal
+    list_address: Any
+    list_data: Any
     done: Signal
 
     LATENCY = 2
@@ -65,8 +65,8 @@ class ItemList(wiring.Component):
                 "final": In(1),
                 "i": In(stream.Signature(survivor_layout(config))),
                 "o": Out(stream.Signature(ranked_item_layout(config))),
-                "list_address": In(config.item_bits),
-                "list_data": Out(config.item_bits),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
+                "list_data": Out(config.item_bits).array(config.record_loaders),
                 "done": Out(1),
             }
         )
@@ -74,21 +74,20 @@ class ItemList(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         item_bits = self._config.item_bits
-        position = Signal(item_bits)  # read in this cycle
-        looked_up = Signal(item_bits)  # item at the position read in the cycle before
-        asked = Signal(item_bits)  # that position
+        loaders = self._config.record_loaders
+        # Read in this cycle, a port a loader; the items read in the cycle before.
+        positions = [Signal(item_bits, name=f"position_{n}") for n in range(loaders)]
+        looked_up = [Signal(item_bits, name=f"looked_up_{n}") for n in range(loaders)]
         advance = Signal()
         append = Signal()
         item: Any = Signal(ranked_item_layout(self._config))
-        self._banks(m, position, advance, looked_up, append, item.item)
+        self._banks(m, positions, advance, looked_up, append, item.item)
 
         reading = Signal()
         score = Signal(16)
         last = Signal()
         mapped = Signal()
         m.d.comb += [
-            position.eq(Mux(self.i.valid, self.i.payload.position, self.list_address)),
-            self.list_data.eq(Mux(self.first, asked, looked_up)),
             advance.eq(~mapped | ~self.final | self.o.ready),
             self.i.ready.eq(advance),
             append.eq(mapped & ~self.final),
@@ -96,14 +95,23 @@ class ItemList(wiring.Component):
             self.o.valid.eq(mapped & self.final),
             self.o.payload.eq(item),
         ]
+        for n, (position, found) in enumerate(zip(positions, looked_up, strict=True)):
+            asked = Signal(item_bits, name=f"asked_{n}")
+            m.d.comb += [
+                position.eq(self.list_address[n]),
+                self.list_data[n].eq(Mux(self.first, asked, found)),
+            ]
+            with m.If(advance):
+                m.d.sync += asked.eq(position)
+        with m.If(self.i.valid):
+            m.d.comb += positions[0].eq(self.i.payload.position)
         with m.If(advance):
             m.d.sync += [
-                asked.eq(position),
                 reading.eq(self.i.valid),
                 score.eq(self.i.payload.score),
                 last.eq(self.i.payload.last),
                 mapped.eq(reading),
-                item.item.eq(self.list_data),
+                item.item.eq(self.list_data[0]),
                 item.score.eq(score),
                 item.last.eq(last),
             ]
@@ -112,33 +120,32 @@ class ItemList(wiring.Component):
     def _banks(
         self,
         m: Module,
-        position: Signal,
+        positions: list[Signal],
         enable: Signal,
-        looked_up: Signal,
+        looked_up: list[Signal],
         append: Signal,
         item: Signal,
     ) -> None:
-        """Both memories: one is read at ``position``, ``append`` adds to the other."""
+        """Both memories: one is read at ``positions``, ``append`` adds to the other."""
         item_bits = self._config.item_bits
         reads_second = Signal()  # which bank is read; the first stage reads neither
         length = Signal(item_bits)  # wraps to 0 when the bank is full, which is also its end
-        m.d.comb += looked_up.eq(0)
         for index in range(2):
             bank: memory.Memory = memory.Memory(
                 shape=item_bits, depth=self._config.max_items, init=[]
             )
             m.submodules[f"bank_{index}"] = bank
-            read = bank.read_port(domain="sync")
+            for position, found in zip(positions, looked_up, strict=True):
+                read = bank.read_port(domain="sync")
+                m.d.comb += [read.addr.eq(position), read.en.eq(enable)]
+                with m.If(reads_second == index):
+                    m.d.comb += found.eq(read.data)
             write = bank.write_port()
             m.d.comb += [
-                read.addr.eq(position),
-                read.en.eq(enable),
                 write.addr.eq(length),
                 write.data.eq(item),
                 write.en.eq(append & (reads_second != index)),
             ]
-            with m.If(reads_second == index):
-                m.d.comb += looked_up.eq(read.data)
         with m.If(append):
             m.d.sync += length.eq(length + 1)
         with m.If(self.done):

@@ -59,8 +59,8 @@ class Ranking(wiring.Component):
     i_stage: stream.Interface
     i_scores: Any  # array of streams
     o_result: stream.Interface
-    list_address: Signal
-    list_data: Signal
+    list_address: Any  # arrays, one a record loader
+    list_data: Any
     done: Signal
     survivor: data.View
 
@@ -72,8 +72,8 @@ class Ranking(wiring.Component):
                 "i_stage": In(stream.Signature(ranking_stage_layout(config))),
                 "i_scores": In(scores).array(config.sub_arrays),
                 "o_result": Out(stream.Signature(result_layout(config))),
-                "list_address": In(config.item_bits),
-                "list_data": Out(config.item_bits),
+                "list_address": In(config.candidate_bits).array(config.record_loaders),
+                "list_data": Out(config.item_bits).array(config.record_loaders),
                 "done": Out(1),
                 "survivor": Out(survivor_event_layout(config)),
             }
@@ -118,15 +118,17 @@ class Ranking(wiring.Component):
         wiring.connect(m, survivors, items.i)
         wiring.connect(m, items.o, sorter.i)
         self._send(m, sorter.o, sorter.o.payload.item)
-        m.d.comb += [
-            items.list_address.eq(self.list_address),
-            self.list_data.eq(items.list_data),
-            self.done.eq(items.done | self._last_taken()),
-        ]
+        m.d.comb += self.done.eq(items.done | self._last_taken())
+        for loader in range(self._config.record_loaders):
+            m.d.comb += [
+                items.list_address[loader].eq(self.list_address[loader]),
+                self.list_data[loader].eq(items.list_data[loader]),
+            ]
 
     def _return_all(self, m: Module, survivors: stream.Interface) -> None:
         self._send(m, survivors, survivors.payload.position)
-        m.d.sync += self.list_data.eq(self.list_address)
+        for loader in range(self._config.record_loaders):
+            m.d.sync += self.list_data[loader].eq(self.list_address[loader])
         m.d.comb += self.done.eq(self._last_taken())
 
     def _send(self, m: Module, source: stream.Interface, item: Signal) -> None:

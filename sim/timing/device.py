@@ -22,7 +22,7 @@ from .front_end import (
     entry_taken,
 )
 from .gather import Gather
-from .loader import RecordLoaderModel, round_robin
+from .loader import LoadersModel, round_robin
 from .memory import Dram, Memory
 from .plan import EnginePlan, PhasePlan, Plan, QueryPlan
 from .ranking import RankingModel
@@ -75,6 +75,8 @@ class Prediction:
     timelines: dict[int, list[tuple[int, int, Cause]]]
     """What each engine does: cycles [first, last] by cause, without a hole."""
     hits: int
+    look_ahead_hits: int
+    merged: int
     misses: int
     dram_reads: int
     dram_beats: int
@@ -145,9 +147,9 @@ class DeviceModel:
             config,
             self._memory,
             self.engines,
-            lambda cycle: self._loader.resume(cycle),
+            lambda cycle, lane: self._loader.lane_taken(cycle, lane),
         )
-        self._loader = RecordLoaderModel(
+        self._loader = LoadersModel(
             clock, config, plan, self._memory, self._gather, self.engines, self._place
         )
         self._ranking = RankingModel(
@@ -214,6 +216,8 @@ class DeviceModel:
             phases={unit: engine.phases for unit, engine in self.engines.items()},
             timelines={unit: engine.timeline(end) for unit, engine in self.engines.items()},
             hits=self._gather.hits,
+            look_ahead_hits=self._gather.look_ahead_hits,
+            merged=self._gather.merged,
             misses=self._gather.misses,
             dram_reads=self._memory.bursts,
             dram_beats=self._memory.beats,
@@ -327,7 +331,7 @@ class DeviceModel:
         if stage is None or stage.job is None:
             return
         job = stage.job
-        self._loader_waits = not self._loader.room(job.unit)
+        self._loader_waits = not self._loader.room(cycle, job.unit)
         if self._loader_waits:
             return
         self._loader.job(cycle, job)

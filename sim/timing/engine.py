@@ -116,7 +116,7 @@ class EngineModel:
             on_done=self._phase_done,
             on_load=on_consumed,
         )
-        self._vectors = VectorSlots(config.vector_slots)
+        self._vectors = VectorSlots(config.gather_lanes)
         self._interaction = InteractionModel(
             clock,
             config,
@@ -397,13 +397,14 @@ class EngineModel:
             self._gate_open = False
             self._gate.at(cycle + 1)
 
-    def row_word(self, cycle: int, index: int, last: bool) -> None:
+    def row_word(self, cycle: int, lane: int, item_last: bool) -> None:
         """See `EngineSide`."""
-        if self._vectors.row_word(cycle, index, last):
-            self._clock.at(cycle + 3, self._item_complete, index)
+        self._vectors.row_word(cycle, lane)
+        if item_last:
+            self._clock.at(cycle + 1, self._lane_finished, lane)
 
-    def _item_complete(self, cycle: int, index: int) -> None:
-        if self._vectors.complete(index):
+    def _lane_finished(self, cycle: int, lane: int) -> None:
+        if self._vectors.finished(lane):
             self._interaction.wake(cycle)
 
     def _release(self, cycle: int) -> None:

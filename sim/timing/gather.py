@@ -1,7 +1,7 @@
-"""Gather lanes and the broadcast of row words, cycle by cycle where something moves.
+"""Gather lanes: when each lookup is decided, and when its row is handed over.
 
-Follows ``hdl/embedding``'s lane queue, cache tags, hit path, miss path and the round robin of the
-lanes for the broadcast.
+Follows ``hdl/embedding``'s gather lane: a pipeline of descriptor and tags, the lookup queue, reads
+in the order of the lookups. Two events a lookup; which lines hit is golden's business.
 """
 
 from __future__ import annotations
@@ -10,32 +10,45 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from golden.look_ahead import LineCache, Outcome
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
-from hdl.config import Config
-from hdl.embedding.embedding_unit import LANE_QUEUE
-from hdl.embedding.miss_path import WAITING
+from hdl.config import LINE_BYTES, Config
+from hdl.embedding.feature_table import FeatureTable
+from hdl.embedding.line_geometry import LineGeometry
+from hdl.embedding.line_tags import LineTags
 from hdl.embedding.read_slots import ReadSlots
+from hdl.embedding.row_reader import RowReader
 from hdl.embedding.static_cache import CacheTags
 from hdl.queue import Queue
 
 from .events import Clock, Poll
 from .memory import Memory
-from .units import EngineSide
+from .units import EngineSide, Lookup
 
 __all__ = ["Gather"]
 
+_PIPELINE = FeatureTable.LATENCY + CacheTags.LATENCY + LineTags.LATENCY
+"""Cycles from an id to its decision, and the ids that may be on their way there."""
+
 
 @dataclass(eq=False, slots=True)
-class _Lookup:
+class _Fetch:
+    """A line on its way."""
+
+    ready: int | None = None
+    """Cycle from which it can be read; None: not known yet."""
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """A row, or half of one, that waits to be read."""
+
     ready: int
-    """First cycle at the queue's output; behind that, at the tags' output."""
+    """Earliest cycle at the queue's output."""
+    words: int
     unit: int
-    index: int
-    hit: bool
-    address: int
-    row_bytes: int
-    taken: int = 0
-    """Cycle in which the tags took it."""
+    item_last: bool
+    fetch: _Fetch | None
 
 
 class _Lane:
@@ -43,163 +56,183 @@ class _Lane:
 
     def __init__(self, gather: Gather, number: int) -> None:
         self._gather, self._number = gather, number
-        self._clock = gather.clock
         config = gather.config
-        self._lane_bytes, self._beat_bytes = config.lane_bytes, config.axi_bytes
-        self.poll = Poll(gather.clock, self.step)
-        self._issue_poll = Poll(gather.clock, self._issue)
-        self._queue: deque[_Lookup] = deque()
-        self.lookups: deque[_Lookup] = deque()  # in the tags
-        self._taken = -1  # cycle in which the tags took the last one
-        self._words = 0  # of the lookup at the tags' output, handed to the hit path
-        self._held: tuple[int, int, int, bool] | None = None  # ready, unit, index, last
-        self.register: tuple[int, int, bool] | None = None  # unit, index, last
-        self._waiting: deque[tuple[int, _Lookup]] = deque()
-        # ready, unit, index, last, slot; the slot's read ends with its last word.
-        self._miss_words: deque[tuple[int, int, int, bool, int]] = deque()
+        geometry = LineGeometry(config)
+        self._lane_bytes = config.lane_bytes
+        self._depth = config.lookup_queue
+        self._requester = ORDERED_REQUESTERS + config.record_loaders + number
+        self._beats = geometry.beats
+        self.cache = LineCache(
+            sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits
+        )
+        self._poll = Poll(gather.clock, self._step)
+        self._offered: deque[tuple[int, Lookup]] = deque()  # with the first cycle on offer
+        self._pipeline: deque[tuple[int, Lookup]] = deque()  # with the first cycle at the tags
+        self._half = 0
+        self._first = Outcome.HIT  # of the first half
+        self._decided = -1  # cycle of the last decision
+        self._taken = -1  # cycle in which the last id was taken
+        self._fetches: dict[int, _Fetch] = {}  # by line
+        self._fills: deque[tuple[int, int]] = deque()  # cycle in which a fetch ends, line
         # Read slots on offer: from which cycle, tag.
         self._slots = deque((0, tag) for tag in range(config.reads_per_lane))
-        self._issued = -1  # cycle of the last miss that left ``_waiting``
-        self.refused = False
+        self._entries: deque[_Entry] = deque()
+        self._reads: deque[int] = deque()  # last cycles of reads of entries that count as pending
+        self._read_free = 0
 
-    def full(self, cycle: int) -> bool:
-        """The queue has no room in ``cycle``."""
-        waiting = sum(lookup.taken >= cycle for lookup in self.lookups)
-        return len(self._queue) + waiting >= LANE_QUEUE
-
-    def push(self, lookup: _Lookup) -> None:
-        self._queue.append(lookup)
+    # -- tags ----------------------------------------------------------------------------------
+    def push(self, cycle: int, lookup: Lookup) -> None:
+        """An id is on offer from ``cycle`` on, behind those before."""
+        self._offered.append((cycle, lookup))
         self._take()
 
     def _take(self) -> None:
-        """From the queue into the tags, up to the cycle in which these may stand still.
+        """Ids into the pipeline while it has room."""
+        while self._offered and len(self._pipeline) < _PIPELINE:
+            offer, lookup = self._offered.popleft()
+            at = self._taken = max(offer, self._taken + 1, self._decided)
+            self._pipeline.append((at + _PIPELINE, lookup))
+            if len(self._pipeline) == 1:
+                self._poll.at(at + _PIPELINE)
+            self._gather.on_taken(at, self._number)
 
-        The tags are a pipeline without bubbles' collapse: while the outcome at their output is
-        refused nothing in them moves.
-        """
-        queue, lookups = self._queue, self.lookups
-        first = not lookups
-        while queue:
-            at = max(queue[0].ready, self._taken + 1)
-            if lookups and lookups[0].ready <= at:
+    def _step(self, cycle: int) -> None:
+        """Decide on the oldest id, if it is there and nothing is in the way."""
+        if not self._pipeline or self._decided >= cycle:
+            return
+        ready, lookup = self._pipeline[0]
+        if ready > cycle:
+            self._poll.at(ready)
+            return
+        while self._fills and self._fills[0][0] < cycle:
+            self.cache.filled(self._fills.popleft()[1])
+        while self._reads and self._reads[0] < cycle:
+            self._reads.popleft()
+        pending = len(self._entries) + len(self._reads)
+        if not lookup.prefetch and pending >= self._depth:
+            self._wait(cycle)
+        elif lookup.hit:
+            if not lookup.prefetch:
+                self.cache.entry()
+                self._push(cycle, lookup, lookup.row_bytes, None)
+            self._gather.count(lookup, Outcome.STATIC)
+            self._next(cycle)
+        else:
+            self._line(cycle, lookup, pending)
+
+    def _line(self, cycle: int, lookup: Lookup, pending: int) -> None:
+        """A step that has to do with a line."""
+        cache = self.cache
+        address = lookup.address // LINE_BYTES + self._half
+        miss = cache.find(address) < 0
+        if miss and cache.victim(address, pending=pending, prefetch=lookup.prefetch) >= 0:
+            if not self._slots or self._slots[0][0] > cycle:
+                self._wait(cycle)
                 return
-            lookup = queue.popleft()
-            self._taken = lookup.taken = at
-            lookup.ready = at + CacheTags.LATENCY
-            lookups.append(lookup)
-            if first:
-                self.poll.at(lookup.ready)
-                first = False
+        elif miss and not lookup.prefetch:
+            self._wait(cycle)
+            return
+        outcome, line = cache.request(address, pending=pending, prefetch=lookup.prefetch)
+        if outcome is Outcome.MISS:
+            self._fetch(cycle, address, line)
+        if not lookup.prefetch:
+            size = min(lookup.row_bytes, LINE_BYTES)
+            self._push(cycle, lookup, size, self._fetches[line])
+        if lookup.row_bytes > LINE_BYTES and not self._half:
+            self._half = 1
+            self._first = outcome
+            self._decided = cycle
+            self._poll.at(cycle + 1)
+        else:
+            # A row of two lines is as bad as the worse one.
+            both = (outcome, self._first) if self._half else (outcome,)
+            worst = (Outcome.MISS, Outcome.DROPPED, Outcome.MERGED, Outcome.HIT)
+            self._gather.count(lookup, min(both, key=worst.index))
+            self._next(cycle)
 
-    def step(self, cycle: int) -> None:
-        """What moves in this cycle, after the broadcast has emptied the register or not."""
-        if self.register is None:
-            if self._miss_words and self._miss_words[0][0] <= cycle:
-                _, unit, index, last, tag = self._miss_words.popleft()
-                self._load(cycle, unit, index, last)
-                if last:
-                    self._slots.append((cycle + ReadSlots.RELEASE_LATENCY, tag))
-                    if self._waiting:
-                        self._issue_poll.at(cycle + ReadSlots.RELEASE_LATENCY)
-            elif self._held is not None and self._held[0] <= cycle:
-                _, unit, index, last = self._held
-                self._held = None
-                self._load(cycle, unit, index, last)
-        lookups = self.lookups
-        if lookups and lookups[0].ready <= cycle:
-            head = lookups[0]
-            if head.hit:
-                if self._held is None:
-                    words = -(-head.row_bytes // self._lane_bytes)
-                    self._words += 1
-                    last = self._words == words
-                    self._held = (cycle + 1, head.unit, head.index, last)
-                    if last:
-                        self._words = 0
-                        self._pop(cycle)
-            elif self._has_room(cycle):
-                self._waiting.append((cycle + 1, head))
-                self._issue_poll.at(cycle + 1)
-                self._pop(cycle)
-        self._again(cycle)
-
-    def _again(self, cycle: int) -> None:
-        """Ask for the next step."""
-        at = 1 << 60
-        if self.register is None:
-            if self._miss_words:
-                at = self._miss_words[0][0]
-            if self._held is not None:
-                at = min(at, self._held[0])
-        if self.lookups:
-            head = self.lookups[0]
-            if (self._held is None) if head.hit else self._has_room(cycle + 1):
-                at = min(at, head.ready)
-        if at < 1 << 60:
-            self.poll.at(max(at, cycle + 1))
-
-    def _has_room(self, cycle: int) -> bool:
-        """A miss may join those that wait; a place left in ``cycle`` counts a cycle later."""
-        return len(self._waiting) + (self._issued == cycle) < WAITING
-
-    def _load(self, cycle: int, unit: int, index: int, last: bool) -> None:
-        self.register = (unit, index, last)
-        self._gather.ask(cycle + 1, self._number)
-
-    def _pop(self, cycle: int) -> None:
-        stood = cycle - self.lookups.popleft().ready
-        for lookup in self.lookups:
-            lookup.ready += stood
-        self._taken = max(self._taken, cycle - 1)
+    def _next(self, cycle: int) -> None:
+        """The oldest id is done with."""
+        self._half = 0
+        self._decided = cycle
+        self._pipeline.popleft()
+        if self._pipeline:
+            self._poll.at(max(cycle + 1, self._pipeline[0][0]))
         self._take()
-        if self.refused:
-            self.refused = False
-            self._gather.on_room(self._taken + 1)
 
-    # -- misses --------------------------------------------------------------------------------
-    def _issue(self, cycle: int) -> None:
-        """One burst for the oldest waiting miss."""
-        if not self._waiting or not self._slots:
-            return
-        at = max(self._waiting[0][0], self._slots[0][0])
-        if at > cycle:
-            self._issue_poll.at(at)
-            return
-        self._issued = cycle
-        _, miss = self._waiting.popleft()
+    def _wait(self, cycle: int) -> None:
+        """Look again when an entry has been read, a fetch has ended or a slot is on offer.
+
+        Fetches whose end is not known yet ask for a step themselves.
+        """
+        if self._reads:
+            self._poll.at(self._reads[0] + 1)
+        if self._fills:
+            self._poll.at(self._fills[0][0] + 1)
+        if self._slots and self._slots[0][0] > cycle:
+            self._poll.at(self._slots[0][0])
+
+    # -- fetches -------------------------------------------------------------------------------
+    def _fetch(self, cycle: int, address: int, line: int) -> None:
         _, tag = self._slots.popleft()
-        beats = -(-miss.row_bytes // self._beat_bytes)
+        fetch = self._fetches[line] = _Fetch()
 
-        def landed(first: int, count: int) -> None:
-            self._landed(first, count, miss, tag)
+        def landed(first: int, beats: int) -> None:
+            # A beat in a register, then written; from the next cycle on the line can be read.
+            end = first + beats
+            fetch.ready = end + 1
+            self._fills.append((end, line))
+            self._slots.append((end + ReadSlots.RELEASE_LATENCY, tag))
+            self._poll.at(end + 1)
+            self._read()
 
-        address = miss.address - miss.address % self._beat_bytes
-        requester = ORDERED_REQUESTERS + self._number
-        self._gather.memory.read(cycle, requester, tag, address, beats, landed)
-        if self._waiting:
-            self._issue_poll.at(cycle + 1)
-        self.poll.at(cycle + 1)
+        self._gather.memory.read(
+            cycle + Queue.LATENCY, self._requester, tag, address * LINE_BYTES, self._beats, landed
+        )
 
-    def _landed(self, first: int, beats: int, miss: _Lookup, tag: int) -> None:
-        """Beats into words of min(row, beat, lane) bytes."""
-        piece = min(miss.row_bytes, self._beat_bytes, self._lane_bytes)
-        words = miss.row_bytes // piece
-        per_beat = words // beats
-        for word in range(words):
-            ready = first + 1 + word // per_beat
-            self._miss_words.append((ready, miss.unit, miss.index, word == words - 1, tag))
-        self.poll.at(self._miss_words[0][0])
+    # -- data ----------------------------------------------------------------------------------
+    def _push(self, cycle: int, lookup: Lookup, size: int, fetch: _Fetch | None) -> None:
+        """An entry of the lookup queue."""
+        last = lookup.item_last and (fetch is None or lookup.row_bytes <= LINE_BYTES or self._half)
+        words = -(-size // self._lane_bytes)
+        ready = cycle + Queue.BUFFERED_LATENCY
+        self._entries.append(_Entry(ready, words, lookup.unit, bool(last), fetch))
+        if len(self._entries) == 1:
+            self._read()
+
+    def _read(self) -> None:
+        """Read entries up to the first whose line's arrival is not known yet."""
+        clock, number = self._gather.clock, self._number
+        while self._entries:
+            entry = self._entries[0]
+            start = max(entry.ready, self._read_free)
+            if entry.fetch is not None:
+                if entry.fetch.ready is None:
+                    return
+                start = max(start, entry.fetch.ready)
+            self._entries.popleft()
+            self._read_free = start + entry.words
+            self._reads.append(self._read_free - 1)
+            if self._pipeline:
+                self._poll.at(max(self._read_free, clock.now))
+            # What no engine waits for is no event: only lane 0's words keep somebody off a bank.
+            for word in range(entry.words) if not number else (entry.words - 1,):
+                last = entry.item_last and word == entry.words - 1
+                if last or not number:
+                    clock.at(start + word + RowReader.LATENCY, self._word, entry.unit, last)
+
+    def _word(self, cycle: int, unit: int, last: bool) -> None:
+        self._gather.engines[unit].row_word(cycle, self._number, last)
 
 
 class Gather:
-    """All lanes behind the feature table.
+    """All lanes.
 
     Parameters
     ----------
     engines
         By anchor: who takes the row words.
-    on_room
-        Called with the cycle from which a lane that refused a lookup takes one again.
+    on_taken
+        Called once an id, with the cycle in which its lane takes it and the lane.
     """
 
     def __init__(
@@ -208,54 +241,32 @@ class Gather:
         config: Config,
         memory: Memory,
         engines: Mapping[int, EngineSide],
-        on_room: Callable[[int], None],
+        on_taken: Callable[[int, int], None],
     ) -> None:
-        self.clock, self.config, self.memory = clock, config, memory
-        self._engines = engines
-        self.on_room = on_room
+        self.clock, self.config, self.memory, self.engines = clock, config, memory, engines
+        self.on_taken = on_taken
         self._lanes = [_Lane(self, number) for number in range(config.gather_lanes)]
-        self._broadcast = Poll(clock, self._grant)
-        self._valid = 0  # lanes with a word in their register
-        self._new: deque[tuple[int, int]] = deque()
-        self._later = 0  # lanes behind the one served last
-        self.hits = self.misses = 0
+        self.hits = self.look_ahead_hits = self.merged = self.misses = 0
+        self.prefetches = self.dropped = 0
 
-    def push(
-        self, cycle: int, feature: int, unit: int, index: int, hit: bool, address: int, size: int
-    ) -> bool:
-        """A lookup at the lanes' door; False when its lane has no room."""
-        lane = self._lanes[feature % len(self._lanes)]
-        if lane.full(cycle):
-            lane.refused = True
-            return False
-        if hit:
+    def push(self, cycle: int, lane: int, lookup: Lookup) -> None:
+        """An id is on offer to a lane from ``cycle`` on; the lane takes its ids in order."""
+        self._lanes[lane].push(cycle, lookup)
+
+    def count(self, lookup: Lookup, outcome: Outcome) -> None:
+        """A decision."""
+        if lookup.prefetch:
+            self.prefetches += 1
+            self.dropped += outcome is Outcome.DROPPED
+        elif outcome is Outcome.STATIC:
             self.hits += 1
-        else:
+        elif outcome is Outcome.MISS:
             self.misses += 1
-        ready = cycle + Queue.BUFFERED_LATENCY
-        lane.push(_Lookup(ready, unit, index, hit, address, size))
-        return True
+        else:
+            self.look_ahead_hits += 1
+            self.merged += outcome is Outcome.MERGED
 
-    def ask(self, cycle: int, lane: int) -> None:
-        """The lane's register holds a word from ``cycle`` on."""
-        self._new.append((cycle, lane))
-        self._broadcast.at(cycle)
-
-    def _grant(self, cycle: int) -> None:
-        new = self._new
-        while new and new[0][0] <= cycle:
-            self._valid |= 1 << new.popleft()[1]
-        if not self._valid:
-            return
-        pool = self._valid & self._later or self._valid
-        bit = pool & -pool
-        self._later = ~(bit | (bit - 1))
-        self._valid &= ~bit
-        lane = self._lanes[bit.bit_length() - 1]
-        assert lane.register is not None
-        unit, index, last = lane.register
-        lane.register = None
-        self._engines[unit].row_word(cycle, index, last)
-        lane.step(cycle)
-        if self._valid:
-            self._broadcast.at(cycle + 1)
+    @property
+    def fetches(self) -> int:
+        """Lines fetched."""
+        return sum(lane.cache.fetches for lane in self._lanes)

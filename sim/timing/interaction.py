@@ -15,7 +15,7 @@ from hdl.config import Config
 from hdl.engine.bank_writer import BankWriter
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
 from hdl.engine.interaction_steps import interaction_steps
-from hdl.engine.vector_buffer import COPY_BYTES
+from hdl.engine.vector_bank import COPY_BYTES
 from hdl.queue import Queue
 
 from .array import ArraySchedule
@@ -111,7 +111,7 @@ class InteractionModel:
     ready
         Whether the oldest item's vectors are there.
     row_lands
-        Whether an embedding row word is written to the engine's vector buffer in a cycle.
+        Whether an embedding row word is written to bank 0 of the vector buffer in a cycle.
     on_idle
         The copier can take a job from this cycle on.
     on_release
@@ -154,7 +154,7 @@ class InteractionModel:
         self._offered: int | None = None  # cycle from which the item is on offer
         self._waits_steps = False
         # Generator.
-        self._generator_free: int | None = 0
+        self._generator_free: int | None = 0  # cycle from which an item is taken
         self._take = Poll(clock, self._try_take)
         self._steps: tuple[list[Chunk], int, int, bool] | None = None  # chunks, next, slot, last
         self._step_at = -1  # cycle of the last step
@@ -183,7 +183,7 @@ class InteractionModel:
             if self._generator_free is None:
                 self._waits_steps = True
                 return
-            cycle = max(cycle, self._generator_free)
+            cycle = max(cycle, self._generator_free + 1)  # busy falls after the last step
         # READ for the memory's latency and a cycle, then WRITE.
         self._clock.at(cycle + 1 + DENSE_LATENCY + 1, self._copy)
 
@@ -269,17 +269,17 @@ class InteractionModel:
         self._step_at = step
         self._located, self._piece, self._write, self._written = located, piece, write, written
         self._steps = None
-        self._generator_free = step + 1
-        self._clock.at(max(step, cycle), self._released)
+        self._clock.at(max(step, cycle), self._released, step)
         self._clock.at(max(written + 1, cycle), self._on_row, slot)
 
-    def _released(self, cycle: int) -> None:
-        """The item's last step: slot free, generator idle in the next cycle."""
+    def _released(self, cycle: int, step: int) -> None:
+        """The item's last step: the slot is free, the next item is taken in this cycle."""
+        self._generator_free = step
         self._on_release(cycle)
         if self._waits_steps:
             self._waits_steps = False
             self._item(max(cycle, self._item_at))
-        self.wake(cycle + 1)
+        self.wake(cycle)
 
     # -- dense inputs --------------------------------------------------------------------------
     @property

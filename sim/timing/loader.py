@@ -1,7 +1,7 @@
 """Record loader: which item is fetched when, and when its dense values and ids leave.
 
-Follows ``hdl/embedding``'s record walker, reader, unpacker and feature table: an event a record for
-the first two, an event an id for the others.
+Follows ``hdl/embedding``'s record walker, reader, beat buffer, unpacker and id spreader: an event a
+record for the first two, an event a dense chunk or a step of ids for the others.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hdl.bus.beat_buffer import BEATS, BeatBuffer
+from hdl.bus.interleave import channel_number
+from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
-from hdl.embedding.feature_table import FeatureTable
-from hdl.embedding.record_reader import BUFFER_BYTES, RECORDS
+from hdl.embedding.record_reader import PARTS
+from hdl.embedding.record_unpacker import chunk_bytes
 from hdl.embedding.record_walker import RecordWalker
-from hdl.queue import Queue
 
 from .events import Clock, Poll
 from .gather import Gather
+from .lane_merge import LaneMergeModel
 from .memory import Memory
 from .plan import Plan
-from .units import EngineSide, LoaderJob
+from .units import EngineSide, LoaderJob, Lookup
 
-__all__ = ["RecordLoaderModel"]
+__all__ = ["LoadersModel", "round_robin"]
 
-REQUESTER = 1
-"""Of the record loader at the read crossbar."""
-
-_Push = tuple[int, int, int, bool, int, int]
-"""Arguments of ``Gather.push`` behind the cycle."""
+_CREDITS = 4
+"""Beats between the buffer's read and the unpacker."""
+_PAGE = 4096
 
 
 @dataclass(eq=False, slots=True)
@@ -38,14 +39,15 @@ class _Part:
     job: LoaderJob
     dense: bool
     row: int
-    index: int
     beats: int
     start: int
     """Byte offset of the first value in the first beat."""
-    first: int | None = None
-    """Cycle of the first beat at the unpacker."""
+    bursts: list[tuple[int, int] | None] = field(default_factory=list)
+    """First cycle and beats of each burst, None: not come yet."""
     done: int = 0
-    """Dense chunks or ids handed over."""
+    """Beats handed over."""
+    pieces: int = 0
+    """Dense chunks or steps handed over."""
 
 
 @dataclass(eq=False)
@@ -55,6 +57,8 @@ class _UnitJobs:
     dense: deque[LoaderJob] = field(default_factory=deque)
     ids: deque[LoaderJob] = field(default_factory=deque)
     id_row: int = 0
+    freed: int = 0
+    """Cycle from which the place of the last job that left is free."""
 
 
 def round_robin(candidates: list[int], last: int) -> int:
@@ -65,13 +69,271 @@ def round_robin(candidates: list[int], last: int) -> int:
     return candidates[0]
 
 
-class RecordLoaderModel:
-    """Loader and feature table, in front of the gather lanes.
+class _Loader:
+    """One record loader."""
+
+    def __init__(self, owner: LoadersModel, number: int, units: list[int]) -> None:
+        self._owner, self._number = owner, number
+        self._clock, self._config, self._plan = owner.clock, owner.config, owner.plan
+        self._engines = owner.engines
+        self._jobs = {unit: _UnitJobs() for unit in units}
+        self._units = units
+        # Walker.
+        self._walk = Poll(self._clock, self._pick)
+        self._room = RecordWalker.TASKS
+        self._dense_open: tuple[LoaderJob, int] | None = None
+        self._dense_last = self._id_last = -1
+        self._was_dense = False  # the row picked last
+        self._picked: tuple[int, int] = (-1, -1)  # cycle and unit of the last id row
+        # Reader.
+        self._read = Poll(self._clock, self._accept)
+        self._tasks: deque[tuple[_Part, int, int]] = deque()  # part, address, cycle on offer
+        self._reader_free = 0
+        self._space = BEATS
+        self._parts: deque[_Part] = deque()
+        # Unpacker.
+        self._step = Poll(self._clock, self._unpack)
+        self._taken_beats: deque[int] = deque([-(1 << 30)] * _CREDITS)
+        self._shown = -1  # cycle in which the last beat came to the unpacker
+        self._beat: int | None = None  # the same of the beat in work
+        self._last_taken = -1  # cycle in which the last piece left the unpacker
+        self._left: list[tuple[int, Lookup]] | None = None  # of the step in work: lane, lookup
+
+    # -- walker --------------------------------------------------------------------------------
+    def room(self, cycle: int, unit: int) -> bool:
+        """A job place of the unit is free."""
+        jobs = self._jobs[unit]
+        opened = self._dense_open
+        held = len(jobs.dense) + len(jobs.ids) + (jobs.freed > cycle)
+        return held + (opened is not None and opened[0].unit == unit) < 2
+
+    def job(self, cycle: int, job: LoaderJob) -> None:
+        """A row block is taken in ``cycle``."""
+        self._jobs[job.unit].dense.append(job)
+        self._walk.at(cycle + 1)
+
+    def wake(self, cycle: int) -> None:
+        """Something that the walker waits for may hold from ``cycle`` on."""
+        self._walk.at(cycle)
+
+    def _pick(self, cycle: int) -> None:
+        opened = self._dense_open
+        if opened is None:
+            waiting = [u for u in self._units if self._jobs[u].dense]
+            if waiting:
+                unit = self._dense_last = round_robin(waiting, self._dense_last)
+                self._dense_open = (self._jobs[unit].dense.popleft(), 0)
+                self._walk.at(cycle + 1)
+        if not self._room:
+            return
+        # The unit of the cycle before is left out: what it allocated shows a cycle later.
+        before = self._picked[1] if self._picked[0] == cycle - 1 else -1
+        ready = [
+            u
+            for u in self._units
+            if u != before and self._jobs[u].ids and self._engines[u].can_allocate
+        ]
+        if opened is not None and (not ready or not self._was_dense):
+            self._was_dense = True
+            self._pick_dense(cycle, *opened)
+        elif ready:
+            self._was_dense = False
+            self._pick_ids(cycle, round_robin(ready, self._id_last))
+        elif before < 0:
+            return
+        self._walk.at(cycle + 1)
+
+    def _pick_dense(self, cycle: int, job: LoaderJob, row: int) -> None:
+        last = row + 1 == job.rows
+        self._dense_open = None if last else (job, row + 1)
+        if last:
+            self._jobs[job.unit].ids.append(job)
+        self._send(cycle, job, row, dense=True)
+
+    def _pick_ids(self, cycle: int, unit: int) -> None:
+        jobs = self._jobs[unit]
+        job, row = jobs.ids[0], jobs.id_row
+        self._id_last = unit
+        self._picked = (cycle, unit)
+        self._clock.at(cycle + RecordWalker.ALLOCATE_CYCLE, self._engines[unit].allocate)
+        last = row + 1 == job.rows
+        jobs.id_row = 0 if last else row + 1
+        if last:
+            jobs.ids.popleft()
+            # The next job's rows come after this one's anyway; the place is free in two cycles.
+            jobs.freed = cycle + 2
+            self._owner.on_place(cycle + 2)
+        self._send(cycle, job, row, dense=False)
+
+    def _send(self, cycle: int, job: LoaderJob, row: int, *, dense: bool) -> None:
+        plan, size = self._plan, self._config.axi_bytes
+        self._room -= 1
+        if not dense and not plan.stages[job.stage].features:
+            self._clock.at(cycle + 3, self._free_task)
+            return
+        address = job.records + job.items[row] * plan.pitch + (0 if dense else plan.ids_offset)
+        length = plan.dense_bytes if dense else 4 * plan.stages[job.stage].features
+        start = address % size
+        part = _Part(job, dense, row, -(-(start + length) // size), start)
+        offer = cycle + RecordWalker.SEND_CYCLE
+        self._tasks.append((part, address - start, offer))
+        self._read.at(max(offer, self._reader_free))
+
+    def _free_task(self, cycle: int) -> None:
+        self._room += 1
+        self._walk.at(cycle)
+
+    # -- reader --------------------------------------------------------------------------------
+    def _accept(self, cycle: int) -> None:
+        if not self._tasks or cycle < self._reader_free:
+            return
+        part, address, offer = self._tasks[0]
+        if cycle < offer or self._space < part.beats or len(self._parts) >= PARTS:
+            return
+        self._tasks.popleft()
+        self._clock.at(cycle + 1, self._free_task)
+        self._space -= part.beats
+        self._parts.append(part)
+        self._clock.at(cycle + 1, self._request, part, address)
+        size = self._config.axi_bytes
+        bursts = (address + part.beats * size - 1) // _PAGE - address // _PAGE + 1
+        part.bursts = [None] * bursts
+        # The last burst may leave in the cycle in which the next part is accepted.
+        self._reader_free = cycle + bursts
+        if self._tasks:
+            self._read.at(max(self._reader_free, self._tasks[0][2]))
+
+    def _request(self, cycle: int, part: _Part, address: int) -> None:
+        size, left = self._config.axi_bytes, part.beats
+        for number in range(len(part.bursts)):
+            beats = min(left, (_PAGE - address % _PAGE) // size)
+
+            def landed(at: int, count: int, number: int = number) -> None:
+                part.bursts[number] = (at, count)
+                if self._parts[0] is part:
+                    self._step.at(at + BeatBuffer.LATENCY)
+
+            channel = channel_number(self._config, address)
+            requester = ORDERED_REQUESTERS + self._number
+            self._owner.memory.read(cycle, requester, channel, address, beats, landed)
+            left -= beats
+            address += beats * size
+            cycle += 1
+
+    # -- unpacker ------------------------------------------------------------------------------
+    def resume(self, cycle: int) -> None:
+        """An engine or a lane that refused something may take it from ``cycle`` on."""
+        if self._parts:
+            self._step.at(cycle)
+
+    def _show(self, part: _Part) -> int | None:
+        """Cycle in which the part's next beat comes to the unpacker; None: not known yet."""
+        if self._beat is None:
+            number = part.done
+            for burst in part.bursts:
+                if burst is None:
+                    return None
+                first, count = burst
+                if number < count:
+                    arrival = first + number
+                    break
+                number -= count
+            # A beat leaves the buffer when a place behind it is free, one a cycle.
+            self._beat = self._shown = max(
+                arrival + BeatBuffer.LATENCY,
+                self._shown + 1,
+                self._taken_beats[0] + BeatBuffer.LATENCY,
+            )
+        return self._beat
+
+    def _beat_taken(self, cycle: int, part: _Part) -> None:
+        self._beat = None
+        part.done += 1
+        self._taken_beats.popleft()
+        self._taken_beats.append(cycle)
+        self._clock.at(cycle + 1, self._beat_freed)
+
+    def _beat_freed(self, cycle: int) -> None:
+        self._space += 1
+        self._read.at(cycle)
+
+    def _unpack(self, cycle: int) -> None:
+        """Hand over what can be in this cycle."""
+        while self._parts:
+            part = self._parts[0]
+            shown = self._show(part)
+            if shown is None:
+                return
+            at = max(shown, self._last_taken + 1)
+            if at > cycle:
+                self._step.at(at)
+                return
+            if not (self._dense_chunk(cycle, part) if part.dense else self._ids(cycle, part)):
+                return
+
+    def _dense_chunk(self, cycle: int, part: _Part) -> bool:
+        """One dense chunk; False: wait."""
+        size, beat_bytes = chunk_bytes(self._config), self._config.axi_bytes
+        engine = self._engines[part.job.unit]
+        ready = engine.dense_ready(part.job.slot)
+        if ready is None:
+            return False
+        if ready > cycle:
+            self._step.at(ready)
+            return False
+        done = part.pieces * size
+        left = self._plan.dense_bytes - done
+        last = left <= size
+        engine.dense_chunk(cycle, part.job.slot, done, min(size, left), last)
+        self._last_taken = cycle
+        part.pieces += 1
+        if last or (done + size) % beat_bytes == 0:
+            self._beat_taken(cycle, part)
+        if last:
+            self._parts.popleft()
+        return True
+
+    def _ids(self, cycle: int, part: _Part) -> bool:
+        """A step of ids, as far as the lanes take them; False: wait."""
+        owner, words = self._owner, self._owner.words
+        if self._left is None:
+            # The first id is in the first step; what is before it in that step is none.
+            lead = part.start // 4 % words
+            first = part.pieces * words - lead
+            self._left = owner.step(part.job, part.row, first)
+        kept = []
+        for lane, lookup in self._left:
+            merge = owner.merges[lane]
+            if merge.room(cycle, self._number):
+                merge.put(cycle, self._number, lookup)
+            else:
+                kept.append((lane, lookup))
+        self._left = kept
+        if kept:
+            return False
+        self._left = None
+        self._last_taken = cycle
+        part.pieces += 1
+        per_beat = self._config.axi_bytes // 4 // words
+        skipped, lead = divmod(part.start // 4, words)
+        features = self._plan.stages[part.job.stage].features
+        last = part.pieces * words - lead >= features
+        if last or (part.pieces + skipped) % per_beat == 0:
+            self._beat_taken(cycle, part)
+        if last:
+            self._parts.popleft()
+        return True
+
+
+class LoadersModel:
+    """All record loaders, in front of the gather lanes.
 
     Parameters
     ----------
     engines
         By anchor.
+    levels
+        Partition level of each engine.
     on_place
         Called with the cycle from which a job place is free again.
     """
@@ -86,198 +348,64 @@ class RecordLoaderModel:
         engines: Mapping[int, EngineSide],
         on_place: Callable[[int], None],
     ) -> None:
-        self._clock, self._config, self._plan = clock, config, plan
-        self._memory, self._gather, self._engines = memory, gather, engines
-        self._on_place = on_place
-        self._jobs = {unit: _UnitJobs() for unit in engines}
-        self._units = sorted(engines)
-        self._walk = Poll(clock, self._pick)
-        self._pick_at = 0
-        self._dense_open: tuple[LoaderJob, int] | None = None
-        self._dense_last = self._id_last = -1
-        # Reader.
-        self._read = Poll(clock, self._accept)
-        self._offered: tuple[_Part, int, int] | None = None  # part, address, cycle
-        self._reader_free = 0
-        self._space = BUFFER_BYTES // config.axi_bytes
-        self._parts: deque[_Part] = deque()
-        # Unpacker and feature table.
-        self._step = Poll(clock, self._unpack)
-        self._last_taken = -1  # cycle in which the last piece left the unpacker
-        # The last two ids at the lanes' door: when they came to it, when a lane took them.
-        self._doors = ((-1, -1), (-1, -1))
-        self._pending: tuple[int, _Push] | None = None  # an id at the lanes' door, since when
+        self.clock, self.config, self.plan = clock, config, plan
+        self.memory, self.gather, self.engines = memory, gather, engines
+        self.on_place = on_place
+        self.words = min(config.axi_bytes // 4, config.gather_lanes)
+        """Ids of a step."""
+        self._of = {
+            e.unit: config.loader_of(e.row, e.column, e.level)
+            for e in plan.engines
+            if e.unit in engines
+        }
+        self._loaders = [
+            _Loader(self, n, sorted(u for u, loader in self._of.items() if loader == n))
+            for n in range(config.record_loaders)
+        ]
+        self.merges = [
+            LaneMergeModel(clock, config, self._pusher(lane), self._lane_room)
+            for lane in range(config.gather_lanes)
+        ]
 
-    # -- walker --------------------------------------------------------------------------------
-    def room(self, unit: int) -> bool:
+    def _pusher(self, lane: int) -> Callable[[int, Lookup], None]:
+        def push(cycle: int, lookup: Lookup) -> None:
+            self.gather.push(cycle, lane, lookup)
+
+        return push
+
+    def _lane_room(self, loader: int, cycle: int) -> None:
+        self._loaders[loader].resume(cycle)
+
+    def lane_taken(self, cycle: int, lane: int) -> None:
+        """A gather lane takes its oldest lookup in ``cycle``."""
+        self.merges[lane].taken(cycle)
+
+    def step(self, job: LoaderJob, row: int, first: int) -> list[tuple[int, Lookup]]:
+        """Lanes and lookups of the ids from number ``first`` on that one step hands over."""
+        lanes = self.config.gather_lanes
+        features = self.plan.stages[job.stage].features
+        hits, addresses = job.hits[row], job.addresses[row]
+        out = []
+        for f in range(max(first, 0), min(first + self.words, features)):
+            # Vector 1 + f; the lane's next one would be G further on.
+            lookup = Lookup(job.unit, hits[f], addresses[f], job.row_bytes, f + lanes >= features)
+            out.append(((1 + f) % lanes, lookup))
+        return out
+
+    def room(self, cycle: int, unit: int) -> bool:
         """A job place of the unit is free."""
-        jobs = self._jobs[unit]
-        opened = self._dense_open
-        held = len(jobs.dense) + len(jobs.ids)
-        return held + (opened is not None and opened[0].unit == unit) < 2
+        return self._loaders[self._of[unit]].room(cycle, unit)
 
     def job(self, cycle: int, job: LoaderJob) -> None:
         """A row block is taken in ``cycle``."""
-        self._jobs[job.unit].dense.append(job)
-        self.wake(cycle + 1)
+        self._loaders[self._of[job.unit]].job(cycle, job)
 
     def wake(self, cycle: int) -> None:
-        """Something that the walker waits for may hold from ``cycle`` on."""
-        self._walk.at(max(cycle, self._pick_at))
+        """A vector slot of some engine may be free from ``cycle`` on."""
+        for loader in self._loaders:
+            loader.wake(cycle)
 
-    def _pick(self, cycle: int) -> None:
-        if cycle < self._pick_at or self._offered is not None:
-            return
-        if self._dense_open is None:
-            waiting = [u for u in self._units if self._jobs[u].dense]
-            if waiting:
-                unit = self._dense_last = round_robin(waiting, self._dense_last)
-                self._dense_open = (self._jobs[unit].dense.popleft(), 0)
-        if self._dense_open is not None:
-            job, row = self._dense_open
-            self._send(cycle, job, row, dense=True, index=0)
-            return
-        ready = [u for u in self._units if self._jobs[u].ids and self._engines[u].can_allocate]
-        if not ready:
-            return
-        unit = self._id_last = round_robin(ready, self._id_last)
-        jobs = self._jobs[unit]
-        job, row = jobs.ids[0], jobs.id_row
-        index = self._engines[unit].allocate_index
-        self._clock.at(cycle + RecordWalker.ALLOCATE_CYCLE, self._engines[unit].allocate)
-        if not self._plan.stages[job.stage].features:
-            self._row_done(cycle + RecordWalker.ALLOCATE_CYCLE, job, row, dense=False)
-            return
-        self._send(cycle, job, row, dense=False, index=index)
-
-    def _send(self, cycle: int, job: LoaderJob, row: int, *, dense: bool, index: int) -> None:
-        plan, size = self._plan, self._config.axi_bytes
-        address = job.records + job.items[row] * plan.pitch + (0 if dense else plan.ids_offset)
-        length = plan.dense_bytes if dense else 4 * plan.stages[job.stage].features
-        start = address % size
-        part = _Part(job, dense, row, index, -(-(start + length) // size), start)
-        offer = cycle + RecordWalker.SEND_CYCLE
-        self._offered = (part, address - start, offer)
-        self._read.at(max(offer, self._reader_free))
-
-    def _row_done(self, cycle: int, job: LoaderJob, row: int, *, dense: bool) -> None:
-        """The row was handed over in ``cycle``; the next pick is a cycle later."""
-        last = row + 1 == job.rows
-        jobs = self._jobs[job.unit]
-        if dense:
-            self._dense_open = None if last else (job, row + 1)
-            if last:
-                jobs.ids.append(job)
-        else:
-            jobs.id_row = 0 if last else row + 1
-            if last:
-                jobs.ids.popleft()
-                self._on_place(cycle + 1)
-        self._pick_at = cycle + 1
-        self._walk.at(self._pick_at)
-
-    # -- reader --------------------------------------------------------------------------------
-    def _accept(self, cycle: int) -> None:
-        if self._offered is None or cycle < self._reader_free:
-            return
-        part, address, offer = self._offered
-        if cycle < offer or self._space < part.beats or len(self._parts) >= RECORDS:
-            return
-        self._offered = None
-        self._space -= part.beats
-        self._parts.append(part)
-        request = cycle + 1
-        self._clock.at(request, self._request, part, address)
-        page = 4096
-        bursts = (address + part.beats * self._config.axi_bytes - 1) // page - address // page + 1
-        self._reader_free = request + bursts
-        self._row_done(cycle, part.job, part.row, dense=part.dense)
-
-    def _request(self, cycle: int, part: _Part, address: int) -> None:
-        size, left, first = self._config.axi_bytes, part.beats, True
-        while left:
-            beats = min(left, (4096 - address % 4096) // size)
-
-            def landed(at: int, count: int, first: bool = first) -> None:
-                if first:
-                    part.first = at + Queue.BUFFERED_LATENCY
-                    if self._parts[0] is part:
-                        self._step.at(part.first)
-
-            self._memory.read(cycle, REQUESTER, 0, address, beats, landed)
-            left -= beats
-            address += beats * size
-            cycle += 1
-            first = False
-
-    # -- unpacker ------------------------------------------------------------------------------
     def resume(self, cycle: int) -> None:
-        """An engine or a lane that refused something may take it from ``cycle`` on."""
-        self._step.at(cycle)
-
-    def _unpack(self, cycle: int) -> None:
-        """Hand over what can be in this cycle: an id at the lanes' door, or a dense chunk."""
-        if self._pending is not None:
-            if cycle < self._pending[0]:
-                return
-            if not self._gather.push(cycle, *self._pending[1]):
-                return
-            self._doors = (self._doors[1], (self._pending[0], cycle))
-            self._pending = None
-        while self._parts and (first := self._parts[0].first) is not None:
-            part = self._parts[0]
-            if part.dense:
-                if not self._dense_chunk(cycle, part, first):
-                    return
-            else:
-                self._step.at(self._id(part, first))
-                return
-
-    def _dense_chunk(self, cycle: int, part: _Part, first: int) -> bool:
-        """One dense chunk, ``first`` being the cycle of the part's first beat; False: wait."""
-        size = min(self._config.axi_bytes, 16)
-        beat = part.done * size // self._config.axi_bytes
-        at = max(self._last_taken + 1, first + beat)
-        left = self._plan.dense_bytes - part.done * size
-        engine = self._engines[part.job.unit]
-        ready = engine.dense_ready(part.job.slot)
-        if ready is None:
-            return False
-        at = max(at, ready)
-        if at > cycle:
-            self._step.at(at)
-            return False
-        engine.dense_chunk(at, part.job.slot, part.done * size, min(size, left), left <= size)
-        self._last_taken = at
-        part.done += 1
-        if left <= size:
-            self._end(at, part)
-        return True
-
-    def _id(self, part: _Part, first: int) -> int:
-        """The next id: through the feature table; returns when it is at the lanes' door."""
-        size = self._config.axi_bytes
-        feature = part.done
-        beat = (part.start + 4 * feature) // size
-        taken = max(self._last_taken + 1, first + beat)
-        # The feature table stands still while a lane refuses the id at its output.
-        for came, left in self._doors:
-            if came <= taken < left:
-                taken = left
-        self._last_taken = taken
-        came, left = self._doors[1]
-        door = taken + FeatureTable.LATENCY + (left - came if taken < came else 0)
-        job = part.job
-        hit = job.hits[part.row][feature]
-        address = job.addresses[part.row][feature]
-        self._pending = (door, (feature, job.unit, part.index, hit, address, job.row_bytes))
-        part.done += 1
-        if part.done == self._plan.stages[job.stage].features:
-            self._end(taken, part)
-        return door
-
-    def _end(self, cycle: int, part: _Part) -> None:
-        self._parts.popleft()
-        self._space += part.beats
-        if self._offered is not None:
-            self._read.at(max(cycle + 1, self._offered[2], self._reader_free))
+        """An engine that refused a dense chunk may take it from ``cycle`` on."""
+        for loader in self._loaders:
+            loader.resume(cycle)

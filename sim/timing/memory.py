@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hdl.bus.axi import PAGE_BYTES
+from hdl.bus.interleave import channel_number
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
 
@@ -170,7 +171,7 @@ class Memory:
     """
 
     def __init__(self, clock: Clock, config: Config, dram: Dram) -> None:
-        self._clock = clock
+        self._clock, self._config = clock, config
         self._channels = [_Channel(clock, dram) for _ in range(config.axi_channels)]
         self._beat_bytes = config.axi_bytes
         self._current = [0] * ORDERED_REQUESTERS
@@ -192,7 +193,7 @@ class Memory:
         """A burst is handed over in ``cycle``; ``call`` comes with its first beat."""
         self.bursts += 1
         self.beats += beats
-        channel = address // PAGE_BYTES % len(self._channels)
+        channel = channel_number(self._config, address)
         if requester >= ORDERED_REQUESTERS or len(self._channels) == 1:
             burst = _Burst(requester, tag, beats, 0, call)
             self._channels[channel].ask(cycle + 1, address, burst)

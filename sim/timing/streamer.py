@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from hdl.bus.ordered_reads import OrderedReads
 from hdl.config import Config
 from hdl.engine.weight_streamer import WeightStreamer
 from hdl.program import STREAM_CHUNK_BYTES
@@ -18,7 +20,7 @@ from .plan import EnginePlan, PhasePlan
 
 __all__ = ["StreamerModel"]
 
-REQUESTER = 2
+REQUESTER = 1
 """Of the weight streamer at the read crossbar."""
 
 
@@ -88,12 +90,24 @@ class _Lane:
         self._streamer.wake(self.ready_at)
 
 
+@dataclass(eq=False)
+class _Chunk:
+    """A chunk in flight."""
+
+    lane: _Lane
+    useful: int
+    first: int | None = None
+    """Cycle of its first beat, when it has come."""
+
+
 class StreamerModel:
     """All engines' streams."""
 
     def __init__(self, clock: Clock, config: Config, memory: Memory) -> None:
         self.clock, self.config, self._memory = clock, config, memory
         self._lanes: list[_Lane] = []
+        self._chunks: deque[_Chunk] = deque()  # in flight, oldest first
+        self._shown = 0  # cycle behind the last beat that was handed over
         self._flying = 0
         self._free = 0
         self._turn = -1
@@ -127,9 +141,12 @@ class StreamerModel:
             self._flying += 1
             self._free = cycle + 1
 
-            def landed(first: int, beats: int, lane: _Lane = lane, useful: int = useful) -> None:
-                lane.landed(first, useful)
-                self.clock.at(first + beats, self._returned)
+            chunk = _Chunk(lane, useful)
+            self._chunks.append(chunk)
+
+            def landed(first: int, beats: int, chunk: _Chunk = chunk) -> None:
+                chunk.first = first
+                self._deliver()
 
             # The request register adds a cycle.
             self._memory.read(cycle + 1, REQUESTER, 0, address, lane.chunk_beats, landed)
@@ -138,6 +155,17 @@ class StreamerModel:
             return
         if later < 1 << 60:
             self.wake(later)
+
+    def _deliver(self) -> None:
+        """Chunks in the order of their requests, whichever channel they come from."""
+        while self._chunks and (first := self._chunks[0].first) is not None:
+            chunk = self._chunks.popleft()
+            if self.config.axi_channels > 1:
+                first += OrderedReads.LATENCY
+            first = max(first, self._shown)
+            self._shown = first + chunk.lane.chunk_beats
+            chunk.lane.landed(first, chunk.useful)
+            self.clock.at(self._shown, self._returned)
 
     def _returned(self, cycle: int) -> None:
         self._flying -= 1

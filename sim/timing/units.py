@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["EngineSide", "LoaderJob"]
+__all__ = ["EngineSide", "LoaderJob", "Lookup"]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -23,17 +23,30 @@ class LoaderJob:
     row_bytes: int
 
 
+@dataclass(eq=False, slots=True)
+class Lookup:
+    """An id on its way to a gather lane."""
+
+    unit: int
+    hit: bool
+    """In the static cache."""
+    address: int
+    """Of the row, in device memory."""
+    row_bytes: int
+    item_last: bool
+    """The lane's last one of the item."""
+    prefetch: bool = False
+
+
 class EngineSide(Protocol):
     """An engine, seen from the embedding unit."""
 
     @property
     def can_allocate(self) -> bool: ...
-    @property
-    def allocate_index(self) -> int: ...
     def allocate(self, cycle: int) -> None: ...
     def dense_ready(self, slot: int) -> int | None:
         """Cycle from which a chunk of the slot's job is taken; None: not known yet."""
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None: ...
-    def row_word(self, cycle: int, index: int, last: bool) -> None:
-        """A word of an embedding row is granted the broadcast in ``cycle``."""
+    def row_word(self, cycle: int, lane: int, item_last: bool) -> None:
+        """The engine sees a row word of a lane in ``cycle``."""

@@ -1,4 +1,4 @@
-"""Slots of an engine's vector buffer: allocated, filled, ready in order, released."""
+"""Slots of an engine's vector buffer: allocated, filled by every lane, ready and freed in order."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ __all__ = ["VectorSlots"]
 
 
 class VectorSlots:
-    """Ring of slots, each the vectors of one item.
+    """Ring of slots over the banks of the gather lanes, each slot the vectors of one item.
 
     Parameters
     ----------
-    count
-        Most slots of any program.
+    lanes
+        Gather lanes.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
         self.sizes: tuple[int, int, int] | None = None
-        """Bytes of a slot, slots, features; None before the first job."""
+        """Bytes of a slot in a bank, slots, features; None before the first job."""
         self._row_cycles: set[int] = set()
         self._clear()
 
     def _clear(self) -> None:
-        self._used = self.tail = self._head = 0
-        self._landed = [0] * self._count
-        self._complete = [False] * self._count
+        self._used = self.tail = 0
+        self._finished = [0] * self._lanes
+        self._needed: list[int] = []
 
     def configure(self, sizes: tuple[int, int, int]) -> None:
         """Cut the buffer anew; nothing is in it."""
         self.sizes = sizes
         self._clear()
+        # Vector v is in bank v mod lanes; vector 0 is no lane's.
+        features = sizes[2]
+        self._needed = [lane for lane in range(self._lanes) if features >= (lane or self._lanes)]
 
     @property
     def room(self) -> bool:
@@ -43,34 +46,28 @@ class VectorSlots:
             self._used += 1
         self.tail = (self.tail + 1) % self.sizes[1]
 
-    def row_word(self, cycle: int, index: int, last: bool) -> bool:
-        """A word of the broadcast for slot ``index``; True when it was the slot's last one."""
-        # Broadcast register, buffer's register.
-        self._row_cycles.add(cycle + 2)
-        if not last:
-            return False
-        self._landed[index] += 1
-        assert self.sizes is not None
-        return self._landed[index] == self.sizes[2]
+    def row_word(self, cycle: int, lane: int) -> None:
+        """A row word is written in ``cycle``; in bank 0 the dense vectors wait for it."""
+        if not lane:
+            self._row_cycles.add(cycle)
 
-    def complete(self, index: int) -> bool:
-        """All rows of slot ``index`` are in; True when it is the oldest."""
-        self._complete[index] = True
-        return index == self._head
+    def finished(self, lane: int) -> bool:
+        """The lane has handed over an item's last word; True when that can complete the oldest."""
+        self._finished[lane] += 1
+        return self._finished[lane] == 1
 
     def ready(self) -> bool:
         """The oldest slot can be read."""
-        return self._complete[self._head] or not (self.sizes and self.sizes[2])
+        return all(self._finished[lane] for lane in self._needed)
 
     def row_lands(self, cycle: int) -> bool:
-        """A row word is written in this cycle."""
+        """A row word is written to bank 0 in this cycle."""
         return cycle in self._row_cycles
 
     def release(self) -> None:
         """The oldest slot is free again."""
         assert self.sizes is not None
-        self._landed[self._head] = 0
-        self._complete[self._head] = False
-        self._head = (self._head + 1) % self.sizes[1]
+        for lane in self._needed:
+            self._finished[lane] -= 1
         if self.sizes[2]:
             self._used -= 1

@@ -37,13 +37,15 @@ def test_invariants(partition: str) -> None:
     assert set(totals.values()) == {since_reset}
 
     value = {name: played.register(name) for name, _ in COUNTERS}
-    assert value["LOOKUPS"] == value["HITS"] + value["MISSES"] + value["BAD_IDS"]
+    outcomes = ("HITS", "LOOK_AHEAD_HITS", "MISSES", "BAD_IDS")
+    assert value["LOOKUPS"] == sum(value[name] for name in outcomes)
+    assert value["LOOK_AHEAD_HITS"] >= value["MERGED"] > 0 == value["PREFETCHES"]
     assert value["LOOKUPS"] == sum(
         len(stage.items) * len(ROWS) for _, result in golden for stage in result.stages
     )
-    assert value["LOOKUPS"] == sum(played.completions[q.entry].lookups for q, _ in golden)
-    assert value["HITS"] == sum(played.completions[q.entry].hits for q, _ in golden)
-    assert value["MISSES"] == sum(played.completions[q.entry].misses for q, _ in golden)
+    for name in ("LOOKUPS", "HITS", "LOOK_AHEAD_HITS", "MISSES"):
+        told = [getattr(played.completions[q.entry], name.lower()) for q, _ in golden]
+        assert value[name] == sum(told)
     assert value["RESULTS"] == sum(len(result.items) for _, result in golden)
     assert (value["QUERIES"], value["ERRORS"], value["BAD_IDS"]) == (3, 0, 0)
     assert value["READ_BEATS"] >= value["READ_BURSTS"] > 0

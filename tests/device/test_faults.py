@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from driver.host import PlacedQuery
+from golden.pipeline import QueryResult
 from hdl import program as fmt
+from hdl.config import LINE_BYTES
 from hdl.program import Opcode, Status, Target
 from hdl.words import pack_bytes, unpack
 from sim.runner import Memory
@@ -23,7 +25,7 @@ def test_bad_ids_are_zeros_and_a_status(partition: str) -> None:
     """Ids just outside and far outside their tables, in the first and in later stages' items."""
     case = Case(partition=partition)
     ids = case.workload.queries[0].ids.copy()
-    outside = ((0, 0, ROWS[0]), (5, 1, 0xFFFFFFFF), (ITEMS - 1, 4, ROWS[4] + 7))
+    outside = ((0, 0, ROWS[0]), (5, 1, 0xFFFFFFFE), (ITEMS - 1, 4, ROWS[4] + 7))
     for item, table, value in outside:
         ids[item, table] = value
     bad, good = case.query(0, ids=ids), case.query(1)
@@ -38,14 +40,14 @@ def test_bad_ids_are_zeros_and_a_status(partition: str) -> None:
     again = sum(item in survivors for item, _, _ in outside)
     assert played.register("BAD_IDS") == len(outside) + again
     assert played.register("LOOKUPS") == sum(
-        played.register(name) for name in ("HITS", "MISSES", "BAD_IDS")
+        played.register(name) for name in ("HITS", "LOOK_AHEAD_HITS", "MISSES", "BAD_IDS")
     )
     assert int(played.records["lookups"]["bad"].sum()) == len(outside) + again
 
 
 def test_every_id_bad_in_a_query() -> None:
     case = Case()
-    ids = np.full_like(case.workload.queries[0].ids, 0xFFFFFFFF)
+    ids = np.full_like(case.workload.queries[0].ids, 0xFFFFFFFE)
     bad, good = case.query(0, ids=ids), case.query(2)
     played = case.run()
     golden = [(bad, case.golden(0, ids=ids)), (good, case.golden(2))]
@@ -54,11 +56,13 @@ def test_every_id_bad_in_a_query() -> None:
     assert played.status(good.entry) == Status.OK
 
 
-def _after(case: Case, played: Played, bad: int, good: PlacedQuery, number: int) -> None:
-    """The entry has BUS_ERROR; the query behind it is exact."""
+def _after(
+    case: Case, played: Played, bad: int, good: PlacedQuery, golden: QueryResult | None = None
+) -> None:
+    """The entry has BUS_ERROR; the query behind it, number 1 by default, is exact."""
     assert played.status(bad) == Status.BUS_ERROR
     assert played.status(good.entry) == Status.OK
-    golden = case.golden(number)
+    golden = golden or case.golden(1)
     assert played.results(good)[:, 0].tolist() == golden.items.tolist()
     assert played.results(good)[:, 1].tolist() == golden.scores.tolist()
     assert played.register("ERRORS") == 1
@@ -88,32 +92,36 @@ def test_error_in_records_or_results(
     case = Case(partition=partition)
     bad, good = case.query(0), case.query(1)
     played = case.run(memory=Memory(error=where(case, bad)))
-    _after(case, played, bad.entry, good, 1)
+    _after(case, played, bad.entry, good)
 
 
 def test_error_in_an_embedding_row() -> None:
-    """Only the first query asks for a row in the window; no row is cached."""
+    """Only the first query asks for a row of the line in the window; no row is cached."""
     case = Case(cached=False)
-    queries = case.workload.queries
-    # Rows of a memory word fail together: find one that only query 0 uses, in the biggest table.
-    per_word = CONFIG.axi_bytes // 4
-    words = [set((q.ids[:, 1] // per_word).tolist()) for q in queries]
-    only = min(words[0] - words[1])
-    base = _row_address(case, program=0, feature=1) + only * CONFIG.axi_bytes
-    bad, good = case.query(0), case.query(1)
+    last = ROWS[1] - 1
+    first = last - last % (LINE_BYTES // 4)  # the table's last line begins with this row
+    asks, avoids = (query.ids.copy() for query in case.workload.queries[:2])
+    asks[3, 1] = last
+    avoids[:, 1] %= first
+    base = _row_address(case, program=0, feature=1) + 4 * first
+    bad, good = case.query(0, ids=asks), case.query(1, ids=avoids)
+    # Rows of a line fail together, whichever beat it is.
     played = case.run(memory=Memory(error=(base, base + CONFIG.axi_bytes)))
-    _after(case, played, bad.entry, good, 1)
+    _after(case, played, bad.entry, good, case.golden(1, ids=avoids))
 
 
 def _row_address(case: Case, *, program: int, feature: int) -> int:
     """Address of a table, from the FEATURES words that are loaded."""
-    start = program * CONFIG.max_features * fmt.FEATURE_WORDS
+    k, lane = divmod(1 + feature, CONFIG.gather_lanes)
+    start = program * CONFIG.lane_words * fmt.FEATURE_WORDS
     load = next(
-        e for e in case.deployment.loads if e.target is Target.FEATURES and e.start == start
+        e
+        for e in case.deployment.loads
+        if (e.target, e.unit, e.start) == (Target.FEATURES, lane, start)
     )
     blob = case.image.to_bytes()[load.address :]
     size = 8 * fmt.FEATURE_WORDS
-    return int(unpack(fmt.FEATURE, blob[feature * size : (feature + 1) * size]).base)
+    return int(unpack(fmt.FEATURE, blob[k * size : (k + 1) * size]).base)
 
 
 def test_error_in_a_weight_stream() -> None:
@@ -165,7 +173,7 @@ def test_error_in_the_source_of_a_load() -> None:
     )
     good = case.query(1)
     played = case.run(memory=Memory(error=(source + 400, source + 408)))
-    _after(case, played, bad, good, 1)
+    _after(case, played, bad, good)
 
 
 def test_error_in_a_submission_entry() -> None:
@@ -173,7 +181,7 @@ def test_error_in_a_submission_entry() -> None:
     bad, good = case.query(0), case.query(1)
     slot = case.host.submissions + bad.entry * fmt.SUBMISSION_BYTES
     played = case.run(memory=Memory(error=(slot + 56, slot + 64)))
-    _after(case, played, bad.entry, good, 1)
+    _after(case, played, bad.entry, good)
     assert played.completions[bad.entry].tag == 0
     assert played.completions[bad.entry].opcode == 0
 
@@ -200,7 +208,7 @@ def test_memory_that_ends() -> None:
     case.host.wait(timeout=1_000_000)
     case.host.read_counters()
     case.finish()
-    _after(case, case.play(), bad.entry, good, 1)
+    _after(case, case.play(), bad.entry, good)
 
 
 def test_workload_is_what_the_tests_rely_on() -> None:

@@ -41,9 +41,16 @@ async def get_all(ctx: Any, port: Any, count: int, *, stall: float, seed: int) -
 
 
 def simulate(
-    dut: Any, *benches: Callable[..., Any], cycles: int = 100_000, vcd: str | None = None
+    dut: Any,
+    *benches: Callable[..., Any],
+    cycles: int = 100_000,
+    vcd: str | None = None,
+    background: Iterable[Callable[..., Any]] = (),
 ) -> None:
-    """Run all ``benches`` (async, taking ctx) to their end; fail after ``cycles`` clock cycles."""
+    """Run all ``benches`` (async, taking ctx) to their end; fail after ``cycles`` clock cycles.
+
+    ``background`` benches are not waited for.
+    """
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     done = [False] * len(benches)
@@ -57,6 +64,9 @@ def simulate(
 
     for index, bench in enumerate(benches):
         sim.add_testbench(wrap(index, bench))
+
+    for bench in background:
+        sim.add_testbench(bench, background=True)
 
     ticks = 0
 

@@ -81,7 +81,8 @@ def result(**changes: Any) -> dict[str, Any]:
         "mac_utilization_bound": 0.9,
         "embedding": {
             "lookups": 200,
-            "static_hits": 80,
+            "static_hits": 60,
+            "lookahead_hits": 20,
             "dram_reads": 10,
             "dram_bytes": 5120,
         },

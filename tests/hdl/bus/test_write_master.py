@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hdl.bus.interleave import channel_number
 from hdl.bus.write_master import WriteMaster
 from hdl.config import PRESETS
 
@@ -51,7 +52,7 @@ def test_writes_land(channels: int, stall: float) -> None:
                     want[address + 8 * i + b] = value >> (8 * b) & 255
     assert image == want
     for c, memory in enumerate(memories):
-        assert all(address // 4096 % channels == c for address, _ in memory.bursts)
+        assert all(channel_number(config, address) == c for address, _ in memory.bursts)
 
 
 def test_error_is_a_pulse() -> None:

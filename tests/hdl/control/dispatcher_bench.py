@@ -190,18 +190,17 @@ class Bench:
             for name, number in self.pulses.items():
                 ctx.set(getattr(dut, name), int(number == len(self.jobs)))
             self.jobs.append(job)
-            assert ctx.get(dut.pitch) == 192
-            assert ctx.get(dut.dense_bytes) == 13
-            assert ctx.get(dut.ids_offset) == 16
-            assert ctx.get(dut.records) == 0x12_3456_7840
+            assert (job.pitch, job.dense_bytes, job.ids_offset) == (192, 13, 16)
+            assert (job.records, job.stride, job.prefetch) == (0x12_3456_7840, 1, 0)
+            loader = job.unit % self.config.record_loaders
             items = []
             for row in range(job.rows):
-                ctx.set(dut.list_address, job.position + row)
+                ctx.set(dut.list_address[loader], job.list_base + job.position + row)
                 await ctx.tick()
                 for name in self.pulses:
                     ctx.set(getattr(dut, name), 0)
-                item = ctx.get(dut.list_data)
-                assert item == job.position + row or not ctx.get(dut.first_stage)
+                item = ctx.get(dut.list_data[loader])
+                assert item == job.position + row or not job.first
                 items.append((job.position + row, self.score(job.program, item)))
             self.work[job.unit].append(items)
 

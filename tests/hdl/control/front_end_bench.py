@@ -133,6 +133,7 @@ class Host:
             results, status = self.answers.pop(len(self.queries) - 1)
             ctx.set(front.lookups, ctx.get(front.lookups) + 7)
             ctx.set(front.hits, ctx.get(front.hits) + 5)
+            ctx.set(front.look_ahead_hits, ctx.get(front.look_ahead_hits) + 3)
             ctx.set(front.misses, ctx.get(front.misses) + 2)
             payloads = [
                 {"item": item, "score": score, "last": i == len(results) - 1}

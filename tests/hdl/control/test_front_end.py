@@ -103,7 +103,7 @@ def test_query_results(config: Config) -> None:
             )  # fmt: skip
             assert (done.status, done.tag, done.count) == (Status.OK, i, count)
             assert list(done.stage_cycles) == [1, 2, 3, 4]
-            assert (done.lookups, done.hits, done.misses) == (7, 5, 2)
+            assert (done.lookups, done.hits, done.look_ahead_hits, done.misses) == (7, 5, 3, 2)
             for j, (item, score) in enumerate(results):
                 assert host.load(RESULTS + 8 * j, 4) == item
                 assert host.load(RESULTS + 8 * j + 4, 4) == score & 0xFFFFFFFF

@@ -17,15 +17,18 @@ WINDOW = (0x1000, 0x3000)
 
 
 @pytest.mark.parametrize(
-    ("name", "result", "status"),
+    ("name", "records", "result", "status"),
     [
-        # 2 results: 16 bytes with the filter on the device, 64 * 8 bytes without.
-        ("tiny", WINDOW[1] - 64, Status.OK),
-        ("tiny-baseline", WINDOW[1] - 64, Status.BAD_ADDRESS),
-        ("tiny-baseline", WINDOW[1] - 512, Status.OK),
+        # 2 results: 16 bytes with the filter on the device, 63 * 8 bytes without.
+        ("tiny", 0x1040, WINDOW[1] - 64, Status.OK),
+        ("tiny-baseline", 0x1040, WINDOW[1] - 64, Status.BAD_ADDRESS),
+        ("tiny-baseline", 0x1040, WINDOW[1] - 512, Status.OK),
+        # Records of 32 gather lanes lie at multiples of 128.
+        ("paper", 0x1080, WINDOW[1] - 64, Status.OK),
+        ("paper", 0x1040, WINDOW[1] - 64, Status.BAD_ADDRESS),
     ],
 )
-def test_result_range(name: str, result: int, status: Status) -> None:
+def test_ranges(name: str, records: int, result: int, status: Status) -> None:
     dut = SubmissionCheck(config=PRESETS[name])
 
     async def bench(ctx: Any) -> None:
@@ -40,8 +43,8 @@ def test_result_range(name: str, result: int, status: Status) -> None:
         await ctx.tick()
         ctx.set(dut.config_write, {"valid": 0})
         entry = {
-            "opcode": Opcode.QUERY, "pipeline": 2, "address": 0x1000, "result": result,
-            "items": 64, "keep": [2, 0, 0, 0],
+            "opcode": Opcode.QUERY, "pipeline": 2, "address": records, "result": result,
+            "items": 63, "keep": [2, 0, 0, 0],
         }  # fmt: skip
         ctx.set(dut.entry, entry)
         ctx.set(dut.start, 1)

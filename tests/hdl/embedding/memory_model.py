@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hdl.bus.interleave import channel_number
 from hdl.config import Config
 
 
@@ -14,8 +15,9 @@ from hdl.config import Config
 class MemoryModel:
     """Serves a read port; checks that requests obey the rules.
 
-    ``ordered``: one tag only, answers in order of the requests. Otherwise beats of different tags
-    are mixed at random. ``error_at``: an address whose beat carries an error.
+    ``ordered``: one tag only, answers in order of the requests. ``tags_are_channels``: the tag is
+    the AXI channel, answers of a tag in the order of its requests. Otherwise beats of different
+    tags are mixed at random. ``error_at``: an address whose beat carries an error.
     """
 
     config: Config
@@ -23,6 +25,7 @@ class MemoryModel:
     latency: int = 20
     stall: float = 0.2
     ordered: bool = False
+    tags_are_channels: bool = False
     seed: int = 1
     error_at: int | None = None
     beats: int = 0
@@ -48,6 +51,8 @@ class MemoryModel:
             ready = [b for b in open_bursts if b["start"] <= cycle]
             if self.ordered:
                 ready = ready[:1]
+            if self.tags_are_channels:
+                ready = list({b["tag"]: b for b in reversed(ready)}.values())
             if answer is None and ready and rng.random() >= self.stall:
                 answer = rng.choice(ready)
                 address = answer["address"]
@@ -85,6 +90,8 @@ class MemoryModel:
                 assert address // 4096 == (address + beats * width - 1) // 4096, "crosses 4 KB"
                 if self.ordered:
                     assert request.tag == 0
+                elif self.tags_are_channels:
+                    assert request.tag == channel_number(self.config, address)
                 else:
                     assert all(b["tag"] != request.tag for b in open_bursts), "tag in use"
                 self.requests.append((address, beats))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 from hdl.config import Config
 from hdl.engine.interaction import Interaction, interaction_job_layout
 from hdl.engine.interaction_steps import interaction_steps
-from hdl.engine.vector_buffer import buffer_word_bytes
+from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.interfaces import config_write_layout, row_write_layout
 from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target
 from tests.hdl.support import put_all, simulate
 
 Fields = dict[int | str, Any]
+Watch = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
@@ -46,9 +48,12 @@ class Case:
         row, column = self.anchor
         self.multipliers = self.config.interaction_multipliers_at(row, column)
         self.edge = self.config.sub_array << self.level
-        word = buffer_word_bytes(self.config, row, column)
-        self.slot_bytes = -(-self.vectors * self.width // word) * word
-        fit = min(16, self.config.vector_bytes // self.slot_bytes)
+        word = bank_word_bytes(self.config, row, column)
+        needed = -(-self.vectors // self.config.gather_lanes) * self.width
+        self.slot_bytes = max(16, 1 << (needed - 1).bit_length())
+        if needed > word:
+            self.slot_bytes = -(-needed // word) * word
+        fit = min(16, self.config.bank_bytes // self.slot_bytes)
         assert fit >= 1, "test case does not fit the vector buffer"
         self.slots = min(self.slots or fit, fit)
         limit = min(16, max(1, self.multipliers // self.width), self.edge)
@@ -102,13 +107,16 @@ class Bench:
             dense_read_latency=case.dense_read_latency,
         )
         self.rows: list[tuple[int, int, list[int]]] = []
+        self.unit = case.anchor[0] * case.config.grid + case.anchor[1]
         self.chunks = 0
         self.done = 0
         self.row_cycles: list[int] = []
         self.finished = False
 
-    def run(self, limit: int = 20_000) -> None:
-        simulate(self.dut, self._jobs, self._load, self._dense, self._sink, cycles=limit)
+    def run(self, limit: int = 20_000, watch: Watch | None = None) -> None:
+        """Run to the end; ``watch`` looks on in the background."""
+        benches = (self._jobs, self._load, self._dense, self._sink)
+        simulate(self.dut, *benches, cycles=limit, background=(watch,) if watch else ())
         assert self.rows == self.case.expected()
         assert self.done == len(self.case.jobs)
 
@@ -120,7 +128,7 @@ class Bench:
         ctx.set(dut.features, case.vectors - 1)
         ctx.set(dut.clear, 1)
         layout = config_write_layout(case.config)
-        unit = case.anchor[0] * case.config.grid + case.anchor[1]
+        unit = self.unit
         for number, shifts in enumerate(case.shifts):
             word = sum(int(shift) << 4 * n for n, shift in enumerate(shifts))
             base: Fields = {"valid": 1, "address": case.shift_base + number}
@@ -157,62 +165,65 @@ class Bench:
             job = layout.const({"slot": number % 2, "rows": rows, "stage": stage})
             await put_all(ctx, self.dut.i_job, [job], stall=0.0, seed=case.seed)
 
-    def _words(self, item: int, index: int, address: int) -> list[Fields]:
-        """Row words of an item's sparse vectors, rows shuffled."""
+    def _words(self, item: int, address: int) -> list[list[Fields]]:
+        """Row words of an item's sparse vectors, a list a lane, in order."""
         case = self.case
-        lane = case.config.lane_bytes
-        rows: list[list[Fields]] = []
+        size, lanes = case.config.lane_bytes, case.config.gather_lanes
+        words: list[list[Fields]] = [[] for _ in range(lanes)]
         for number in range(1, case.vectors):
-            row: list[Fields] = []
             vector = case.items[item, number]
-            for start in range(0, case.width, lane):
-                part = vector[start : start + lane].astype(np.int8).tobytes()
-                place = address + number * case.width + start
-                inside = place % lane
-                row.append(
+            for start in range(0, case.width, size):
+                part = vector[start : start + size].astype(np.int8).tobytes()
+                place = address + number // lanes * case.width + start
+                inside = place % size
+                noise = case.rng.getrandbits(8 * inside)
+                last = number + lanes >= case.vectors and start + size >= case.width
+                words[number % lanes].append(
                     {
                         "valid": 1,
-                        "unit": case.anchor[0] * case.config.grid + case.anchor[1],
+                        "unit": self.unit,
                         "address": place - inside,
                         "enable": (1 << len(part) // 4) - 1 << inside // 4,
-                        "data": int.from_bytes(part, "little") << 8 * inside,
-                        "last": start + lane >= case.width,
-                        "index": index,
+                        "data": int.from_bytes(part, "little") << 8 * inside | noise,
+                        "item_last": last,
                     }
                 )
-            rows.append(row)
-        case.rng.shuffle(rows)
-        return [word for row in rows for word in row]
+        return words
 
     async def _load(self, ctx: Any) -> None:
-        """Allocates as early as possible; rows of two items land mixed."""
+        """Allocates as early as possible; every lane goes on at its own pace."""
         case, dut = self.case, self.dut
         layout = row_write_layout(case.config)
-        pending: list[list[Fields]] = []
+        lanes = range(case.config.gather_lanes)
+        pending: list[list[Fields]] = [[] for _ in lanes]
+        # A lane that is slower than the others.
+        stalls = [case.loader_stall ** case.rng.choice((1, 0.3)) for _ in lanes]
         item = 0
         while ctx.get(dut.clear) == 0:
             await ctx.tick()
         while ctx.get(dut.clear) == 1:
             await ctx.tick()
         while item < len(case.items) or any(pending):
-            take = item < len(case.items) and len(pending) < 2 and ctx.get(dut.can_allocate)
+            take = item < len(case.items) and ctx.get(dut.can_allocate)
+            ctx.set(dut.allocate, bool(take))
+            for lane in lanes:
+                word: Fields = {}
+                if pending[lane] and case.rng.random() >= stalls[lane]:
+                    word = pending[lane].pop(0)
+                elif case.rng.random() < 0.5:  # another engine's word
+                    word = {"valid": 1, "unit": self.unit + 1, "enable": 0xF, "item_last": 1}
+                ctx.set(dut.row_write[lane], layout.const(word))
             if take:
                 index, address = ctx.get(dut.allocate_index), ctx.get(dut.allocate_address)
                 assert address == index * case.slot_bytes
-                pending.append(self._words(item, index, address))
+                assert index == item % case.slots
+                for queue, words in zip(pending, self._words(item, address), strict=True):
+                    queue += words
                 item += 1
-            ctx.set(dut.allocate, bool(take))
-            pending = [words for words in pending if words]
-            word: Fields = {}
-            if pending and case.rng.random() >= case.loader_stall:
-                word = case.rng.choice(pending).pop(0)
-            elif case.rng.random() < 0.5:  # another engine's word
-                other = case.anchor[0] * case.config.grid + case.anchor[1] + 1
-                word = {"valid": 1, "unit": other, "enable": 0xF, "last": 1, "data": 1}
-            ctx.set(dut.row_write, layout.const(word))
             await ctx.tick()
         ctx.set(dut.allocate, 0)
-        ctx.set(dut.row_write, layout.const({}))
+        for lane in lanes:
+            ctx.set(dut.row_write[lane], layout.const({}))
 
     async def _dense(self, ctx: Any) -> None:
         """Synchronous memory of the dense vectors; absent lanes hold noise."""

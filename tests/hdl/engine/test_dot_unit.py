@@ -80,6 +80,7 @@ def test_round_and_clamp() -> None:
 
     async def bench(ctx: Any) -> None:
         for cycle in range(len(values) + dut.LATENCY):
+            ctx.set(dut.valid, cycle < len(values))
             if cycle < len(values):
                 ctx.set(dut.i, values[cycle])
                 ctx.set(dut.shift, shifts[cycle])

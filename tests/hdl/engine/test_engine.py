@@ -68,7 +68,7 @@ def program(rng: random.Random, first: int, *, vectors: int, streamed: bool = Fa
         "vectors": vectors,
         "input_base": 128 * first,
         "output_base": 128 * first + 64,
-        "slot_bytes": 16 * vectors,
+        "slot_bytes": WIDTH * (1 << (-(-vectors // CONFIG.gather_lanes) - 1).bit_length()),
         "slots": 4,
         "bottom_tiles": tiles(bottom),
         "bottom_weights": 16,
@@ -160,33 +160,34 @@ class Bench:
 
     async def send_vectors(self, ctx: Any) -> None:
         dut, rng = self.dut, random.Random(self.seed + 1)
+        lanes = CONFIG.gather_lanes
         for number, items in enumerate(self.vectors):
             while self.accepted <= number:
                 await ctx.tick()
             for item in items:
                 while not ctx.get(dut.can_allocate):
                     await ctx.tick()
-                index, address = ctx.get(dut.allocate_index), ctx.get(dut.allocate_address)
+                address = ctx.get(dut.allocate_address)
                 ctx.set(dut.allocate, 1)
                 await ctx.tick()
                 ctx.set(dut.allocate, 0)
-                for feature, values in enumerate(item):
+                for number_in_item, values in enumerate(item, 1):
                     while rng.random() < self.stall:
                         await ctx.tick()
+                    k, lane = divmod(number_in_item, lanes)
                     word = {
                         "valid": 1,
                         "unit": self.unit,
-                        "address": address + WIDTH * (feature + 1),
+                        "address": address + WIDTH * k,
                         "enable": 0xF,
                         "data": int.from_bytes(values, "little"),
-                        "last": 1,
-                        "index": index,
+                        "item_last": int(number_in_item + lanes > len(item)),
                     }
                     # A word of another engine must leave no trace.
                     for unit in (self.unit ^ 1, self.unit):
-                        ctx.set(dut.row_write, word | {"unit": unit})
+                        ctx.set(dut.row_write[lane], word | {"unit": unit})
                         await ctx.tick()
-                    ctx.set(dut.row_write, word | {"valid": 0})
+                    ctx.set(dut.row_write[lane], word | {"valid": 0})
 
     async def take_scores(self, ctx: Any) -> None:
         port, rng = self.dut.o_score, random.Random(self.seed + 2)

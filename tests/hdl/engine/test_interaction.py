@@ -1,7 +1,10 @@
 # amaranth: UnusedElaboratable=no
-"""Interaction unit against NumPy: both modes, all engine sizes, stalls, late rows."""
+"""Interaction unit against NumPy: both modes, all engine sizes, lanes, stalls, late rows."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,6 +44,18 @@ def test_stalls_and_late_rows(mode: InteractionMode, stall: float, slots: int) -
 
 
 @pytest.mark.parametrize("mode", [DOT, CAT])
+@pytest.mark.parametrize("width", [4, 32])
+@pytest.mark.parametrize("lanes", [1, 2, 8])
+def test_lanes(lanes: int, width: int, mode: InteractionMode) -> None:
+    """Blocks of vectors inside one bank, over some banks, over all of them."""
+    case = Case(
+        config=replace(preset("small"), gather_lanes=lanes, vector_bytes=8192), anchor=(0, 0),
+        level=2, mode=mode, width=width, vectors=19, jobs=[2], loader_stall=0.3,
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize("mode", [DOT, CAT])
 def test_dense_vector_alone(mode: InteractionMode) -> None:
     case = Case(
         config=preset("tiny"), anchor=(0, 0), level=1, mode=mode, width=16, vectors=1,
@@ -72,7 +87,7 @@ def test_wide_and_narrow(
 
 @pytest.mark.parametrize(("width", "mode"), [(4, DOT), (16, DOT), (32, DOT), (16, CAT)])
 def test_cycles_per_item(width: int, mode: InteractionMode) -> None:
-    """A step a cycle and one cycle between items, once the rows are there."""
+    """A step a cycle and none between items, once the rows are there."""
     case = Case(
         config=preset("small"), anchor=(0, 0), level=2, mode=mode, width=width, vectors=14,
         jobs=[4],
@@ -83,4 +98,30 @@ def test_cycles_per_item(width: int, mode: InteractionMode) -> None:
         steps = 14 * width // 16
     else:
         steps = -(-width // 16) + len(case.steps)
-    assert bench.row_cycles[3] - bench.row_cycles[2] == steps + 1
+    assert bench.row_cycles[3] - bench.row_cycles[2] == steps
+
+
+@pytest.mark.parametrize(("width", "mode"), [(4, DOT), (16, DOT), (64, DOT), (8, CAT), (32, CAT)])
+def test_reads_only_what_a_step_needs(width: int, mode: InteractionMode) -> None:
+    """Banks are read when a step needs them, vector i once; nothing is read while idle."""
+    case = Case(
+        config=preset("small"), anchor=(2, 2), level=1, mode=mode, width=width, vectors=11,
+        jobs=[2], stall=0.3, loader_stall=0.5,
+    )  # fmt: skip
+    bench = Bench(case)
+    reads = [0, 0]
+
+    async def count(ctx: Any) -> None:
+        async for *_, first, second in ctx.tick().sample(*bench.dut.read_enables):
+            reads[0] += first.bit_count()
+            reads[1] += second.bit_count()
+
+    bench.run(watch=count)
+    lanes, parts = 4, max(1, width // case.multipliers)
+    copied = width * (1 if mode == DOT else case.vectors)
+    b = -(-copied // 16) * min(lanes, max(1, 16 // width))
+    a = 0
+    if mode == DOT:
+        b += len(case.steps) * parts * min(lanes, 1 << case.log2_outputs)
+        a = len(case.steps) * parts if parts > 1 else case.vectors - 1
+    assert reads == [2 * a, 2 * b]

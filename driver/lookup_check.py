@@ -1,0 +1,169 @@
+"""Compares what became of every embedding lookup with the golden cache models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.look_ahead import LaneCaches, LineCache, Outcome, Step, TablePlace
+from golden.pipeline import QueryResult
+from hdl.embedding.line_geometry import LineGeometry
+
+from .deployment import Deployment
+from .traces import Records
+
+__all__ = ["compare_lookups"]
+
+_OUTCOMES = {
+    "static_hit": Outcome.STATIC,
+    "merged": Outcome.MERGED,  # before "hit", which it comes with
+    "hit": Outcome.HIT,
+    "miss": Outcome.MISS,
+    "dropped": Outcome.DROPPED,
+    "bad": Outcome.NONE,
+    "empty": Outcome.NONE,
+}
+
+
+def compare_lookups(
+    deployment: Deployment,
+    records: Mapping[str, Records],
+    expected: Sequence[QueryResult],
+    ids: Sequence[NDArray[np.uint32]],
+    counters: Mapping[str, int],
+) -> str | None:
+    """First difference in words, or None.
+
+    Every lookup that a query needs was made once, no other one was made; every decision of the
+    tags, replayed in its order, is the golden model's; the counters are the events' sums.
+
+    Parameters
+    ----------
+    ids
+        Ids of each query, [items, features].
+    counters
+        The device's counters by name, of these queries and no others.
+    """
+    return (
+        _compare_ids(deployment, records["lookups"], expected, ids)
+        or _compare_outcomes(deployment, records["tag_steps"], records["fills"])
+        or _compare_counters(records["lookups"], counters)
+    )
+
+
+def _compare_ids(
+    deployment: Deployment,
+    lookups: Records,
+    expected: Sequence[QueryResult],
+    ids: Sequence[NDArray[np.uint32]],
+) -> str | None:
+    """Lookups as a multiset of (table, id)."""
+    want = []
+    for query, result in zip(ids, expected, strict=True):
+        for program, stage in enumerate(result.stages):
+            asked = query[stage.items]
+            table = program * deployment.config.max_features + np.arange(asked.shape[1])
+            want.append(
+                (np.broadcast_to(table, asked.shape).astype(np.int64) << 32 | asked).ravel()
+            )
+    keys = np.sort(np.concatenate(want))
+    made = lookups.where(lookups["prefetch"] == 0)
+    got = np.sort(made["table"] << 32 | made["id"])
+    if len(got) != len(keys):
+        return f"lookups: expected {len(keys)}, got {len(got)}"
+    wrong = np.flatnonzero(got != keys)
+    if len(wrong):
+        first = int(min(got[wrong[0]], keys[wrong[0]]))
+        return (
+            f"lookups: table {first >> 32}, id {first & 0xFFFFFFFF}: looked up "
+            f"{int((got == first).sum())} times, expected {int((keys == first).sum())}"
+        )
+    return None
+
+
+def _tables(
+    deployment: Deployment,
+) -> tuple[dict[int, TablePlace], dict[int, frozenset[int]]]:
+    """Tables and what the static cache holds of them, by table number."""
+    config = deployment.config
+    tables, static = {}, {}
+    for number, (model, bases) in enumerate(zip(deployment.models, deployment.tables, strict=True)):
+        held: dict[int, set[int]] = {}
+        contents = None if deployment.cache is None else deployment.cache.contents[number]
+        for feature, row in contents or ():
+            held.setdefault(feature, set()).add(row)
+        for feature, base in enumerate(bases):
+            table = number * config.max_features + feature
+            tables[table] = TablePlace(base=base, row_bytes=model.shape.width)
+            static[table] = frozenset(held.get(feature, ()))
+    return tables, static
+
+
+def _compare_outcomes(deployment: Deployment, steps: Records, fills: Records) -> str | None:
+    """Each lane's log through its golden caches."""
+    outcome = np.full(len(steps), len(_OUTCOMES))
+    for number, name in reversed(list(enumerate(_OUTCOMES))):
+        outcome = np.where(steps[name] != 0, number, outcome)
+    names = list(_OUTCOMES.values())
+    tables, static = _tables(deployment)
+    geometry = LineGeometry(deployment.config)
+    for lane in range(deployment.config.gather_lanes):
+        lines = LineCache(
+            sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits
+        )
+        caches = LaneCaches(lines=lines, tables=tables, static=static)
+        mine, filled = np.flatnonzero(steps.source == lane), np.flatnonzero(fills.source == lane)
+        # A fetch's end counts behind the decision of its cycle.
+        order = np.lexsort(
+            (
+                np.repeat([0, 1], [len(mine), len(filled)]),
+                np.concatenate([steps.cycle[mine], fills.cycle[filled]]),
+            )
+        )
+        fields = {name: steps[name][mine].tolist() for name in steps.fields}
+        found = outcome[mine].tolist()
+        for place in order.tolist():
+            if place >= len(mine):
+                fill = filled[place - len(mine)]
+                caches.lines.filled(int(fills["line"][fill]), error=bool(fills["error"][fill]))
+                continue
+            step = Step(
+                table=fields["table"][place],
+                id=fields["id"][place],
+                lookup=not (fields["bad"][place] or fields["empty"][place]),
+                prefetch=bool(fields["prefetch"][place]),
+                half=fields["half"][place],
+                query=fields["query"][place],
+                live=fields["live"][place],
+                pending=fields["pending"][place],
+            )
+            try:
+                want = caches.step(step)
+            except (KeyError, ValueError) as error:
+                return f"lane {lane}, table {step.table}, id {step.id}: {error}"
+            got = names[found[place]] if found[place] < len(names) else None
+            if got is not want:
+                return (
+                    f"lane {lane}, table {step.table}, id {step.id}: expected {want.value}, got "
+                    f"{got.value if got else 'no outcome'}"
+                )
+    return None
+
+
+def _compare_counters(lookups: Records, counters: Mapping[str, int]) -> str | None:
+    demand = lookups["prefetch"] == 0
+    want = {
+        "LOOKUPS": int(demand.sum()),
+        "HITS": int((lookups["static_hit"] & demand).sum()),
+        "LOOK_AHEAD_HITS": int((lookups["look_ahead_hit"] & demand).sum()),
+        "MERGED": int((lookups["merged"] & demand).sum()),
+        "MISSES": int((lookups["miss"] & demand).sum()),
+        "BAD_IDS": int((lookups["bad"] & demand).sum()),
+        "PREFETCHES": int((~demand).sum()),
+    }
+    for name, value in want.items():
+        if counters[name] != value:
+            return f"lookup counters: {name} is {counters[name]}, the events' sum is {value}"
+    return None

@@ -1,0 +1,151 @@
+"""Ids of a beat to the gather lanes, all lanes at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import lane_id_layout
+from .record_layouts import record_layout
+
+__all__ = ["IdSpreader"]
+
+
+class IdSpreader(wiring.Component):
+    """Hands the id words of record parts to the lanes that their places name.
+
+    The first id word of a part is number 1 (vector 0 is the dense one), word number w goes to lane
+    w mod G as its word k = w // G. Records lie so that a word's address says the same (see
+    ``config.record_alignment``), so each lane is fed from one place in a beat. A step hands over
+    ``words`` = min(D / 4, G) words; ids that their lanes take leave at once, the step ends when all
+    have left. Where D / 4 > G a beat takes several steps.
+
+    Combinational from the inputs to the outputs; one step a cycle while no lane refuses.
+
+    Parameters
+    ----------
+    config
+        The device.
+
+    Members
+    -------
+    i_record, i_beat
+        A record part in its id pass, and its oldest beat; ``valid`` is common to both.
+    valid
+        Both inputs are there.
+    beat_done, record_done
+        The beat, the part leaves with this cycle.
+    o
+        Array of G streams.
+    """
+
+    i_record: Any
+    i_beat: Value
+    valid: Signal
+    beat_done: Signal
+    record_done: Signal
+    o: Any
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        self._words = min(config.axi_bytes // 4, config.gather_lanes)
+        super().__init__(
+            {
+                "i_record": In(record_layout(config)),
+                "i_beat": In(config.axi_data_bits),
+                "valid": In(1),
+                "beat_done": Out(1),
+                "record_done": Out(1),
+                "o": Out(stream.Signature(lane_id_layout(config))).array(config.gather_lanes),
+            }
+        )
+
+    @property
+    def words(self) -> int:
+        """Ids of a step."""
+        return self._words
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, words = self._config, self._words
+        lanes = config.gather_lanes
+        steps = config.axi_bytes // 4 // words  # of a beat
+        groups = lanes // words  # of lanes, fed by steps in turn
+        record = self.i_record
+        features = record.bytes[2:]
+        lead = record.start[2 : 2 + words.bit_length() - 1]  # words before the first id
+
+        running = Signal()  # the part's first step is over
+        word = Signal(range(config.axi_bytes // 4))  # of the beat, first of the step
+        number = Signal(8)  # of the step's first word: 0 names the dense vector
+        first = Signal(signed(9))
+        next_number = Signal(8)
+        group = Signal(range(max(2, groups)))
+        start_word = (record.start[2:] >> (words.bit_length() - 1)) << (words.bit_length() - 1)
+        held_word = Signal.like(word)
+        held_number = Signal.like(number)
+        # The first id is number 1; numbers of a step start at a multiple of its words, or at 1
+        # when a step is one word.
+        origin = 1 if words == 1 else 0
+        m.d.comb += [
+            word.eq(Mux(running, held_word, start_word)),
+            number.eq(Mux(running, held_number, origin)),
+            group.eq(number[words.bit_length() - 1 :] if groups > 1 else 0),
+            first.eq(number - origin - lead),
+            next_number.eq(number + words),
+        ]
+
+        step_data = Signal(32 * words)
+        step = word[words.bit_length() - 1 :]
+        m.d.comb += step_data.eq(
+            self.i_beat if steps == 1 else self.i_beat.word_select(step, 32 * words)
+        )
+        left = Signal(words)  # taken in this cycle or before
+        taken = Signal(words)
+        for j in range(words):
+            index = Signal(signed(10), name=f"index_{j}")
+            wanted = Signal(name=f"wanted_{j}")
+            readies = []
+            m.d.comb += [
+                index.eq(first + j),
+                wanted.eq((index >= 0) & (index < features)),
+            ]
+            data = step_data[32 * j : 32 * (j + 1)]
+            for g in range(groups):
+                port = self.o[g * words + j]
+                out = port.payload
+                chosen = group == g
+                m.d.comb += [
+                    port.valid.eq(self.valid & wanted & ~taken[j] & chosen),
+                    out.unit.eq(record.unit),
+                    out.index.eq(record.index),
+                    out.base.eq(record.base),
+                    out.program.eq(record.program),
+                    out.k.eq((number + j) >> (lanes.bit_length() - 1)),
+                    out.id.eq(data),
+                    out.query.eq(record.query),
+                    out.prefetch.eq(record.prefetch),
+                ]
+                readies.append(chosen & port.ready)
+            m.d.comb += left[j].eq(~wanted | taken[j] | Cat(readies).any())
+        step_done, last = Signal(), Signal()
+        m.d.comb += [
+            step_done.eq(self.valid & left.all()),
+            last.eq(first + words >= features),
+            self.record_done.eq(step_done & last),
+            self.beat_done.eq(step_done & (last | (word == (steps - 1) * words))),
+        ]
+        with m.If(step_done):
+            m.d.sync += [
+                taken.eq(0),
+                running.eq(~last),
+                held_word.eq(word + words),
+                held_number.eq(next_number),
+            ]
+        with m.Elif(self.valid):
+            m.d.sync += taken.eq(left)
+        return m

@@ -1,0 +1,42 @@
+"""Shapes that travel between the parts of a record loader."""
+
+from __future__ import annotations
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from ..config import Config
+from ..interfaces import QUERY_BITS, chunk_layout
+
+__all__ = ["dense_chunk_layout", "record_layout", "record_task_layout"]
+
+
+def dense_chunk_layout(config: Config) -> data.StructLayout:
+    """Dense values of an item record for the engine anchored at ``unit``."""
+    return data.StructLayout({"unit": unsigned(8), "chunk": chunk_layout(config)})
+
+
+def _record_fields(config: Config) -> dict[str, object]:
+    return {
+        "dense": unsigned(1),  # dense pass; else id pass
+        "prefetch": unsigned(1),  # id pass of a job that only fetches ahead
+        "unit": unsigned(8),
+        "slot": unsigned(1),  # dense pass: of the engine's banks
+        "row": unsigned(config.row_bits),
+        "program": unsigned(4),
+        "query": unsigned(QUERY_BITS),
+        "index": unsigned(4),  # id pass: vector slot
+        "base": unsigned(13),  # id pass: byte address of the vector slot in every bank
+        "bytes": unsigned(9),  # wanted bytes, 1 .. 508
+    }
+
+
+def record_task_layout(config: Config) -> data.StructLayout:
+    """Part of an item record to be read."""
+    return data.StructLayout({**_record_fields(config), "address": unsigned(config.address_bits)})
+
+
+def record_layout(config: Config) -> data.StructLayout:
+    """Part of an item record whose beats are coming: the first wanted byte is ``start``."""
+    start_bits = (config.axi_bytes - 1).bit_length()
+    return data.StructLayout({**_record_fields(config), "start": unsigned(start_bits)})
