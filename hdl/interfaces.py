@@ -207,6 +207,7 @@ def job_layout(config: Config) -> data.StructLayout:
             "position": unsigned(config.item_bits),  # of row 0 in the context's list of items
             "stride": unsigned(5),
             "context": unsigned(4),  # query and stage: goes with the scores
+            "sub_batch": unsigned(4),  # goes with the scores, too
             "query": unsigned(QUERY_BITS),  # goes with the lookups, for errors and counts
             "first": unsigned(1),  # the item is the position itself; else the list tells
             "list_base": unsigned(config.candidate_bits),  # list address of position 0
@@ -265,7 +266,14 @@ def query_event_layout() -> data.StructLayout:
 
 def result_layout(config: Config) -> data.StructLayout:
     """A survivor of the last stage, best first."""
-    return data.StructLayout({"item": unsigned(32), "score": signed(32), "last": unsigned(1)})
+    return data.StructLayout(
+        {
+            "item": unsigned(32),
+            "score": signed(32),
+            "last": unsigned(1),  # of the query; its results come without others between them
+            "query": unsigned(QUERY_BITS),
+        }
+    )
 
 
 def position_score_layout(config: Config) -> data.StructLayout:
@@ -286,6 +294,9 @@ def query_layout(config: Config) -> data.StructLayout:
             "items": unsigned(32),  # n of stage 0
             "keep": data.ArrayLayout(unsigned(32), 4),  # k of each stage
             "records": unsigned(config.address_bits),  # item records in device memory
+            "policy": unsigned(2),  # Policy
+            "sub_batches": unsigned(5),  # B, 1..16
+            "bins": unsigned(2),  # BINNED: width of the bins
         }
     )
 
@@ -294,9 +305,16 @@ def query_done_layout(config: Config) -> data.StructLayout:
     """End of a query: sent after its last result was taken."""
     return data.StructLayout(
         {
+            "query": unsigned(QUERY_BITS),
             "status": unsigned(8),  # Status
             "count": unsigned(32),  # results sent
             "stage_cycles": data.ArrayLayout(unsigned(32), 4),
+            # Lookups of the query, prefetches not counted; hits are those in the static cache.
+            "lookups": unsigned(32),
+            "hits": unsigned(32),
+            "look_ahead_hits": unsigned(32),
+            "misses": unsigned(32),
+            "merged": unsigned(32),
         }
     )
 

@@ -95,7 +95,8 @@ class BeatBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = _beat_layout(self._config)
-        m.submodules.ring = ring = memory.Memory(shape=shape, depth=BEATS, init=[])
+        ring: memory.Memory = memory.Memory(shape=shape, depth=BEATS, init=[])
+        m.submodules.ring = ring
         landed = self._land(m, ring)
         self._leave(m, ring, landed)
         return m

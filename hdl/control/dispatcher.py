@@ -133,7 +133,7 @@ class Dispatcher(wiring.Component):
         config = self._config
         m.submodules.table = table = PipelineTable(config=config)
         m.submodules.engine_map = engine_map = EngineMap(config=config)
-        m.submodules.check = check = QueryCheck(config=config)
+        m.submodules.check = check = QueryCheck(config=config, side_by_side=False)
         m.submodules.issuer = issuer = JobIssuer(config=config)
         m.submodules.ranking = ranking = Ranking(config=config)
         query: Any = Signal(query_layout(config))

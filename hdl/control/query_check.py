@@ -9,8 +9,30 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..interfaces import query_layout
 from ..program import PIPELINE, Status
+from ..ranking.funnel_layouts import Policy
 
-__all__ = ["QueryCheck"]
+__all__ = ["MOST_SUB_BATCHES", "QueryCheck", "region_words"]
+
+MOST_SUB_BATCHES = 16
+"""Sub-batches that a query can be cut into."""
+
+
+def region_words(config: Config, query: data.View, items: Value, first: Value) -> Value:
+    """Candidate memory of a stage that gets ``items`` survivors, or the query's items as ``first``.
+
+    In sub-batches, EXACT may list twice as many as survive, BINNED any number. A region ends at a
+    whole word of all ``candidate_banks``.
+    """
+    banks = config.candidate_banks
+    bits = config.item_bits + 1
+    listed: Value = items[:bits]
+    with_drops = Mux(
+        items[: bits - 1] << 1 < query.items[:bits], items[: bits - 1] << 1, query.items[:bits]
+    )
+    several = ~first & (query.sub_batches != 1)
+    listed = Mux(several & (query.policy == Policy.EXACT), with_drops, listed)
+    listed = Mux(several & (query.policy == Policy.BINNED), query.items[:bits], listed)
+    return (listed + banks - 1) & ~(banks - 1)
 
 
 class QueryCheck(wiring.Component):
@@ -19,7 +41,9 @@ class QueryCheck(wiring.Component):
     BAD_PIPELINE: the id is beyond the table or not loaded, an entry that no engine could work on
     (more than ``max_stages`` stages, a row block of 0 or more than ``rows`` items, a program or a
     number of features beyond the tables), or a stage without an engine. Else BAD_SIZE: n = 0, n
-    above ``max_items``, or the k of any stage not in 1 .. items of that stage. Else OK.
+    above ``max_items``, or the k of any stage not in 1 .. items of that stage; the number of
+    sub-batches not in 1 .. 16 or above n, an unknown policy; lists of all stages together that do
+    not fit the candidate memory. Else OK.
 
     Without ``features.on_chip_filter`` a pipeline must have one stage, and k is not looked at.
 
@@ -30,6 +54,9 @@ class QueryCheck(wiring.Component):
     ----------
     config
         Device sizes.
+    side_by_side
+        Queries share the candidate memory, in sub-batches. Else one runs at a time, in one piece,
+        and sub-batches and policy are not looked at.
 
     Members
     -------
@@ -52,8 +79,9 @@ class QueryCheck(wiring.Component):
     done: Signal
     status: Signal
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, side_by_side: bool = True) -> None:
         self._config = config
+        self._side_by_side = side_by_side
         super().__init__(
             {
                 "start": In(1),
@@ -69,7 +97,18 @@ class QueryCheck(wiring.Component):
         m = Module()
         stage = Signal(range(self._config.max_stages))
         items = Signal(32)  # of the stage in check
-        keep = self.query.keep[stage]
+        query = self.query
+        keep = query.keep[stage]
+        words = Signal(self._config.candidate_bits + 3)  # lists of four stages fit
+        if self._side_by_side:
+            bad_policy = (
+                (query.sub_batches == 0)
+                | (query.sub_batches > MOST_SUB_BATCHES)
+                | (query.sub_batches > query.items)
+                | (query.policy > Policy.BINNED)
+            )
+        else:
+            bad_policy = Value.cast(0)
         bad_items = (self.query.items == 0) | (self.query.items > self._config.max_items)
         bad_keep = (keep == 0) | (keep > items)
         if not self._config.features.on_chip_filter:
@@ -77,21 +116,34 @@ class QueryCheck(wiring.Component):
         m.d.sync += self.done.eq(0)
         with m.FSM():
             with m.State("PIPELINE"):
-                m.d.sync += [stage.eq(0), items.eq(self.query.items)]
+                m.d.sync += [stage.eq(0), items.eq(query.items), words.eq(0)]
                 with m.If(self.start):
                     with m.If(self._bad_pipeline()):
                         m.d.sync += [self.status.eq(Status.BAD_PIPELINE), self.done.eq(1)]
                     with m.Else():
                         m.next = "SIZE"
             with m.State("SIZE"):
+                region = region_words(self._config, query, items, stage == 0)
                 m.d.sync += [
                     stage.eq(stage + 1),
                     items.eq(keep),
+                    words.eq(words + region),
                     self.status.eq(Mux(bad_items | bad_keep, Status.BAD_SIZE, Status.OK)),
                 ]
-                with m.If(bad_items | bad_keep | (stage + 1 == self.pipeline.stages)):
-                    m.d.sync += self.done.eq(1)
+                with m.If(stage + 1 == self.pipeline.stages):
+                    if self._side_by_side:
+                        m.next = "WORDS"
+                    else:
+                        m.d.sync += self.done.eq(1)
+                        m.next = "PIPELINE"
+                with m.If(bad_items | bad_keep | bad_policy):
+                    m.d.sync += [self.status.eq(Status.BAD_SIZE), self.done.eq(1)]
                     m.next = "PIPELINE"
+            with m.State("WORDS"):
+                m.d.sync += self.done.eq(1)
+                with m.If(words > self._config.candidate_words):
+                    m.d.sync += self.status.eq(Status.BAD_SIZE)
+                m.next = "PIPELINE"
         return m
 
     def _bad_pipeline(self) -> Value:

@@ -122,7 +122,8 @@ class EmbeddingUnit(wiring.Component):
         loaders = self._loaders(m, platform)
         merges, lanes = self._lanes(m, platform, loaders)
         self._route(m, loaders)
-        bad, failed = [], [loader.bus_error for loader in loaders]
+        bad: list[Value] = []
+        failed: list[Value] = [loader.bus_error for loader in loaders]
         for lane in lanes:
             for event, masks in ((lane.bad_id, bad), (lane.bus_error, failed)):
                 masks.append((Const(1) << event.query) & event.valid.replicate(1 << QUERY_BITS))

@@ -29,9 +29,9 @@ WIDE = replace(TINY, name="wide", axi_data_bits=512, sub_array=8, dot_multiplier
 
 def test_layouts_of_this_bench() -> None:
     """The widths that the fake dispatcher relies on."""
-    assert query_layout(TINY).size == 8 + 32 + 128 + 40
-    assert query_done_layout(TINY).size == 8 + 32 + 128
-    assert result_layout(TINY).size == 65
+    assert query_layout(TINY).size == 8 + 32 + 128 + 40 + 2 + 5 + 2
+    assert query_done_layout(TINY).size == 4 + 8 + 32 + 128 + 5 * 32
+    assert result_layout(TINY).size == 32 + 32 + 1 + 4
     assert config_write_layout(TINY)["data"].shape.width == 64
 
 

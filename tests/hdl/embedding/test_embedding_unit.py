@@ -358,5 +358,6 @@ def test_job_without_features_takes_its_slots() -> None:
             assert allocate in (0, 0b0100) and not word.valid
             allocated += allocate != 0
 
-    run(dut, [bench], [device.server(dut.read_record_0), watch])
+    records: Any = dut
+    run(dut, [bench], [device.server(records.read_record_0), watch])
     assert allocated == 3

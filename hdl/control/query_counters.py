@@ -1,0 +1,87 @@
+"""Counts the lookups of each query in flight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import QUERY_BITS, lookup_event_layout
+
+__all__ = ["QueryCounters", "query_counts_layout"]
+
+_OUTCOMES = {
+    "hits": "static_hit",
+    "look_ahead_hits": "look_ahead_hit",
+    "misses": "miss",
+    "merged": "merged",
+}
+
+
+def query_counts_layout() -> data.StructLayout:
+    """Counts of one query; 32 bits hold more lookups than any query has."""
+    return data.StructLayout(
+        {name: unsigned(32) for name in ("lookups", "hits", "look_ahead_hits", "misses", "merged")}
+    )
+
+
+class QueryCounters(wiring.Component):
+    """Adds up what the gather lanes decide, by query; prefetches are not counted.
+
+    Two cycles behind the events. A query's lookups are over long before its end.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    clear, query
+        A query begins with counts of 0.
+    lookup
+        One event struct a gather lane.
+    counts
+        Of each query.
+    """
+
+    clear: Signal
+    query: Signal
+    lookup: Any
+    counts: Any
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "clear": In(1),
+                "query": In(QUERY_BITS),
+                "lookup": In(lookup_event_layout(config)).array(config.gather_lanes),
+                "counts": Out(data.ArrayLayout(query_counts_layout(), config.queries_in_flight)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._config.gather_lanes
+        for q in range(self._config.queries_in_flight):
+            events = []
+            for lane in range(lanes):
+                event = self.lookup[lane]
+                mine = Signal(name=f"mine_{q}_{lane}")
+                m.d.comb += mine.eq(event.valid & ~event.prefetch & (event.query == q))
+                events.append((event, mine))
+            added = {"lookups": sum((mine for _, mine in events), start=Value.cast(0))}
+            for name, outcome in _OUTCOMES.items():
+                found = (mine & event[outcome] for event, mine in events)
+                added[name] = sum(found, start=Value.cast(0))
+            for name, amount in added.items():
+                step = Signal(range(lanes + 1), name=f"{name}_{q}")
+                count = self.counts[q][name]
+                m.d.sync += [step.eq(amount), count.eq(count + step)]
+                with m.If(self.clear & (self.query == q)):
+                    m.d.sync += count.eq(0)
+        return m

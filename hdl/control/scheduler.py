@@ -1,0 +1,249 @@
+"""Runs queries side by side: admission, row blocks of all their stages, retirement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import (
+    QUERY_BITS,
+    config_write_layout,
+    job_layout,
+    query_done_layout,
+    query_layout,
+    result_layout,
+)
+from ..ranking.funnel_layouts import forward_layout, funnel_result_layout, open_layout
+from .admission import Admission
+from .block_issuer import BlockIssuer
+from .engine_map import EngineMap
+from .layouts import context_layout
+from .prefetcher import Prefetcher
+from .query_counters import query_counts_layout
+from .retirement import Retirement
+from .work_table import WorkTable
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler(wiring.Component):
+    """Several queries in flight, each with several stages in work at once.
+
+    ``Admission`` lets queries in and opens their contexts here and in the ranking unit;
+    ``WorkTable`` knows what rows may be worked on; ``BlockIssuer`` gives them to engines;
+    ``Prefetcher`` has the next stage's embedding rows fetched; ``Retirement`` reports the ends in
+    the order of admission.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    config_write, levels, engine_stages, free
+        Pipelines, partition in force, engines with a free slot. The partition is stable while a
+        query is in flight.
+    bad_ids, bus_errors
+        Queries, a bit each, that met an error in this cycle.
+    counts
+        Lookups of each query.
+    admitted, admitted_query
+        Pulse: a query begins, and its number.
+    i_query, o_done
+        Queries in, their ends out.
+    o_open, i_forward, i_result
+        Ranking unit (``Funnel``): contexts, reports of selections, ordered results.
+    o_result
+        Results with the number of their query.
+    o_engine_job, o_loader_job
+        Jobs.
+    idle
+        No query is in flight.
+    """
+
+    config_write: data.View
+    levels: data.View
+    engine_stages: data.View
+    free: Signal
+    bad_ids: Signal
+    bus_errors: Signal
+    counts: Any
+    admitted: Signal
+    admitted_query: Signal
+    i_query: stream.Interface
+    o_done: stream.Interface
+    o_open: stream.Interface
+    i_forward: stream.Interface
+    i_result: stream.Interface
+    o_result: stream.Interface
+    o_engine_job: stream.Interface
+    o_loader_job: stream.Interface
+    idle: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        units = config.sub_arrays
+        job = stream.Signature(job_layout(config))
+        super().__init__(
+            {
+                "config_write": In(config_write_layout(config)),
+                "levels": In(data.ArrayLayout(config.level_bits, units)),
+                "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+                "free": In(units),
+                "bad_ids": In(1 << QUERY_BITS),
+                "bus_errors": In(1 << QUERY_BITS),
+                "counts": In(data.ArrayLayout(query_counts_layout(), config.queries_in_flight)),
+                "admitted": Out(1),
+                "admitted_query": Out(QUERY_BITS),
+                "i_query": In(stream.Signature(query_layout(config))),
+                "o_done": Out(stream.Signature(query_done_layout(config))),
+                "o_open": Out(stream.Signature(open_layout(config))),
+                "i_forward": In(stream.Signature(forward_layout(config))),
+                "i_result": In(stream.Signature(funnel_result_layout(config))),
+                "o_result": Out(stream.Signature(result_layout(config))),
+                "o_engine_job": Out(job),
+                "o_loader_job": Out(job),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.engine_map = engine_map = EngineMap(config=config)
+        m.submodules.admission = admission = Admission(config=config)
+        m.submodules.work = work = WorkTable(config=config)
+        m.submodules.issuer = issuer = BlockIssuer(config=config)
+        m.submodules.prefetcher = prefetcher = Prefetcher(config=config)
+        m.submodules.retirement = retirement = Retirement(config=config)
+        number = self.o_open.payload.context
+        m.d.comb += [
+            engine_map.levels.eq(self.levels),
+            engine_map.engine_stages.eq(self.engine_stages),
+            admission.config_write.eq(self.config_write),
+            admission.present.eq(Cat(engine_map.engines[s] != 0 for s in range(config.max_stages))),
+            admission.retire.eq(retirement.retire),
+            admission.retired_stages.eq(retirement.retired_stages),
+            admission.retired_words.eq(retirement.retired_words),
+            work.opened.eq(admission.opened),
+            work.number.eq(number),
+            work.context.eq(admission.context),
+            issuer.pending.eq(work.pending),
+            issuer.oldest.eq(retirement.oldest),
+            issuer.engines.eq(engine_map.engines),
+            issuer.free.eq(self.free),
+            issuer.block.eq(work.block),
+            work.select.eq(issuer.select),
+            work.take.eq(issuer.take),
+            work.rows.eq(issuer.rows),
+            work.busy.eq(issuer.busy),
+            retirement.admitted.eq(admission.admitted),
+            retirement.i_admitted.eq(admission.o_admitted),
+            retirement.counts.eq(self.counts),
+            self.admitted.eq(admission.admitted),
+            self.admitted_query.eq(admission.o_admitted.query),
+            retirement.bad_ids.eq(self.bad_ids),
+            retirement.bus_errors.eq(self.bus_errors),
+        ]
+        wiring.connect(m, wiring.flipped(self.i_query), admission.i_query)
+        wiring.connect(m, admission.o_open, wiring.flipped(self.o_open))
+        wiring.connect(m, wiring.flipped(self.i_forward), work.i_forward)
+        wiring.connect(m, retirement.o_done, wiring.flipped(self.o_done))
+        wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
+        if config.features.look_ahead:
+            m.d.comb += prefetcher.grown.eq(work.grown)
+        self._records(m, admission, issuer, prefetcher)
+        self._stages(m, admission, issuer, retirement)
+        self._loader_jobs(m, issuer, prefetcher)
+        in_flight = Signal(range(config.queries_in_flight + 1))
+        m.d.sync += in_flight.eq(
+            in_flight
+            + (self.i_query.valid & self.i_query.ready)
+            - (self.o_done.valid & self.o_done.ready)
+        )
+        m.d.comb += self.idle.eq(in_flight == 0)
+        return m
+
+    def _records(
+        self, m: Module, admission: Admission, issuer: BlockIssuer, prefetcher: Prefetcher
+    ) -> None:
+        """Memory of context records, read by issuer and prefetcher."""
+        config = self._config
+        storage: Any = memory.Memory(
+            shape=context_layout(config), depth=config.filter_contexts, init=[]
+        )
+        m.submodules.records = storage
+        write = storage.write_port()
+        m.d.comb += [
+            write.addr.eq(self.o_open.payload.context),
+            write.data.eq(admission.context),
+            write.en.eq(admission.opened),
+        ]
+        for user in (issuer, prefetcher):
+            read = storage.read_port(domain="sync")
+            m.d.comb += [read.addr.eq(user.select), user.context.eq(read.data)]
+
+    def _stages(
+        self, m: Module, admission: Admission, issuer: BlockIssuer, retirement: Retirement
+    ) -> None:
+        """Stage of each context, and when its time starts and stops."""
+        forward, result = self.i_forward, self.o_result
+        forwarded = forward.valid & forward.ready
+        last = result.valid & result.ready & result.payload.last
+        m.d.comb += [
+            retirement.finished.eq(last),
+            retirement.finished_query.eq(result.payload.query),
+        ]
+        contexts = self._config.filter_contexts
+        started = Signal(contexts)
+        queries = Array(Signal(QUERY_BITS, name=f"query_{c}") for c in range(contexts))
+        m.d.comb += [
+            result.valid.eq(self.i_result.valid),
+            self.i_result.ready.eq(result.ready),
+            result.payload.item.eq(self.i_result.payload.item),
+            result.payload.score.eq(self.i_result.payload.score),
+            result.payload.last.eq(self.i_result.payload.last),
+            result.payload.query.eq(queries[self.i_result.payload.context]),
+        ]
+        for c in range(contexts):
+            stage = Signal(2, name=f"stage_{c}")
+            opened = admission.opened & (self.o_open.payload.context == c)
+            report = forward.payload
+            grows = forwarded & ~report.final & (report.next_context == c) & (report.count != 0)
+            with m.If(opened):
+                m.d.sync += [
+                    stage.eq(admission.context.stage),
+                    queries[c].eq(admission.context.query),
+                    started[c].eq(admission.context.first),
+                ]
+            with m.Elif(grows):
+                m.d.sync += started[c].eq(1)
+            m.d.comb += [
+                issuer.stage[c].eq(stage),
+                retirement.begun[c].eq((opened & admission.context.first) | (grows & ~started[c])),
+                retirement.ended[c].eq(
+                    (forwarded & report.last & ~report.final & (report.context == c))
+                    | (last & (self.i_result.payload.context == c))
+                ),
+            ]
+
+    def _loader_jobs(self, m: Module, issuer: BlockIssuer, prefetcher: Prefetcher) -> None:
+        """Row blocks go before prefetches; a register keeps what is offered."""
+        offer = self.o_loader_job
+        move = Signal()
+        m.d.comb += [
+            move.eq(~offer.valid | offer.ready),
+            issuer.o_loader_job.ready.eq(move),
+            prefetcher.o.ready.eq(move & ~issuer.o_loader_job.valid),
+        ]
+        with m.If(move):
+            m.d.sync += offer.valid.eq(issuer.o_loader_job.valid | prefetcher.o.valid)
+            with m.If(issuer.o_loader_job.valid):
+                m.d.sync += offer.payload.eq(issuer.o_loader_job.payload)
+            with m.Else():
+                m.d.sync += offer.payload.eq(prefetcher.o.payload)
