@@ -285,12 +285,33 @@ def _map_engines(
     maps = {}
     for e in partition.engines:
         programs = {n: s for n, s in shapes.items() if e.serves(n)}
-        if programs:
-            rows = {n: rows_of(config, s, config.sub_array << e.level) for n, s in programs.items()}
-            maps[e.unit] = map_engine(
-                config, row=e.row, column=e.column, level=e.level, programs=programs, rows=rows
-            )
+        if not programs:
+            continue
+        try:
+            maps[e.unit] = _map_engine(config, e.row, e.column, e.level, programs)
+        except UserError as error:
+            raise UserError(f"{error}; {_nearest(config, e.level, programs)}") from None
     return maps
+
+
+def _map_engine(
+    config: Config, row: int, column: int, level: int, programs: dict[int, StageShape]
+) -> EngineMap:
+    rows = {n: rows_of(config, s, config.sub_array << level) for n, s in programs.items()}
+    return map_engine(config, row=row, column=column, level=level, programs=programs, rows=rows)
+
+
+def _nearest(config: Config, level: int, programs: dict[int, StageShape]) -> str:
+    """Which engine would hold models that this one does not."""
+    legal = range(config.levels) if config.features.fission else range(config.levels - 1, -1)
+    for other in sorted(legal, key=lambda one: abs(one - level)):
+        try:
+            _map_engine(config, 0, 0, other, programs)
+        except UserError:
+            continue
+        edge = config.sub_array << other
+        return f"the nearest engine that holds it is {edge}x{edge}"
+    return f"no engine of {config.name} holds it"
 
 
 def deploy(

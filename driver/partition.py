@@ -76,6 +76,32 @@ def _z_order(index: int, bits: int) -> tuple[int, int]:
     return row, column
 
 
+def _within(config: Config, wanted: list[tuple[int, frozenset[int] | None]]) -> str:
+    """As many of the engines asked for as fit, at least one of each stage first, largest first."""
+    first: list[tuple[int, frozenset[int] | None]] = []
+    for engine in wanted:
+        if engine[1] not in [stages for _, stages in first]:
+            first.append(engine)
+    rest = list((Counter(wanted) - Counter(first)).elements())
+    left = config.sub_arrays
+    kept: Counter[tuple[int, str]] = Counter()
+    for group in (first, rest):
+        for level, stages in sorted(group, key=lambda engine: -engine[0]):
+            tag = "" if stages is None else f"@{min(stages)}"
+            # One that is too large for its stage becomes the largest that is left.
+            while (
+                level and group is first and 4**level > left - (len(first) - sum(kept.values()) - 1)
+            ):
+                level -= 1
+            if 4**level <= left:
+                left -= 4**level
+                kept[level, tag] += 1
+    return ",".join(
+        f"{config.sub_array << level}x{config.sub_array << level}:{count}{tag}"
+        for (level, tag), count in kept.items()
+    )
+
+
 def parse_partition(config: Config, text: str | None, *, stages: int) -> Partition:
     """Read a partition such as ``"64x64:2@1,32x32:8@0"``.
 
@@ -127,7 +153,7 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
     if area > config.sub_arrays:
         raise UserError(
             f"partition {text!r} needs {area * config.sub_array**2} PEs, "
-            f"the device has {config.pes}"
+            f"the device has {config.pes}; the nearest legal choice is {_within(config, wanted)}"
         )
     bits = config.grid.bit_length() - 1
     levels = [0] * config.sub_arrays

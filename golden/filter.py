@@ -1,13 +1,30 @@
-"""Exact top-k: higher score first, then lower index."""
+"""The funnel's selections: which items a stage passes on, sub-batch by sub-batch.
+
+Everywhere the better item is the one with the higher score, of equal scores the one with the lower
+index in the original query.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["survivors", "top_k"]
+__all__ = [
+    "POLICIES",
+    "StageSelections",
+    "bin_of",
+    "select",
+    "shares",
+    "strided",
+    "survivors",
+    "top_k",
+]
+
+POLICIES = ("exact", "quota", "binned")
 
 
 def top_k(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
@@ -27,3 +44,125 @@ def top_k(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
 def survivors(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
     """The same positions, ascending: what the next stage ranks."""
     return np.sort(top_k(scores, k))
+
+
+def shares(count: int, parts: int) -> list[int]:
+    """``count`` in ``parts`` parts that differ by one at most, the larger ones first."""
+    return [count // parts + (part < count % parts) for part in range(parts)]
+
+
+def strided(n: int, parts: int) -> list[NDArray[np.intp]]:
+    """Sub-batches of a first stage: position p belongs to sub-batch p mod ``parts``."""
+    return [np.arange(part, n, parts) for part in range(parts)]
+
+
+def bin_of(scores: NDArray[Any], bins: int) -> NDArray[np.int64]:
+    """Bin of each score, 0..15: 4096 >> 2 * bins wide, centred on 0, the outer ones open."""
+    return np.clip((scores.astype(np.int64) >> (12 - 2 * bins)) + 8, 0, 15)
+
+
+@dataclass(frozen=True)
+class StageSelections:
+    """What the selections of one stage forward."""
+
+    forwarded: list[NDArray[np.intp]]
+    """For each sub-batch the positions forwarded when it was complete, ascending."""
+    dropped: NDArray[np.intp]
+    """Positions that were forwarded and are not among the k best of all, ascending."""
+
+    @property
+    def survivors(self) -> NDArray[np.intp]:
+        """Positions that the stage passes on in the end, ascending."""
+        listed = np.concatenate(self.forwarded) if self.forwarded else np.array([], dtype=np.intp)
+        return np.setdiff1d(listed, self.dropped)
+
+
+def select(
+    scores: NDArray[Any],
+    items: NDArray[Any],
+    sub_batches: Sequence[NDArray[np.intp]],
+    *,
+    k: int,
+    policy: str = "exact",
+    fractions: Sequence[int] = (),
+    bins: int = 0,
+    excluded: NDArray[Any] | None = None,
+    final: bool = False,
+) -> StageSelections:
+    """All selections of one stage.
+
+    Parameters
+    ----------
+    scores, items
+        By position: score, and item index in the original query.
+    sub_batches
+        Positions of each sub-batch, in the order in which they are complete.
+    k
+        How many are to survive.
+    policy
+        ``exact``: after the last sub-batch the k best of all, and before what newly is among the
+        best ``k * fraction >> 16`` so far. No more than k are forwarded before the last one, and
+        none once a selection has left more than k / 16 of the forwarded behind.
+        ``quota``: of each sub-batch its share of k. ``binned``: of each sub-batch's 16 bins
+        the upper ones that hold its share.
+    fractions
+        ``exact``: of each sub-batch but the last, in 1 / 65536; missing ones are 0.
+    bins
+        ``binned``: width of the bins, see ``bin_of``.
+    excluded
+        Positions that a stage before has dropped again; only ``exact`` has such.
+    final
+        The query's last stage: exact, and nothing before the last sub-batch.
+    """
+    wide = scores.astype(np.int64)
+    share = shares(k, len(sub_batches))
+
+    def best(positions: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+        order = np.lexsort((items[positions], -wide[positions]))
+        return np.sort(positions[order[:count]])
+
+    forwarded: list[NDArray[np.intp]] = []
+    if policy == "quota" and not final:
+        forwarded = [best(p, count) for p, count in zip(sub_batches, share, strict=True)]
+        return StageSelections(forwarded, np.array([], dtype=np.intp))
+    if policy == "binned" and not final:
+        for positions, count in zip(sub_batches, share, strict=True):
+            numbers = bin_of(scores[positions], bins)
+            threshold = np.sort(numbers)[-count] if count else 16
+            forwarded.append(positions[numbers >= threshold])
+        return StageSelections(forwarded, np.array([], dtype=np.intp))
+    if policy not in POLICIES:
+        raise ValueError(f"policy must be one of {POLICIES}, not {policy!r}")
+    return _select_exact(best, sub_batches, k, () if final else fractions, excluded)
+
+
+def _select_exact(
+    best: Any,
+    sub_batches: Sequence[NDArray[np.intp]],
+    k: int,
+    fractions: Sequence[int],
+    excluded: NDArray[Any] | None,
+) -> StageSelections:
+    none = np.array([], dtype=np.intp)
+    forwarded: list[NDArray[np.intp]] = []
+    listed, arrived, behind = none, none, 0
+    for number, positions in enumerate(sub_batches):
+        arrived = np.concatenate((arrived, positions))
+        last = number + 1 == len(sub_batches)
+        if last:
+            count = k
+            arrived = arrived if excluded is None else np.setdiff1d(arrived, excluded)
+        else:
+            fraction = fractions[number] if number < len(fractions) else 0
+            count = 0 if behind > k // 16 else k * fraction >> 16
+        if not count:
+            forwarded.append(none)
+            continue
+        top = best(arrived, count)
+        new = np.setdiff1d(top, listed)
+        if not last:
+            new = new[: k - len(listed)]
+        behind = len(np.setdiff1d(listed, top))
+        forwarded.append(new)
+        listed = np.concatenate((listed, new))
+    return StageSelections(forwarded, np.setdiff1d(listed, top) if len(listed) else none)

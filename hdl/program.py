@@ -97,6 +97,9 @@ class Target(py_enum.IntEnum):
     """unit: gather lane; address: region 0..3; word: CACHE_REGION."""
     PIPELINES = 10
     """unit 0; address: pipeline * PIPELINE_WORDS + word."""
+    QUOTAS = 11
+    """unit 0; address: (pipeline * 4 + stage) * 16 + sub-batch; word: 16 bits, the share of k, in
+    1 / 65536, that policy EXACT may forward once this sub-batch is complete."""
 
 
 ALL_UNITS = 255

@@ -12,7 +12,14 @@ from hdl.config import Config, preset
 from ..errors import UserError
 from ..partition import Partition, legal_partitions, parse_partition
 from .layers import LAYER_COLUMNS, draw_shapes, measure_layer
-from .models import MODEL_COLUMNS, draw_models, draw_partition, measure_model, reference_models
+from .models import (
+    MODEL_CAUSES,
+    MODEL_COLUMNS,
+    draw_models,
+    draw_partition,
+    measure_model,
+    reference_models,
+)
 from .table import table_text
 
 __all__ = ["bench_array"]
@@ -115,5 +122,8 @@ def bench_array(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             "simulated Verilog, bit-exact",
             table_text(MODEL_COLUMNS, rows),
             _worst(rows, "model", "partition"),
+            "",
+            "engine cycles by cause",
+            table_text(MODEL_CAUSES, rows),
         ]
     return result | {"text": "\n".join(text)}

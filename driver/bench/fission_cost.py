@@ -29,7 +29,7 @@ from synth.yosys import YosysError, is_installed, run_yosys
 from ..errors import UserError
 from .table import table_text
 
-__all__ = ["GROUPS", "bench_fission_cost", "cells_by_group", "grid_rtlil"]
+__all__ = ["GROUPS", "bench_fission_cost", "cells_by_group", "grid_rtlil", "synthesise_grid"]
 
 CUTS = "cuts, load routing"
 OUTPUTS = "bank and strip routing"
@@ -89,8 +89,14 @@ def grid_rtlil(config: Config) -> str:
     return text + "\n" + library.text
 
 
-def _synthesise(config: Config, folder: Path) -> dict[str, Any]:
-    """The netlist as Yosys writes it."""
+def synthesise_grid(config: Config, folder: Path) -> dict[str, Any]:
+    """The netlist's modules by name; ``folder`` keeps it as ``on.json`` or ``off.json``.
+
+    Raises
+    ------
+    UserError
+        Yosys failed.
+    """
     name = "on" if config.features.fission else "off"
     text = grid_rtlil(config)
     (folder / f"{name}.il").write_text(text)
@@ -192,7 +198,7 @@ def bench_fission_cost(args: argparse.Namespace, progress: Callable[[str], None]
                 f"synthesising the grid of {config.name}, fission {'on' if fission else 'off'}"
             )
             started = time.perf_counter()
-            netlist = _synthesise(replace(config, features=features), Path(folder))
+            netlist = synthesise_grid(replace(config, features=features), Path(folder))
             progress(f"{time.perf_counter() - started:.0f} s")
             groups = cells_by_group(netlist)
             rows += [_row(group, fission, cells) for group, cells in groups.items()]

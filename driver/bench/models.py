@@ -31,7 +31,14 @@ from ..workload import Workload
 from .limits import layer_cycles
 from .schedule import array_run, cause_counts, simulate
 
-__all__ = ["MODEL_COLUMNS", "draw_models", "measure_model", "reference_models"]
+__all__ = [
+    "MODEL_CAUSES",
+    "MODEL_COLUMNS",
+    "draw_models",
+    "draw_partition",
+    "measure_model",
+    "reference_models",
+]
 
 DENSE = 13
 MODEL_COLUMNS = {
@@ -47,12 +54,10 @@ MODEL_COLUMNS = {
     "utilization_of_bound": "of that [%]",
     "steady_utilization_of_bound": "after the first block [%]",
     "plain_utilization": "plain [%]",
-    "vectors_utilization": "vectors [%]",
-    "stream_utilization": "stream [%]",
-    "weights_utilization": "weights [%]",
-    "dependency_utilization": "dependency [%]",
-    "input_utilization": "input [%]",
-    "idle_utilization": "idle [%]",
+}
+MODEL_CAUSES = {"model": "model", "partition": "partition"} | {
+    f"{cause.name.lower()}_utilization": f"{cause.name.lower()} [%]"
+    for cause in sorted(Cause, key=lambda cause: cause is not Cause.BUSY)
 }
 
 
@@ -79,11 +84,11 @@ def reference_models() -> list[ModelShape]:
 
 
 def draw_models(count: int, seed: int) -> list[ModelShape]:
-    """Random models: vectors of 4 to 32 bytes, 8 to 26 tables, one to three layers a MLP."""
+    """Random models: vectors of 4 to 32 bytes, 8 to 26 tables, two or three layers a MLP."""
     random = np.random.default_rng([seed, 77])
 
-    def hidden(most: int) -> tuple[int, ...]:
-        return tuple(int(n) for n in random.integers(16, 257, random.integers(0, most + 1)))
+    def hidden() -> tuple[int, ...]:
+        return tuple(int(n) for n in random.integers(16, 257, random.integers(1, 3)))
 
     shapes = []
     for number in range(count):
@@ -92,8 +97,8 @@ def draw_models(count: int, seed: int) -> list[ModelShape]:
             ModelShape(
                 name=f"random {number}",
                 width=width,
-                bottom=(DENSE, *hidden(2), width),
-                top=(*hidden(2), 1),
+                bottom=(DENSE, *hidden(), width),
+                top=(*hidden(), 1),
                 rows=(8,) * int(random.integers(8, 27)),
                 interaction="dot" if random.integers(2) else "cat",
             )

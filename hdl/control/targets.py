@@ -17,7 +17,7 @@ __all__ = ["target_units", "target_words"]
 
 def target_units(config: Config, target: Target) -> int:
     """Number of units; ``ALL_UNITS`` is allowed besides."""
-    if target is Target.PIPELINES:
+    if target in (Target.PIPELINES, Target.QUOTAS):
         return 1
     if target in (
         Target.FEATURES, Target.CACHE_TAGS, Target.CACHE_DATA, Target.CACHE_REGIONS,
@@ -40,5 +40,6 @@ def target_words(config: Config, target: Target) -> int:
         Target.CACHE_DATA: config.lane_cache_bytes // 8,
         Target.CACHE_REGIONS: 4,
         Target.PIPELINES: config.max_pipelines * PIPELINE_WORDS,
+        Target.QUOTAS: config.max_pipelines * config.max_stages * config.max_sub_batches,
     }
     return words[target]

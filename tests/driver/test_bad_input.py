@@ -241,7 +241,7 @@ def test_foreign_model_files(tmp_path: Path) -> None:
         (
             {"bottom": (DENSE, 3000, 2900, 4)},
             r"wide: activations need \d+ pages .* at most 512 pages; "
-            "the widest is bottom layer 1 with 3000 inputs and 2900 outputs",
+            "the widest is bottom layer 1 with 3000 inputs and 2900 outputs; no engine of tiny",
         ),
         ({"width": 6, "bottom": (DENSE, 6)}, "vector width must be 4, 8, .. 128, not 6"),
         ({"bottom": (DENSE, *[4] * 40)}, "wide: 40 bottom layers, at most 31"),
@@ -251,6 +251,15 @@ def test_model_too_large_is_named(sizes: dict[str, Any], message: str) -> None:
     own = rpaccel.workload(models=[model("wide", **sizes)], keep=[1], queries=[inputs()])
     with pytest.raises(UserError, match=message):
         rpaccel.run(preset="tiny", workload=own)
+
+
+def test_an_engine_too_small_is_told_the_nearest_that_fits() -> None:
+    own = rpaccel.workload(
+        models=[model("wide", bottom=(DENSE, 1500, 1400, 4))], keep=[1], queries=[inputs()]
+    )
+    message = r"wide: activations need .*; the nearest engine that holds it is 8x8$"
+    with pytest.raises(UserError, match=message):
+        rpaccel.run(preset="tiny", workload=own, partition="split")
 
 
 def test_models_too_large_together() -> None:

@@ -148,7 +148,7 @@ def bad_entries() -> list[tuple[Status, dict[str, Any]]]:
         (Status.BAD_ADDRESS, query | {"result": WINDOW[0] - 64}),
         (Status.BAD_ADDRESS, query | {"result": end}),
         (Status.BAD_ADDRESS, query | {"result": end - 64, "items": 64, "keep": [64, 9, 0, 0]}),
-        (Status.BAD_TARGET, load | {"target": 11}),
+        (Status.BAD_TARGET, load | {"target": 200}),
         (Status.BAD_TARGET, load | {"unit": TINY.sub_arrays}),
         (Status.BAD_TARGET, load | {"target": Target.PIPELINES, "unit": 1}),
         (Status.BAD_TARGET, load | {"target": Target.CACHE_TAGS, "unit": TINY.gather_lanes}),

@@ -1,0 +1,116 @@
+"""Counts candidates by a digit of their key and finds the digit of a given rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .lanes import count_ones
+from .scan import DIGIT_BITS
+
+__all__ = ["DigitCount"]
+
+VALUES = 1 << DIGIT_BITS
+
+
+class DigitCount(wiring.Component):
+    """For each value of a digit, how many candidates have at least that value.
+
+    A word of candidates a cycle. Counting "at least" instead of "exactly" leaves nothing to be
+    summed up at the end: all comparisons with the rank are made at once.
+
+    Latency: a word counts 2 cycles after it came; the answer to ``rank`` is there one cycle later,
+    so ``LATENCY`` cycles after the last word ``value``, ``above``, ``whole`` and ``members`` hold.
+
+    Parameters
+    ----------
+    lanes
+        Candidates of a word.
+    count_width
+        Bits of a count; the caller sees to it that no count overflows.
+
+    Members
+    -------
+    clear
+        Forget all counts. Not within 2 cycles after a word.
+    valid, counted, digit
+        A word: which lanes count, and their digits.
+    rank
+        1 for the largest; stable from the last word on.
+    value
+        Digit of the candidate of that rank, 0 if there are fewer.
+    above
+        Candidates with larger digits.
+    whole
+        All candidates of ``value`` are within the rank.
+    members
+        All candidates.
+    """
+
+    LATENCY = 3
+
+    clear: Signal
+    valid: Signal
+    counted: Signal
+    digit: Any
+    rank: Signal
+    value: Signal
+    above: Signal
+    whole: Signal
+    members: Signal
+
+    def __init__(self, *, lanes: int, count_width: int) -> None:
+        if lanes < 1 or count_width < 1:
+            raise ValueError(
+                f"lanes and count_width must be at least 1, not {lanes}, {count_width}"
+            )
+        self._lanes = lanes
+        self._count_width = count_width
+        super().__init__(
+            {
+                "clear": In(1),
+                "valid": In(1),
+                "counted": In(lanes),
+                "digit": In(data.ArrayLayout(DIGIT_BITS, lanes)),
+                "rank": In(count_width),
+                "value": Out(DIGIT_BITS),
+                "above": Out(count_width),
+                "whole": Out(1),
+                "members": Out(count_width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = self._count_width
+        valid = Signal()
+        counts = [Signal(width, name=f"count_{value}") for value in range(VALUES)]
+        reached = Signal(VALUES)  # the rank lies at this value or above
+        m.d.sync += valid.eq(self.valid)
+        for value in range(VALUES):
+            ones = Signal(self._lanes.bit_length(), name=f"ones_{value}")
+            hits = Cat(
+                self.counted[lane] & (self.digit[lane] >= value) for lane in range(self._lanes)
+            )
+            m.d.sync += [
+                ones.eq(count_ones(hits)),
+                reached[value].eq(counts[value] >= self.rank),
+            ]
+            with m.If(valid):
+                m.d.sync += counts[value].eq(counts[value] + ones)
+            with m.If(self.clear):
+                m.d.sync += counts[value].eq(0)
+        m.d.comb += self.members.eq(counts[0])
+        # The largest value that reaches the rank; 0 reaches it or holds all that there is.
+        m.d.comb += [self.value.eq(0), self.above.eq(counts[1])]
+        taken = Signal(width)
+        m.d.comb += taken.eq(counts[0])
+        for value in range(1, VALUES):
+            with m.If(reached[value]):
+                above = counts[value + 1] if value + 1 < VALUES else 0
+                m.d.comb += [self.value.eq(value), self.above.eq(above), taken.eq(counts[value])]
+        m.d.comb += self.whole.eq(taken <= self.rank)
+        return m
