@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import config_write_layout, read_port_signature
 from ..program import Target
+from ..queue import Queue
 
-__all__ = ["BURST_BYTES", "IN_FLIGHT", "ConfigLoader", "load_layout"]
+__all__ = ["BURST_BYTES", "IN_FLIGHT", "TASKS", "ConfigLoader", "load_layout"]
 
 BURST_BYTES = 256
 """Bursts end at multiples of this, so they never cross a 4 KB boundary."""
+TASKS = 8
+"""LOADs begun and not finished: as many as there are bursts on the way."""
 IN_FLIGHT = 8
 """Bursts asked for ahead: 2 KB, more than 100 cycles of latency at 16 bytes a cycle."""
 _WORD_BITS = 25
@@ -41,6 +44,9 @@ class ConfigLoader(wiring.Component):
     bytes, one word a cycle. The broadcast is registered. Words of a beat with an AXI error are not
     written; the load still runs to its end.
 
+    The bursts of a LOAD are asked for while words of those before it still come: one cycle between
+    the words of two LOADs when the memory keeps up.
+
     Parameters
     ----------
     config
@@ -49,15 +55,17 @@ class ConfigLoader(wiring.Component):
     Members
     -------
     i
-        Load to do; taken when the one before is done.
+        Load to do; taken when all bursts of the one before are asked for.
     memory
         Read port; tag 0.
     config_write
         LOAD broadcast.
     done
-        Pulse: the last word is on ``config_write``.
+        Pulse: the last word of a load is on ``config_write``.
     error
         With ``done``: some beat had an error.
+    busy
+        A load is not done.
     """
 
     i: stream.Interface
@@ -65,6 +73,7 @@ class ConfigLoader(wiring.Component):
     config_write: Any
     done: Signal
     error: Signal
+    busy: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -75,30 +84,25 @@ class ConfigLoader(wiring.Component):
                 "config_write": Out(config_write_layout(config)),
                 "done": Out(1),
                 "error": Out(1),
+                "busy": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        task = self.i.payload
-        busy = Signal()
-        take = Signal()
-        wide = Signal()
+        m.submodules.tasks = tasks = Queue(shape=load_layout(self._config), depth=TASKS)
+        asked = self._requests(m, tasks)
+        started = self._words(m, tasks)
         m.d.comb += [
-            self.i.ready.eq(~busy),
-            take.eq(self.i.valid & ~busy),
-            wide.eq(task.target == Target.WEIGHTS),
+            self.i.ready.eq(asked & tasks.i.ready),
+            tasks.i.valid.eq(self.i.valid & asked),
+            tasks.i.payload.eq(self.i.payload),
+            self.busy.eq(started | (tasks.level != 0) | self.done),
         ]
-        with m.If(take):
-            m.d.sync += busy.eq(1)
-        with m.If(self.done):
-            m.d.sync += busy.eq(0)
-        self._requests(m, take, wide)
-        self._words(m, take, wide)
         return m
 
-    def _requests(self, m: Module, take: Signal, wide: Signal) -> None:
-        """Bursts up to the next multiple of 256 bytes, few in flight."""
+    def _requests(self, m: Module, tasks: Queue) -> Value:
+        """Bursts up to the next multiple of 256 bytes, few in flight; returns "all asked for"."""
         config = self._config
         task = self.i.payload
         size = config.axi_bytes
@@ -122,16 +126,18 @@ class ConfigLoader(wiring.Component):
             request.payload.beats.eq(beats - 1),
         ]
         m.d.sync += flying.eq(flying + sent - landed)
-        with m.If(take):
+        with m.If(self.i.valid & self.i.ready):
+            wide = task.target == Target.WEIGHTS
             narrow_beats = (task.words + (per_beat - 1)) // per_beat
             m.d.sync += [address.eq(task.address), left.eq(Mux(wide, task.words, narrow_beats))]
         with m.Elif(sent):
             m.d.sync += [address.eq(address + beats * size), left.eq(left - beats)]
+        return left == 0
 
-    def _words(self, m: Module, take: Signal, wide: Signal) -> None:
-        """Beats to words."""
+    def _words(self, m: Module, tasks: Queue) -> Value:
+        """Beats to words; returns "a load has words to come"."""
         config = self._config
-        task = self.i.payload
+        task = tasks.o.payload
         response = self.memory.response
         per_beat = config.axi_bytes // 8
         left = Signal(_WORD_BITS)  # words to write
@@ -149,11 +155,12 @@ class ConfigLoader(wiring.Component):
             self.done.eq(move & final),
             self.error.eq(failed | (move & response.payload.error)),
         ]
-        with m.If(take):
+        m.d.comb += tasks.o.ready.eq(left == 0)
+        with m.If(tasks.o.valid & tasks.o.ready):
             m.d.sync += [
                 left.eq(task.words),
                 index.eq(0),
-                whole.eq(wide),
+                whole.eq(task.target == Target.WEIGHTS),
                 failed.eq(0),
                 write.target.eq(task.target),
                 write.unit.eq(task.unit),
@@ -167,3 +174,4 @@ class ConfigLoader(wiring.Component):
                 failed.eq(failed | response.payload.error),
                 write.address.eq(write.address + 1),
             ]
+        return left != 0

@@ -1,11 +1,11 @@
-"""Works the rings: fetches entries, runs them one after the other, writes completions."""
+"""Works the rings: fetches entries, runs them in order, writes completions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.write_master import write_port_signature
@@ -17,30 +17,43 @@ from ..interfaces import (
     read_port_signature,
     result_layout,
 )
-from ..program import COMPLETION, SUBMISSION, SUBMISSION_BYTES, Opcode, Status
-from .config_loader import ConfigLoader
-from .entry_writer import EntryWriter
+from ..program import COMPLETION, SUBMISSION, Opcode, Status
+from ..queue import Queue
+from .completion_ring import CompletionRing
+from .config_loader import IN_FLIGHT, TASKS, ConfigLoader
+from .entry_fetcher import AHEAD, EntryFetcher
+from .read_share import ReadShare
 from .result_writer import ResultWriter
 from .submission_check import SubmissionCheck
 
 __all__ = ["FrontEnd"]
 
-_ENTRY_SHIFT = SUBMISSION_BYTES.bit_length() - 1
 _INDEX_BITS = 16
+_RECORD = data.StructLayout(
+    {
+        "tag": unsigned(32),
+        "opcode": unsigned(8),
+        "status": unsigned(8),
+        "since": unsigned(32),
+        "load": 1,
+    }
+)
+"""An entry whose completion is to be written, after its LOAD if it has one."""
 
 
 class FrontEnd(wiring.Component):
-    """Runs the entries of the submission ring in order, one at a time.
+    """Runs the entries of the submission ring in order.
 
-    For each entry: fetch, check (``SubmissionCheck``), then LOAD by ``ConfigLoader`` or QUERY by
-    the dispatcher behind ``o_query``; then the completion. NOP only completes. An entry that fails
-    a check is completed with its status and touches nothing else. An entry that cannot be read is
-    completed with BUS_ERROR, tag 0 and opcode 0.
+    ``EntryFetcher`` reads them ahead. Each is checked (``SubmissionCheck``); a LOAD then goes to
+    the ``ConfigLoader``, which works on several, a QUERY to the dispatcher behind ``o_query``. NOP
+    only completes. An entry that fails a check is completed with its status and touches nothing
+    else; one that cannot be read is completed with BUS_ERROR, tag 0 and opcode 0. Completions are
+    written in the order of the entries (``CompletionRing``).
 
-    QUERY: results of ``i_result`` are written at ``result`` while the dispatcher works. The query
-    ends when ``i_done`` has come, ``count`` results have come and all writes are answered. A write
-    error turns status OK into BUS_ERROR. The completion is written after that, and its tail
-    and event follow when that write is answered too: the host finds everything in place.
+    A QUERY is begun when all before it are completed: LOADs are in place then. Its results of
+    ``i_result`` are written at ``result`` while the dispatcher works. It ends when ``i_done`` has
+    come, ``count`` results have come and all writes are answered. A write error turns status OK
+    into BUS_ERROR.
 
     Rings: indices run 0 .. size - 1; empty when tail equals head, full when one slot is left. With
     a full completion ring the device waits for the host. A submission tail that is not below the
@@ -156,31 +169,34 @@ class FrontEnd(wiring.Component):
         m = Module()
         config = self._config
         self._entry: Any = Signal(SUBMISSION)
-        self._completion: Any = Signal(COMPLETION)  # built up while the entry is worked on
-        self._final: Any = Signal(COMPLETION)  # as it is written
-        self._phase = Signal(init=1)
-        self._pending = Signal()  # the submission ring holds an entry
-        self._next_head = Signal(_INDEX_BITS)
-        self._next_tail = Signal(_INDEX_BITS)
+        self._since = Signal(32)  # when the entry came
+        self._now = Signal(32)
+        self._status = Signal(8)  # of the check, or of the entry itself
+        self._query: Any = Signal(COMPLETION)  # of a query, built up while it runs
         self._write_error = Signal()
+        m.submodules.fetcher = self._fetcher = EntryFetcher(config=config)
         m.submodules.check = self._check = SubmissionCheck(config=config)
         m.submodules.loader = self._loader = ConfigLoader(config=config)
         m.submodules.results = self._results = ResultWriter(config=config)
-        m.submodules.completion = self._writer = EntryWriter(config=config)
+        m.submodules.ring = self._ring = CompletionRing(config=config)
+        # As many entries as LOADs can be under way.
+        m.submodules.records = self._records = Queue(shape=_RECORD, depth=TASKS)
+        m.submodules.loaded = self._loaded = Queue(shape=1, depth=TASKS)
+        m.d.sync += self._now.eq(self._now + 1)
         self._wire(m)
         self._wire_rings(m)
         with m.FSM(name="state") as fsm:
-            self._fetch_states(m)
-            self._load_states(m)
+            self._entry_states(m)
+            self._run_states(m)
             self._query_states(m)
-            self._completion_states(m)
-        fetching = fsm.ongoing("FETCH") | fsm.ongoing("ENTRY")
-        self._share_ports(m, fetching, fsm.ongoing("COMPLETE"))
+        self._complete(m, fsm.ongoing("REPORT"))
+        self._share_reads(m)
+        self._share_writes(m, fsm.ongoing("RUN") | fsm.ongoing("DRAIN"))
+        at_work = Cat(fsm.ongoing(s) for s in ("CHECK", "LOAD", "QUERY")).any()
+        waiting = fsm.ongoing("ENTRY") & ~self._fetcher.busy
         m.d.comb += [
-            self.busy.eq(~fsm.ongoing("IDLE")),
-            self.starting.eq(
-                Cat(fsm.ongoing(s) for s in ("CHECK", "LOAD", "LOADING", "QUERY")).any()
-            ),
+            self.starting.eq(at_work | self._loader.busy),
+            self.busy.eq(~waiting | (self._records.level != 0) | self._ring.busy),
         ]
         return m
 
@@ -206,58 +222,50 @@ class FrontEnd(wiring.Component):
             query.keep.eq(entry.keep),
             query.records.eq(entry.address),
             self._results.address.eq(entry.result),
-            self._results.count.eq(self._completion.count),
+            self._results.count.eq(self._query.count),
             self.result_taken.eq(self.i_result.valid & self.i_result.ready),
         ]
         wiring.connect(m, wiring.flipped(self.i_result), self._results.i)
         with m.If(self.write.error):
             m.d.sync += self._write_error.eq(1)
-        m.d.sync += self._completion.cycles.eq(self._completion.cycles + 1)
 
     def _wire_rings(self, m: Module) -> None:
-        """Ring positions and the completion as it will be written."""
-        tail, head = self.completion_tail, self.submission_head
-        completion, final = self._completion, self._final
+        """Places in both rings, and the events of completions."""
+        fetcher, ring = self._fetcher, self._ring
         m.d.comb += [
-            self._pending.eq(
-                (self.submission_tail != head) & (self.submission_tail < self.submission_size)
-            ),
-            self._next_head.eq(Mux(head + 1 >= self.submission_size, 0, head + 1)),
-            self._next_tail.eq(Mux(tail + 1 >= self.completion_size, 0, tail + 1)),
-            final.eq(completion),
-            final.phase.eq(self._phase),
-            self._writer.i.payload.entry.eq(final),
-            self._writer.i.payload.address.eq(
-                (self.completion_base[_ENTRY_SHIFT:] + tail) << _ENTRY_SHIFT
-            ),
+            fetcher.base.eq(self.submission_base),
+            fetcher.size.eq(self.submission_size),
+            fetcher.tail.eq(self.submission_tail),
+            ring.base.eq(self.completion_base),
+            ring.size.eq(self.completion_size),
+            ring.head.eq(self.completion_head),
+            ring.answered.eq(self.write.answered),
+            ring.error.eq(self.write.error),
+            self.completion_tail.eq(ring.tail),
+            self.completion_full.eq(ring.full),
+            self.completed.eq(ring.completed),
+            self.failed.eq(ring.failed),
+            self.query_completed.eq(ring.query),
         ]
-        # A result that could not be written; a worse status of the query stays.
-        with m.If(self._write_error & (completion.status == Status.OK)):
-            m.d.comb += final.status.eq(Status.BUS_ERROR)
+        head = self.submission_head
+        with m.If(ring.completed):
+            m.d.sync += head.eq(Mux(head + 1 >= self.submission_size, 0, head + 1))
 
-    def _share_ports(self, m: Module, fetching: Any, completing: Any) -> None:
-        """Read port: entry fetch or loader. Write port: results or completion."""
-        config = self._config
-        memory, loader = self.memory, self._loader.memory
-        fetch_beats = SUBMISSION_BYTES // config.axi_bytes
-        entry_address = self.submission_base[_ENTRY_SHIFT:] + self.submission_head
-        with m.If(fetching):
-            m.d.comb += [
-                memory.request.payload.address.eq(entry_address << _ENTRY_SHIFT),
-                memory.request.payload.beats.eq(fetch_beats - 1),
-            ]
-        with m.Else():
-            m.d.comb += [
-                memory.request.payload.eq(loader.request.payload),
-                memory.request.valid.eq(loader.request.valid),
-                loader.request.ready.eq(memory.request.ready),
-                loader.response.valid.eq(memory.response.valid),
-                memory.response.ready.eq(loader.response.ready),
-            ]
-        m.d.comb += loader.response.payload.eq(memory.response.payload)
+    def _share_reads(self, m: Module) -> None:
+        """Read port: the fetcher's entries go before the loader's words."""
+        fetcher, loader = self._fetcher, self._loader.memory
+        m.submodules.reads = reads = ReadShare(config=self._config, bursts=AHEAD + IN_FLIGHT)
+        wiring.connect(m, fetcher.request, reads.first)
+        wiring.connect(m, reads.to_first, fetcher.i)
+        wiring.connect(m, loader.request, reads.second)
+        wiring.connect(m, reads.to_second, loader.response)
+        wiring.connect(m, reads.memory, wiring.flipped(self.memory))
+
+    def _share_writes(self, m: Module, results: Value) -> None:
+        """Write port: results of a query, else completions; never both at a time."""
         for name in ("request", "data"):
             port = getattr(self.write, name)
-            for source, active in ((self._writer, completing), (self._results, ~completing)):
+            for source, active in ((self._results, results), (self._ring, ~results)):
                 inner = getattr(source, name)
                 with m.If(active):
                     m.d.comb += [
@@ -266,63 +274,74 @@ class FrontEnd(wiring.Component):
                         inner.ready.eq(port.ready),
                     ]
 
-    def _fetch_states(self, m: Module) -> None:
-        memory = self.memory
+    def _entry_states(self, m: Module) -> None:
+        """An entry comes and is checked."""
+        entry = self._entry
         bad = Signal()  # some beat of the entry had an error
-        completion = self._completion
-        with m.State("IDLE"):
-            m.d.sync += [completion.eq(0), self._write_error.eq(0), bad.eq(0)]
-            with m.If(self._pending):
-                m.next = "FETCH"
-        with m.State("FETCH"):
-            m.d.comb += memory.request.valid.eq(1)
-            with m.If(memory.request.ready):
-                m.next = "ENTRY"
+        beats = self._fetcher.o
+        beat = beats.payload
+        alone = ~(self._loader.busy | (self._records.level != 0) | self._ring.busy)
         with m.State("ENTRY"):
-            m.d.comb += memory.response.ready.eq(1)
-            with m.If(memory.response.valid):
-                beat = memory.response.payload
-                shifted = Cat(self._entry.as_value(), beat.data)[self._config.axi_data_bits :]
-                m.d.sync += [self._entry.eq(shifted), bad.eq(bad | beat.error)]
-                with m.If(beat.last & (bad | beat.error)):
-                    m.d.sync += completion.status.eq(Status.BUS_ERROR)
-                    m.next = "SPACE"
-                with m.Elif(beat.last):
+            m.d.comb += beats.ready.eq(1)
+            with m.If(beats.valid):
+                shifted = Cat(entry.as_value(), beat.data)[self._config.axi_data_bits :]
+                m.d.sync += [entry.eq(shifted), bad.eq(bad | beat.error), self._since.eq(self._now)]
+                with m.If(beat.last):
                     m.next = "START"
-
-    def _load_states(self, m: Module) -> None:
-        """Check, then LOAD."""
-        entry, completion = self._entry, self._completion
         with m.State("START"):
-            m.d.sync += [completion.tag.eq(entry.tag), completion.opcode.eq(entry.opcode)]
-            with m.If(~self.hold):
+            m.d.sync += [bad.eq(0), self._status.eq(Status.BUS_ERROR)]
+            with m.If(bad):
+                m.d.sync += [entry.tag.eq(0), entry.opcode.eq(0)]
+                m.next = "RECORD"
+            with m.Elif(~self.hold & ((entry.opcode != Opcode.QUERY) | alone)):
                 m.d.comb += self._check.start.eq(1)
                 m.next = "CHECK"
         with m.State("CHECK"):
+            m.d.sync += self._status.eq(self._check.status)
             with m.If(self._check.done):
-                m.d.sync += completion.status.eq(self._check.status)
-                m.next = "SPACE"
+                m.next = "RECORD"
                 with m.If(self._check.status == Status.OK):
                     with m.If(entry.opcode == Opcode.LOAD):
                         m.next = "LOAD"
                     with m.Elif(entry.opcode == Opcode.QUERY):
                         m.next = "QUERY"
+
+    def _run_states(self, m: Module) -> None:
+        """LOADs to the loader; all entries but queries that ran become records."""
+        records, entry = self._records.i, self._entry
+        running = Signal()
+        m.d.comb += [
+            records.payload.tag.eq(entry.tag),
+            records.payload.opcode.eq(entry.opcode),
+            records.payload.status.eq(self._status),
+            records.payload.since.eq(self._since),
+            records.payload.load.eq(running),
+        ]
         with m.State("LOAD"):
-            m.d.comb += self._loader.i.valid.eq(1)
-            with m.If(self._loader.i.ready):
-                m.next = "LOADING"
-        with m.State("LOADING"):
-            with m.If(self._loader.done):
-                with m.If(self._loader.error):
-                    m.d.sync += completion.status.eq(Status.BUS_ERROR)
-                m.next = "SPACE"
+            m.d.comb += [
+                running.eq(1),
+                self._loader.i.valid.eq(records.ready),
+                records.valid.eq(self._loader.i.ready),
+            ]
+            with m.If(records.ready & self._loader.i.ready):
+                m.next = "ENTRY"
+        with m.State("RECORD"):
+            m.d.comb += records.valid.eq(1)
+            with m.If(records.ready):
+                m.next = "ENTRY"
 
     def _query_states(self, m: Module) -> None:
-        completion = self._completion
+        query, entry = self._query, self._entry
         counters = ("lookups", "hits", "look_ahead_hits", "misses")
         before = {name: Signal(32, name=f"{name}_before") for name in counters}
         with m.State("QUERY"):
             m.d.comb += self.o_query.valid.eq(1)
+            m.d.sync += [
+                query.eq(0),
+                query.tag.eq(entry.tag),
+                query.opcode.eq(entry.opcode),
+                self._write_error.eq(0),
+            ]
             with m.If(self.o_query.ready):
                 m.d.comb += self._results.start.eq(1)
                 m.d.sync += [before[name].eq(getattr(self, name)) for name in counters]
@@ -332,44 +351,45 @@ class FrontEnd(wiring.Component):
             with m.If(self.i_done.valid):
                 done = self.i_done.payload
                 m.d.sync += [
-                    completion.status.eq(done.status),
-                    completion.count.eq(done.count),
-                    completion.stage_cycles.eq(done.stage_cycles),
+                    query.status.eq(done.status),
+                    query.count.eq(done.count),
+                    query.stage_cycles.eq(done.stage_cycles),
                 ]
                 m.next = "DRAIN"
         with m.State("DRAIN"):
             m.d.comb += self._results.end.eq(1)
             m.d.sync += [
-                getattr(completion, name).eq(getattr(self, name) - before[name])
-                for name in counters
+                getattr(query, name).eq(getattr(self, name) - before[name]) for name in counters
             ]
             with m.If(self._results.done & self.write.idle):
-                m.next = "SPACE"
+                m.next = "REPORT"
+        with m.State("REPORT"):
+            with m.If(self._ring.i.ready):
+                m.next = "ENTRY"
 
-    def _completion_states(self, m: Module) -> None:
-        completion = self._completion
-        tail, head = self.completion_tail, self.submission_head
-        next_tail, next_head = self._next_tail, self._next_head
-        written = Signal()  # the writer has taken the completion
-        with m.State("SPACE"):
-            m.d.comb += self.completion_full.eq(next_tail == self.completion_head)
-            m.d.sync += written.eq(0)
-            with m.If(~self.completion_full):
-                m.next = "COMPLETE"
-        with m.State("COMPLETE"):
-            m.d.comb += self._writer.i.valid.eq(~written)
-            with m.If(~written & self._writer.i.ready):
-                m.d.sync += [written.eq(1), completion.status.eq(self._final.status)]
-                m.d.sync += self._write_error.eq(0)
-            with m.Elif(written & self._writer.i.ready & self.write.idle):
-                m.next = "FINISH"
-        with m.State("FINISH"):
+    def _complete(self, m: Module, report: Value) -> None:
+        """Completions into the ring: of a query, or of the oldest record."""
+        out, record, loaded = self._ring.i, self._records.o, self._loaded.o
+        completion = out.payload
+        ready = record.valid & (~record.payload.load | loaded.valid)
+        m.d.comb += [
+            self._loaded.i.valid.eq(self._loader.done),
+            self._loaded.i.payload.eq(self._loader.error),
+            out.valid.eq(report | ready),
+        ]
+        with m.If(report):
+            m.d.comb += [completion.eq(self._query), completion.cycles.eq(self._now - self._since)]
+            # A result that could not be written; a worse status of the query stays.
+            with m.If(self._write_error & (self._query.status == Status.OK)):
+                m.d.comb += completion.status.eq(Status.BUS_ERROR)
+        with m.Else():
             m.d.comb += [
-                self.completed.eq(1),
-                self.failed.eq((completion.status != Status.OK) | self._write_error),
-                self.query_completed.eq(completion.opcode == Opcode.QUERY),
+                completion.tag.eq(record.payload.tag),
+                completion.opcode.eq(record.payload.opcode),
+                completion.status.eq(record.payload.status),
+                completion.cycles.eq(self._now - record.payload.since),
+                record.ready.eq(out.ready & ready),
+                loaded.ready.eq(out.ready & record.valid & record.payload.load),
             ]
-            m.d.sync += [tail.eq(next_tail), head.eq(next_head)]
-            with m.If(next_tail == 0):
-                m.d.sync += self._phase.eq(~self._phase)
-            m.next = "IDLE"
+            with m.If(record.payload.load & loaded.payload):
+                m.d.comb += completion.status.eq(Status.BUS_ERROR)

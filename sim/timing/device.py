@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hdl.config import Config
 from hdl.control.engine_picker import EnginePicker
+from hdl.control.entry_fetcher import AHEAD
 from hdl.engine.cause import Cause
 
 from .engine import EngineModel, PhaseRecord
@@ -18,6 +19,7 @@ from .front_end import (
     completion_end,
     dispatch_start,
     entry_beats,
+    entry_taken,
 )
 from .gather import Gather
 from .loader import LoadersModel, round_robin
@@ -161,6 +163,10 @@ class DeviceModel:
         self._queries: tuple[QueryPlan, ...] = ()
         self._times: list[list[StageTimes]] = []
         self._ends: list[int] = []
+        self._arrived: dict[int, int] = {}  # last beats of entries
+        self._entry = 0  # the next one to begin
+        self._free: int | None = 0  # the front end takes its beats from here on
+        self._alone = 0  # all before it is completed
         self._jobs: list[JobRecord] = []
         self._write_bursts = self._write_beats = 0
 
@@ -198,7 +204,8 @@ class DeviceModel:
     def run(self, queries: tuple[QueryPlan, ...]) -> Prediction:
         """Predict queries that are submitted together at cycle 0."""
         self._queries = queries
-        self._clock.at(DOORBELL_LATENCY, self._fetch, 0)
+        for number in range(min(AHEAD, len(queries))):
+            self._clock.at(DOORBELL_LATENCY + number, self._fetch, number)
         self._clock.run()
         end = self._ends[-1] + INTERRUPT_LATENCY
         return Prediction(
@@ -219,17 +226,27 @@ class DeviceModel:
         )
 
     def _fetch(self, cycle: int, number: int) -> None:
-        """IDLE: the ring holds an entry; FETCH asks for it a cycle later."""
+        """An entry is asked for, ahead of its turn."""
 
         def entry(first: int, beats: int) -> None:
-            last = first + beats - 1
-            start = dispatch_start(self._config, last, len(self._plan.stages))
-            self._clock.at(start, self._start_stage, number, 0)
+            self._arrived[number] = first + beats - 1
+            self._begin()
 
         address = self._queries[number].submission
-        self._clock.at(
-            cycle + 1, self._memory.read, 0, 0, address, entry_beats(self._config), entry
-        )
+        self._memory.read(cycle, 0, 0, address, entry_beats(self._config), entry)
+
+    def _begin(self) -> None:
+        """The next entry, when it is there and the front end is free."""
+        number = self._entry
+        if self._free is None or number not in self._arrived:
+            return
+        taken = entry_taken(self._config, self._arrived.pop(number), self._free)
+        check = max(taken + 1, self._alone)
+        self._clock.at(dispatch_start(check, len(self._plan.stages)), self._start_stage, number, 0)
+        if number + AHEAD < len(self._queries):
+            self._clock.at(max(taken + 1, self._clock.now), self._fetch, number + AHEAD)
+        self._free = None
+        self._entry += 1
 
     def _start_stage(self, cycle: int, query: int, number: int) -> None:
         """Ranking takes n and k."""
@@ -342,9 +359,10 @@ class DeviceModel:
             return last + DISPATCH_GAP + 1  # DONE is taken in RUN, DRAIN follows
 
         drained = results.run(offered, done)
-        end = completion_end(self._config, self._dram, drained)
+        reported = drained + 1
+        end = completion_end(self._config, self._dram, reported)
         self._write_bursts += results.bursts + 1
         self._write_beats += results.beats + entry_beats(self._config)
         self._ends.append(end)
-        if query + 1 < len(self._queries):
-            self._clock.at(end + 1, self._fetch, query + 1)
+        self._free, self._alone = reported + 1, end + 1
+        self._begin()

@@ -11,11 +11,19 @@ from hdl.config import Config
 from hdl.control.dispatcher import Dispatcher
 from hdl.control.result_writer import BURST_BYTES, RESULT_BYTES
 from hdl.control.submission_check import SubmissionCheck
-from hdl.program import COMPLETION_BYTES, SUBMISSION_BYTES
+from hdl.program import SUBMISSION_BYTES
+from hdl.queue import Queue
 
 from .memory import REQUEST_LATENCY, Dram
 
-__all__ = ["DOORBELL_LATENCY", "Results", "completion_end", "dispatch_start", "entry_beats"]
+__all__ = [
+    "DOORBELL_LATENCY",
+    "Results",
+    "completion_end",
+    "dispatch_start",
+    "entry_beats",
+    "entry_taken",
+]
 
 DOORBELL_LATENCY = 2
 """Data handshake of the tail's write to the register: AXI4-Lite data register, register."""
@@ -30,13 +38,25 @@ def entry_beats(config: Config) -> int:
     return SUBMISSION_BYTES // config.axi_bytes
 
 
-def dispatch_start(config: Config, last_beat: int, stages: int) -> int:
-    """First stage starts (ranking takes n and k), from the last beat of the submission entry.
+def entry_taken(config: Config, last_beat: int, free: int) -> int:
+    """The front end has all of an entry.
 
-    Registered into START, the submission check, QUERY, then the dispatcher's own check.
+    Parameters
+    ----------
+    last_beat
+        It comes from memory.
+    free
+        First cycle in which the front end takes beats of it.
     """
-    check = last_beat + 1 + SubmissionCheck.LATENCY
-    query = check + 1
+    return max(last_beat + Queue.BUFFERED_LATENCY, free + entry_beats(config) - 1)
+
+
+def dispatch_start(check: int, stages: int) -> int:
+    """First stage starts (ranking takes n and k), from the start of the submission check.
+
+    That check, QUERY, then the dispatcher's own check.
+    """
+    query = check + SubmissionCheck.LATENCY + 1
     return query + Dispatcher.CHECK_CYCLES + stages
 
 
@@ -104,13 +124,10 @@ class Results:
         self.answered = take + beats + WRITE_LATENCY + self._dram.latency + 1
 
 
-def completion_end(config: Config, dram: Dram, drained: int) -> int:
-    """Cycle of FINISH, from the cycle in which results are written (DRAIN is over)."""
-    beats = COMPLETION_BYTES // config.axi_bytes
-    complete = drained + 2  # SPACE, COMPLETE: the writer takes the entry
-    take = complete + 1
-    answered = take + beats + WRITE_LATENCY + dram.latency + 1
-    return answered + 1
+def completion_end(config: Config, dram: Dram, accepted: int) -> int:
+    """A completion is answered and counted, from the cycle in which the ring takes it."""
+    take = accepted + 1
+    return take + entry_beats(config) + WRITE_LATENCY + dram.latency + 1
 
 
 def request_to_beats(dram: Dram) -> int:

@@ -48,6 +48,8 @@ class Dram:
     banks: int = 16
     window: int = 8
     """Oldest bursts among which the next one is chosen."""
+    shared_bus: bool = True
+    """Writes take their beats from the same bandwidth as reads."""
 
 
 class Banks:

@@ -1,0 +1,106 @@
+"""Reads entries of the submission ring ahead of their execution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import read_request_layout, read_response_layout
+from ..program import SUBMISSION_BYTES
+from ..queue import Queue
+
+__all__ = ["AHEAD", "EntryFetcher", "entry_beat_layout"]
+
+AHEAD = 8
+"""Entries asked for and not yet taken: one every 14 cycles at 100 cycles of memory latency."""
+_ENTRY_SHIFT = SUBMISSION_BYTES.bit_length() - 1
+_INDEX_BITS = 16
+
+
+def entry_beat_layout(config: Config) -> data.StructLayout:
+    """A beat of an entry."""
+    return data.StructLayout(
+        {"data": unsigned(config.axi_data_bits), "error": unsigned(1), "last": unsigned(1)}
+    )
+
+
+class EntryFetcher(wiring.Component):
+    """Asks for each entry between its place and the tail as soon as there is room for it.
+
+    The ring is empty when the tail is reached; a tail that is not below the size counts as an
+    empty ring. Starts at entry 0. Beats are never refused. Latency: ``Queue.BUFFERED_LATENCY`` from
+    ``i`` to ``o``, 0 from the tail to the request.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    base, size, tail
+        Submission ring.
+    request, i
+        Read requests of whole entries; their beats, in order.
+    o
+        Beats of the entries, in order.
+    busy
+        Entries are asked for or held.
+    """
+
+    base: Signal
+    size: Signal
+    tail: Signal
+    request: stream.Interface
+    i: stream.Interface
+    o: stream.Interface
+    busy: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "base": In(config.address_bits),
+                "size": In(_INDEX_BITS),
+                "tail": In(_INDEX_BITS),
+                "request": Out(stream.Signature(read_request_layout(config))),
+                "i": In(stream.Signature(read_response_layout(config))),
+                "o": Out(stream.Signature(entry_beat_layout(config))),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beats = SUBMISSION_BYTES // self._config.axi_bytes
+        # Every entry asked for has its place.
+        m.submodules.beats = queue = Queue(
+            shape=entry_beat_layout(self._config), depth=AHEAD * beats
+        )
+        entry = Signal(_INDEX_BITS)  # the next one to ask for
+        held = Signal(range(AHEAD + 1))
+        sent = Signal()
+        taken = Signal()
+        beat: Any = queue.i.payload
+        m.d.comb += [
+            self.request.valid.eq((self.tail != entry) & (self.tail < self.size) & (held != AHEAD)),
+            self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
+            self.request.payload.beats.eq(beats - 1),
+            sent.eq(self.request.valid & self.request.ready),
+            taken.eq(self.o.valid & self.o.ready & self.o.payload.last),
+            queue.i.valid.eq(self.i.valid),
+            self.i.ready.eq(queue.i.ready),
+            beat.data.eq(self.i.payload.data),
+            beat.error.eq(self.i.payload.error),
+            beat.last.eq(self.i.payload.last),
+            self.busy.eq((held != 0) | self.request.valid),
+        ]
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        m.d.sync += held.eq(held + sent - taken)
+        with m.If(sent):
+            m.d.sync += entry.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
+        return m
