@@ -9,7 +9,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
 from .array.grid import Grid
+from .array.timing import latency
 from .bus.ordered_reads import OrderedReads
+from .clock_gate import share_gated
 from .config import Config
 from .control.dispatcher import Dispatcher
 from .embedding.embedding_unit import EmbeddingUnit
@@ -176,9 +178,11 @@ class Core(wiring.Component):
             # Anchors differ only in the largest engine there: engines of one kind are one module.
             engine = Engine(config=config, unit=_HERE, row=row, column=column)
             kind = config.largest_level_at(row, column)
-            m.submodules[f"engine_{u}"] = share(platform, engine, f"engine_{kind}")
             engines.append(engine)
             mine = job.payload.unit == u
+            awake = self._awake(m, engine, u, (job.valid & mine) | engine.config_write.valid)
+            share_gated(m, platform, engine, f"engine_{kind}", name=f"engine_{u}", enable=awake)
+            m.d.comb += grid.active[u].eq(awake)
             m.d.comb += [
                 engine.level.eq(self.levels[u] if config.features.fission else kind),
                 engine.i_job.payload.eq(job.payload),
@@ -217,6 +221,23 @@ class Core(wiring.Component):
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
             wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
         return engines
+
+    def _awake(self, m: Module, engine: Engine, u: int, wake: Value) -> Signal:
+        """Whether the engine and its part of the grid need their clock.
+
+        From what wakes it until all is at rest: an engine without jobs has nothing under way but
+        the end of a wave through the array and its strips, which this is long enough for.
+        """
+        rest = latency(self._config.grid * self._config.sub_array)
+        awake = Signal(name=f"awake_{u}")
+        left = Signal(range(rest + 1), name=f"awake_left_{u}")
+        busy = wake | ~engine.idle
+        m.d.comb += awake.eq(busy | (left != 0))
+        with m.If(busy):
+            m.d.sync += left.eq(rest)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return awake
 
     @staticmethod
     def _localise(m: Module, to: Any, source: Any, u: int) -> None:

@@ -30,6 +30,7 @@ from amaranth.lib.wiring import In
 from . import program
 from .bus.axi import port_name
 from .c_header import c_header
+from .clock_gate import CLOCK_GATE
 from .config import Config
 from .control.register import Register
 from .control.registers import VERSION, register_table
@@ -116,10 +117,15 @@ def _pinned_yosys() -> Iterator[None]:
             os.environ["AMARANTH_USE_YOSYS"] = before
 
 
-def rtlil_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
-    """RTLIL of ``device`` inside the wrapper ``top``; equal modules are written once."""
+def rtlil_text(
+    config: Config, device: wiring.Component, *, top: str = TOP, clock_gates: bool = False
+) -> str:
+    """RTLIL of ``device`` inside the wrapper ``top``; equal modules are written once.
+
+    With ``clock_gates`` it has instances of a ``clock_gate`` that is not part of it.
+    """
     wrapper = _Wrapper(device)
-    library = ModuleLibrary()
+    library = ModuleLibrary(clock_gates=clock_gates)
     with quick_conversion(), warnings.catch_warnings():
         # Components behind shared modules are never elaborated themselves.
         warnings.simplefilter("ignore", UnusedElaboratable)
@@ -138,11 +144,11 @@ def rtlil_text(config: Config, device: wiring.Component, *, top: str = TOP) -> s
 
 def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) -> str:
     """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
-    text = rtlil_text(config, device, top=top)
+    text = rtlil_text(config, device, top=top, clock_gates=True)
     del device
     to_verilog = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
     with _pinned_yosys():
-        return with_zero_loops(to_verilog(text, strip_internal_attrs=True))
+        return with_zero_loops(to_verilog(text, strip_internal_attrs=True)) + CLOCK_GATE
 
 
 def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:

@@ -21,9 +21,16 @@ _PORT = re.compile(r"^  wire .*\b(?:input|output) \d+ +(?:signed +)?\\(\S+)$", r
 
 
 class ModuleLibrary:
-    """Modules by name; passed as the platform of a conversion."""
+    """Modules by name; passed as the platform of a conversion.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock_gates
+        Units get the clock gates they ask for, see ``clock_gate``; else all have the one clock.
+    """
+
+    def __init__(self, *, clock_gates: bool = False) -> None:
+        self.clock_gates = clock_gates
         self._texts: dict[str, str] = {}
         self._ports: dict[str, frozenset[str]] = {}
 

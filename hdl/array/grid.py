@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
+from ..clock_gate import share_gated
 from ..config import Config
 from ..interfaces import (
     bank_write_signature,
@@ -17,7 +18,6 @@ from ..interfaces import (
     score_layout,
 )
 from ..program import ALL_UNITS, Target
-from ..share import share
 from . import timing
 from .activation_bank import ActivationBank
 from .layouts import (
@@ -65,6 +65,8 @@ class Grid(wiring.Component):
     -------
     levels
         Level of the engine that each sub-array belongs to.
+    active
+        Engines (by anchor) that have anything under way; the clocks of the others' units stop.
     control_{u}
         Control word of the engine anchored at u.
     bank_write_{u}
@@ -92,6 +94,7 @@ class Grid(wiring.Component):
     """
 
     levels: data.View
+    active: Signal
     weight_write: data.View
     config_write: data.View
     trace: data.View
@@ -103,6 +106,7 @@ class Grid(wiring.Component):
         units = config.sub_arrays
         members: dict[str, Member] = {
             "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
+            "active": In(units),
             "weight_write": In(grid_weight_write_layout(config)),
             "config_write": In(config_write_layout(config)),
         }
@@ -152,16 +156,22 @@ class Grid(wiring.Component):
         self._strips = {u: Strip(config=self._config) for u in self.strip_units}
         for u in units:
             name = f"{u // size}_{u % size}"
-            m.submodules[f"array_{name}"] = share(platform, self._arrays[u], "sub_array")
-            m.submodules[f"weights_{name}"] = share(platform, self._weights[u], "weight_bank")
+            active = self._active(m, u)
+            array, weights = self._arrays[u], self._weights[u]
+            share_gated(m, platform, array, "sub_array", name=f"array_{name}", enable=active)
+            loads = active | weights.write.valid
+            share_gated(m, platform, weights, "weight_bank", name=f"weights_{name}", enable=loads)
             self._connect_array(m, u)
             if u in self._config.anchors:
                 self._connect_anchor(m, u)
             if u in self._banks:
-                m.submodules[f"bank_{name}"] = share(platform, self._banks[u], "activation_bank")
+                bank, used = self._banks[u], active & self._left(u)
+                share_gated(m, platform, bank, "activation_bank", name=f"bank_{name}", enable=used)
                 self._connect_bank(m, u)
             if u in self._strips:
-                m.submodules[f"strip_{name}"] = share(platform, self._strips[u], "strip")
+                strip, used = self._strips[u], active & self._bottom(u)
+                used |= strip.config_write.parameters | strip.config_write.table
+                share_gated(m, platform, strip, "strip", name=f"strip_{name}", enable=used)
                 self._connect_strip(m, u)
         self._connect_writes(m)
         return m
@@ -193,6 +203,15 @@ class Grid(wiring.Component):
             for level in self._levels:
                 with m.Case(level):
                     yield 1 << level
+
+    def _active(self, m: Module, u: int) -> Signal:
+        """Whether the engine that u belongs to is active."""
+        row, column = divmod(u, self._config.grid)
+        active = Signal(name=f"active_{u}")
+        for edge in self._cases(m, u):
+            anchor = (row - row % edge) * self._config.grid + column - column % edge
+            m.d.comb += active.eq(self.active[anchor])
+        return active
 
     # -- connections ---------------------------------------------------------------------------
     def _connect_array(self, m: Module, u: int) -> None:

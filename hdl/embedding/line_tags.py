@@ -37,7 +37,8 @@ class LineTags(wiring.Component):
     fetches end whatever it does. A prefetch is dropped.
 
     A claim counts prefetches whose lookup is still to come; it holds while its query (that of the
-    latest prefetch) is ``live``. A line whose fetch ended with an error is no match any more; those
+    latest prefetch) is ``live``. After a reset all lines are invalidated, a set a cycle, before the
+    first lookup is taken. A line whose fetch ended with an error is no match any more; those
     that matched before read it as an error.
 
     One lookup a cycle (two cycles for a row of 128 bytes that is not in the static cache), latency
@@ -117,13 +118,16 @@ class LineTags(wiring.Component):
         on_line = Signal()  # the lookup has to do with a line
         split = Signal()  # with two
         fire, last = Signal(), Signal()  # the step happens; it is the lookup's last one
+        # Tags in a memory survive a reset, lines that were on their way do not arrive any more.
+        clearing = Signal(init=1)
+        cleared = Signal(range(max(2, geometry.sets)))
         m.d.comb += [
             on_line.eq(~lookup.zero & ~held.hit),
             split.eq(on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
             line.eq((lookup.address >> _LOG2_LINE) | half),
             self.set.eq(geometry.set_of(line)),
             last.eq(~split | half),
-            self.i.ready.eq(~held_valid | (fire & last)),
+            self.i.ready.eq((~held_valid | (fire & last)) & ~clearing),
         ]
         with m.If(self.i.ready):
             m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.payload), half.eq(0)]
@@ -167,11 +171,14 @@ class LineTags(wiring.Component):
         m.d.comb += [
             self.fetch.payload.address.eq(line),
             self.fetch.payload.line.eq(Cat(choice.way, self.set)),
-            write.addr.eq(self.set),
-            write.en.eq(fire & (match | sent)),
+            write.addr.eq(Mux(clearing, cleared, self.set)),
+            write.en.eq(clearing | (fire & (match | sent))),
         ]
+        with m.If(clearing):
+            m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
         self._entry(m, held, on_line, split, half, choice.way)
-        self._update(m, write.data, choice, lookup, match, tail)
+        with m.If(~clearing):
+            self._update(m, write.data, choice, lookup, match, tail)
 
         m.d.sync += [self.done.eq(fire & last), self.step.pending.eq(pending)]
         self._event(m, held, fire, half, on_line, match, choice.merged, sent)
