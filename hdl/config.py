@@ -88,7 +88,7 @@ class Config:
     axi_data_bits: int
     """Width of an AXI4 master."""
     axi_channels: int = 1
-    """AXI4 masters; addresses are interleaved over them in 4 KB pages."""
+    """AXI4 masters; pages of 4 KB are spread over them, see ``hdl/bus/interleave.py``."""
     reads_in_flight: int
     """Outstanding gather reads of one AXI channel, all lanes together."""
     record_loaders: int = 1
