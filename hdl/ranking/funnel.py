@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import config_write_layout
 from .candidate_memory import CandidateMemory
 from .contexts import Contexts
-from .digit_count import DigitCount
-from .emission import Emission
 from .funnel_layouts import (
     cancel_layout,
     forward_layout,
@@ -22,10 +20,8 @@ from .funnel_layouts import (
     kept_layout,
     open_layout,
 )
-from .scan import Scan
 from .score_lanes import ScoreLanes
-from .selection_plan import SelectionPlan
-from .selector import Selector
+from .selection import Selection
 from .sorter import Sorter
 
 __all__ = ["Funnel"]
@@ -111,15 +107,10 @@ class Funnel(wiring.Component):
         m.submodules.lanes = lanes = ScoreLanes(config=config)
         m.submodules.contexts = contexts = Contexts(config=config)
         m.submodules.candidates = candidates = CandidateMemory(config=config, readers=self._readers)
-        m.submodules.plan = plan = SelectionPlan(config=config)
-        m.submodules.scan = scan = Scan(config=config)
-        m.submodules.emission = emission = Emission(config=config)
-        m.submodules.selector = selector = Selector(config=config)
+        m.submodules.selection = selection = Selection(config=config)
         self._wire_contexts(m, lanes, contexts)
-        self._wire_plan(m, contexts, plan, selector)
-        self._wire_scan(m, candidates, plan, scan, emission, selector)
-        self._wire_emission(m, candidates, plan, scan, emission, selector)
-        self._wire_results(m, emission, selector)
+        self._wire_selection(m, contexts, candidates, selection)
+        self._wire_results(m, selection)
         m.d.comb += [
             candidates.write.eq(lanes.write),
             candidates.list_address.eq(self.list_address),
@@ -141,126 +132,40 @@ class Funnel(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_cancel), contexts.i_cancel)
         wiring.connect(m, lanes.o, contexts.i_arrival)
 
-    def _wire_plan(
-        self, m: Module, contexts: Contexts, plan: SelectionPlan, selector: Selector
+    def _wire_selection(
+        self, m: Module, contexts: Contexts, candidates: CandidateMemory, selection: Selection
     ) -> None:
-        wiring.connect(m, selector.o_announce, contexts.i_announce)
+        wiring.connect(m, selection.o_announce, contexts.i_announce)
+        wiring.connect(m, selection.o_forward, wiring.flipped(self.o_forward))
         m.d.comb += [
-            selector.ready.eq(contexts.ready),
-            selector.final.eq(contexts.final),
-            contexts.index.eq(selector.index),
-            contexts.finish.eq(selector.finish),
-            contexts.finish_last.eq(plan.last),
-            plan.config_write.eq(self.config_write),
-            plan.index.eq(selector.index),
-            plan.save.eq(selector.save),
-            plan.listed.eq(selector.listed_after),
-            plan.fallen.eq(selector.fallen_after),
+            selection.config_write.eq(self.config_write),
+            contexts.index.eq(selection.index),
+            contexts.finish.eq(selection.finish),
+            contexts.finish_last.eq(selection.finish_last),
+            candidates.scan_address.eq(selection.scan_address),
+            candidates.scan_enable.eq(selection.scan_enable),
+            selection.candidates.eq(candidates.scan),
+            candidates.append.eq(selection.append),
+            candidates.link.eq(selection.link),
+            self.kept.eq(selection.kept),
         ]
-        for unit in (plan, selector):
-            m.d.comb += [unit.sub_batch.eq(contexts.sub_batch), unit.context.eq(contexts.context)]
-        m.d.comb += plan.aborted.eq(contexts.aborted)
-        for name in ("quota", "last", "by_item", "binned"):
-            m.d.comb += getattr(selector, name).eq(getattr(plan, name))
-        m.d.comb += selector.listed_before.eq(plan.job.listed)
+        for name in ("ready", "final", "context", "sub_batch", "aborted"):
+            m.d.comb += getattr(selection, name).eq(getattr(contexts, name))
 
-    def _wire_scan(
-        self,
-        m: Module,
-        candidates: CandidateMemory,
-        plan: SelectionPlan,
-        scan: Scan,
-        emission: Emission,
-        selector: Selector,
-    ) -> None:
-        """Candidates -> digits -> threshold."""
-        config = self._config
-        m.submodules.count = count = DigitCount(
-            lanes=config.candidate_banks, count_width=config.item_bits + 1
-        )
-        selection = plan.selection
-        m.d.comb += [
-            scan.selection.eq(selection),
-            scan.go.eq(selector.go),
-            scan.advance.eq(emission.advance),
-            scan.exclude_dropped.eq(~selection.first & plan.last & selection.cumulative),
-            scan.bins.eq(Mux(plan.binned, selector.context.bins, 0)),
-            scan.threshold.eq(selector.threshold),
-            scan.depth.eq(selector.depth),
-            scan.candidates.eq(candidates.scan),
-            candidates.scan_address.eq(scan.scan_address),
-            candidates.scan_enable.eq(scan.scan_enable),
-            count.clear.eq(selector.go),
-            count.valid.eq(scan.o.valid),
-            count.counted.eq(scan.o.counted),
-            count.digit.eq(scan.o.digit),
-            count.rank.eq(selector.rank),
-            selector.scanned.eq(scan.o.valid & scan.o.last),
-        ]
-        for name in ("value", "above", "whole", "members"):
-            m.d.comb += getattr(selector, name).eq(getattr(count, name))
-
-    def _wire_emission(
-        self,
-        m: Module,
-        candidates: CandidateMemory,
-        plan: SelectionPlan,
-        scan: Scan,
-        emission: Emission,
-        selector: Selector,
-    ) -> None:
-        """Threshold -> survivors -> lists."""
-        config = self._config
-        # A bit a candidate, a word at a time, by lane: only selections read and write it.
-        flags: memory.Memory = memory.Memory(
-            shape=unsigned(config.candidate_banks),
-            depth=config.candidate_words // config.candidate_banks,
-            init=[],
-        )
-        m.submodules.flags = flags
-        read, write = flags.read_port(domain="sync"), flags.write_port()
-        m.d.comb += [
-            read.addr.eq(scan.scan_address),
-            read.en.eq(scan.scan_enable),
-            scan.flags.eq(read.data),
-            write.en.eq(emission.flag_write),
-            write.addr.eq(emission.flag_address),
-            write.data.eq(emission.flag_data),
-            emission.selection.eq(plan.selection),
-            emission.job.eq(plan.job),
-            emission.job.ties.eq(selector.ties),
-            emission.job.survivors.eq(selector.survivors),
-            emission.start.eq(selector.start),
-            emission.active.eq(selector.emitting),
-            emission.word.eq(scan.o),
-            selector.emitted.eq(emission.done),
-            selector.listed.eq(emission.listed),
-            selector.fallen.eq(emission.fallen),
-            candidates.append.eq(emission.append),
-            candidates.link.eq(emission.link),
-            self.kept.eq(emission.kept),
-        ]
-        for port in range(config.filter_survivors):
-            m.d.comb += [
-                self.kept[port].context.eq(selector.index),
-                self.kept[port].sub_batch.eq(selector.sub_batch),
-            ]
-
-    def _wire_results(self, m: Module, emission: Emission, selector: Selector) -> None:
-        wiring.connect(m, selector.o_forward, wiring.flipped(self.o_forward))
-        source = emission.o
+    def _wire_results(self, m: Module, selection: Selection) -> None:
+        source = selection.o
         if self._config.features.on_chip_filter:
             m.submodules.sorter = sorter = Sorter(config=self._config)
-            wiring.connect(m, emission.o, sorter.i)
+            wiring.connect(m, selection.o, sorter.i)
             source = sorter.o
         busy = Signal()  # results of a context are on their way
         context = Signal.like(self.o_result.payload.context)
         with m.If(self.o_result.valid & self.o_result.ready & self.o_result.payload.last):
             m.d.sync += busy.eq(0)
-        with m.If(selector.start & selector.context.final & (selector.survivors != 0)):
-            m.d.sync += [busy.eq(1), context.eq(selector.index)]
+        with m.If(selection.results_begin):
+            m.d.sync += [busy.eq(1), context.eq(selection.index)]
         m.d.comb += [
-            selector.sorter_free.eq(~busy),
+            selection.sorter_free.eq(~busy),
             self.o_result.valid.eq(source.valid),
             source.ready.eq(self.o_result.ready),
             self.o_result.payload.context.eq(context),
