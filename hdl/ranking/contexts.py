@@ -60,6 +60,9 @@ class Contexts(wiring.Component):
         Pulse: the current sub-batch of ``index`` is selected; it was the last one.
     """
 
+    COUNT_CYCLES = 2
+    """From the cycle in which an arrival is taken to the one in which its sub-batch is ready."""
+
     i_open: stream.Interface
     i_announce: stream.Interface
     i_arrival: stream.Interface

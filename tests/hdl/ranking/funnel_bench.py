@@ -97,10 +97,13 @@ class _Context:
 class _Run:
     """A few queries, all in flight together."""
 
-    def __init__(self, bench: FunnelBench, queries: list[Query], seed: int, stall: float) -> None:
+    def __init__(
+        self, bench: FunnelBench, queries: list[Query], seed: int, stall: float, lull: int
+    ) -> None:
         self.queries = queries
         self.rng = random.Random(seed)
         self.stall = stall
+        self.lull = lull
         self.outcomes = [
             Outcome(
                 [[[] for _ in range(q.sub_batches)] for _ in q.keep[:-1]], [0] * len(q.keep[1:])
@@ -126,10 +129,11 @@ class _Run:
         config = bench.config
         numbers = list(range(config.filter_contexts))
         self.rng.shuffle(numbers)
+        rows = self.rng.sample(range(8), len(self.queries))  # of the table of fractions
         banks = config.candidate_banks
         base = 0
         for index, query in enumerate(self.queries):
-            fractions = self.rng.randrange(8) * 4
+            fractions = 4 * rows[index]
             mine = [numbers.pop() for _ in query.keep]
             bases = []
             size = query.n
@@ -161,7 +165,6 @@ class _Run:
                         "sub_batches": query.sub_batches, "fractions": row,
                     }
                 )  # fmt: skip
-            # The next query may use the same row: each has its own.
             self.opens[-1]["then"] = index
 
     def opened(self, config: Config, index: int) -> None:
@@ -180,7 +183,7 @@ class _Run:
         rows = self.rng.choice([config.rows, 3, 1000])
         blocks = [positions[at : at + rows] for at in range(0, len(positions), rows)]
         for block in blocks:
-            unit = self.units[self.rng.randrange(len(self.units))]
+            unit = self.units[0 if self.lull else self.rng.randrange(len(self.units))]
             scores = self.queries[context.query].scores[context.stage]
             for position in block:
                 item = self.lists[context.number][position]
@@ -225,7 +228,9 @@ class FunnelBench:
         self.units = config.sub_arrays
         self.dut = Funnel(config=config, readers=1)
         self.cycle = 0
-        self.last_score = 0
+        self.last_scores: dict[int, int] = {}  # when a context's last score was taken
+        self.waits: list[int] = []
+        """Of each report: cycles since its context's last score was taken."""
         self._run: _Run | None = None
         dut = self.dut
         self._inputs: dict[str, tuple[Any, Any]] = {
@@ -258,9 +263,14 @@ class FunnelBench:
         self._simulator.add_clock(1e-6)
         self._simulator.add_testbench(self._bench)
 
-    def run(self, queries: list[Query], *, seed: int = 0, stall: float = 0.0) -> list[Outcome]:
-        """All queries at once; ends when all reports and results are in."""
-        run = self._run = _Run(self, queries, seed, stall)
+    def run(
+        self, queries: list[Query], *, seed: int = 0, stall: float = 0.0, lull: int = 0
+    ) -> list[Outcome]:
+        """All queries at once; ends when all reports and results are in.
+
+        ``lull``: that many cycles lie between two scores; all come from one engine then, in order.
+        """
+        run = self._run = _Run(self, queries, seed, stall, lull)
         start = self.cycle
         size = sum(q.n * len(q.keep) * q.sub_batches for q in queries)
         limit = 20_000 + 60 * size
@@ -273,9 +283,13 @@ class FunnelBench:
         self._run = None
         return run.outcomes
 
-    def check(self, queries: list[Query], *, seed: int = 0, stall: float = 0.0) -> None:
+    def check(
+        self, queries: list[Query], *, seed: int = 0, stall: float = 0.0, lull: int = 0
+    ) -> None:
         """Run and compare with the golden model."""
-        for query, got in zip(queries, self.run(queries, seed=seed, stall=stall), strict=True):
+        for query, got in zip(
+            queries, self.run(queries, seed=seed, stall=stall, lull=lull), strict=True
+        ):
             if query.cancel_after is not None:
                 continue
             want = expected(query)
@@ -294,6 +308,7 @@ class FunnelBench:
     async def _play(self, ctx: Any, run: _Run) -> None:
         ports, put = self._ports, self._put
         heads: list[dict[str, int] | None] = [None] * self.units
+        taken = 0  # when the last score was
         reading: tuple[_Context, int, int, int] | None = None
         groups: dict[tuple[int, int], list[int]] = {}
         while not run.done:
@@ -312,7 +327,8 @@ class FunnelBench:
             if cancel is not None:
                 put(ctx, "cancel", cancel)
             for unit, queue in enumerate(run.units):
-                if heads[unit] is None and queue and run.rng.random() >= run.stall:
+                resting = self.cycle < taken + run.lull
+                if heads[unit] is None and queue and not resting and run.rng.random() >= run.stall:
                     heads[unit] = queue.popleft()
                     put(ctx, f"score_{unit}", heads[unit])
                 put(ctx, f"score_valid_{unit}", int(heads[unit] is not None))
@@ -338,8 +354,9 @@ class FunnelBench:
                 if head is not None and ready >> unit & 1:
                     heads[unit] = None
                     run.handed_over(head)
-                    self.last_score = self.cycle
+                    self.last_scores[head["context"]] = taken = self.cycle
             if forward and taking[0]:
+                self.waits.append(self.cycle - self.last_scores.get(report.context, 0))
                 self._note_report(report, run)
             if result_valid and taking[1]:
                 context = run.contexts[result.context]
