@@ -1,8 +1,8 @@
 """Timing of the funnel: when a selection reports, and how long its survivors take.
 
-Follows ``hdl/ranking`` (``ScoreLanes``, ``Contexts``, ``Selector``, ``Emission``) cycle by cycle, for a
-selection that finds the selector idle. Left out: scores of several lanes that want the same bank
-at the same time, which cost the later one a cycle each.
+Follows ``hdl/ranking`` (``ScoreLanes``, ``Contexts``, ``Selector``, ``Emission``) cycle by cycle,
+for a selection that finds the selector idle. Left out: scores of several lanes that want the same
+bank at the same time, which cost the later one a cycle each.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
-from pysat.solvers import Cadical195  # type: ignore[import-untyped]
+from pysat.solvers import Cadical195
 
 __all__ = ["gates_of", "refute"]
 

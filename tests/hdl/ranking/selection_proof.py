@@ -61,8 +61,8 @@ class SelectionProof(Elaboratable):
         every = sum(self._mask << 16 * position for position in range(self._candidates))
         m.d.comb += [
             scores.eq(self.scores & every),
-            Assume((n >= 1) & (n <= self._candidates)),
-            Assume((k >= 1) & (k <= n)),
+            Assume((n >= 1) & (n <= self._candidates), "n"),
+            Assume((k >= 1) & (k <= n), "k"),
             dut.ready.eq(1),
             dut.context.n.eq(n),
             dut.context.k.eq(k),
@@ -105,13 +105,13 @@ class SelectionProof(Elaboratable):
                 count.eq(count + 1),
                 previous.eq(append.item),
                 listed.eq(listed | (1 << append.item)),
-                Assert(append.address == count),
-                Assert(append.item < n),
-                Assert((count == 0) | (append.item > previous)),
-                Assert(~append.dropped),
+                Assert(append.address == count, "places are consecutive"),
+                Assert(append.item < n, "only candidates are listed"),
+                Assert((count == 0) | (append.item > previous), "items ascend"),
+                Assert(~append.dropped, "nothing is dropped"),
             ]
         left, right = self.left, self.right
-        m.d.comb += [Assume(left < n), Assume(right < n)]
+        m.d.comb += [Assume(left < n, "left"), Assume(right < n, "right")]
         one, other = Signal(16), Signal(16)
         m.d.comb += [
             one.eq(scores.word_select(left, 16) ^ 0x8000),
@@ -121,10 +121,13 @@ class SelectionProof(Elaboratable):
         kept, lost = listed.bit_select(left, 1), listed.bit_select(right, 1)
         with m.If(reported):
             m.d.sync += [
-                Assert(count == k),
-                Assert(dut.o_forward.payload.count == k),
-                Assert(dut.o_forward.payload.last),
-                Assert(~kept | lost | (one > other) | ((one == other) & (left < right))),
+                Assert(count == k, "k are listed"),
+                Assert(dut.o_forward.payload.count == k, "k are reported"),
+                Assert(dut.o_forward.payload.last, "the context closes"),
+                Assert(
+                    ~kept | lost | (one > other) | ((one == other) & (left < right)),
+                    "none is worse than one left out",
+                ),
             ]
         with m.If(cycle == self._deadline):
-            m.d.sync += Assert(reported)
+            m.d.sync += Assert(reported, "the report comes in time")

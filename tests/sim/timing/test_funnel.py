@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def benches() -> dict[str, FunnelBench]:
 @pytest.mark.parametrize("policy", ["exact", "quota", "binned"])
 def test_reports_come_when_the_model_says(benches: dict[str, FunnelBench], policy: str) -> None:
     """Both stages, selections that find the selector idle."""
-    for name, shape, n, k in CASES:
+    for name, shape, n, k in CASES if policy == "exact" else CASES[::3]:
         config, rng = CONFIGS[name], np.random.default_rng(n)
         scores = [shaped(shape, n, 1, rng), shaped("few values", n, 1, rng)]
         keep = [k, max(1, k // 3)]
@@ -35,7 +37,12 @@ def test_reports_come_when_the_model_says(benches: dict[str, FunnelBench], polic
         for stage, final in enumerate((False, True)):
             groups = strided(len(items), 1)
             here = scores[stage][items]
-            options = {"k": keep[stage], "policy": policy, "bins": 1, "final": final}
+            options: dict[str, Any] = {
+                "k": keep[stage],
+                "policy": policy,
+                "bins": 1,
+                "final": final,
+            }
             chosen = select(here, items, groups, **options)
             timing = StageTiming(config, here, items, groups, first=stage == 0, **options)
             got = timing.selection(0, chosen.forwarded[0], quota=keep[stage])
