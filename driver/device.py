@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ __all__ = ["bench_spec", "build_device", "device_verilog", "generator_key"]
 TOP = "accelerator"
 _LOG2_MEMORY = 24
 """A memory of 16 MB at least: runs of different pipelines share one compiled bench."""
+_LARGE_PES = 64 * 64
+_BLOCKS = ("engine", "sub_array", "strip", "activation_bank", "weight_bank", "gather_lane")
+"""Units that a large device has many of; ``engine`` is ``engine_0``, ``engine_1`` and so on."""
 
 
 def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
@@ -42,6 +46,13 @@ def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
         ),
         memory_log2_bytes=max(_LOG2_MEMORY, (memory_bytes - 1).bit_length()),
     )
+
+
+def _blocks(config: Config, source: Path) -> list[str]:
+    """Modules to compile on their own; none for devices that are quicker as one program."""
+    if config.pes < _LARGE_PES:
+        return []
+    return re.findall(rf"^module ((?:{'|'.join(_BLOCKS)})(?:_\d+)?)\(", source.read_text(), re.M)
 
 
 def generator_key(config: Config) -> str:
@@ -88,4 +99,5 @@ def build_device(
         simulator=simulator,
         waves=waves,
         waves_depth=waves_depth,
+        blocks=_blocks(config, source),
     )

@@ -5,6 +5,7 @@
   event-driven simulation starts with unknown values.
 * Every field of every structure gets a wire of its own for wave viewers, half of the text.
 * A search for combinational loops takes most of the time; linting does it better.
+* Every vector of nets is checked, net by net, whenever one is made from another.
 
 These replace private functions of the pinned Amaranth; the tests of generation notice when one is
 gone.
@@ -36,6 +37,8 @@ def quick_conversion() -> Iterator[None]:
         (_nir.Netlist, "check_comb_cycles", _no_loop_search),
         (_ir.NetlistEmitter, "emit_signal_fields", _whole_signals),
         (rtlil.ModuleEmitter, "emit_memory", _no_zeros(rtlil.ModuleEmitter.emit_memory)),
+        (_nir.Value, "__new__", _unchecked_value),
+        (_nir.Netlist, "resolve_value", _resolved_value),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     for owner, name, function in replacements:
@@ -58,6 +61,22 @@ def _no_loop_search(self: Any) -> None:
     Linting the whole device (``UNOPTFLAT``) finds loops across modules as well, and the tests do
     that for every preset.
     """
+
+
+def _unchecked_value(cls: Any, nets: Any = ()) -> Any:
+    """A vector of nets, or of one net."""
+    return tuple.__new__(cls, (nets,) if isinstance(nets, _nir.Net) else nets)
+
+
+def _resolved_value(self: Any, value: Any) -> Any:
+    """The vector with the nets that its late ones are connected to."""
+    connections = self.connections
+    nets = []
+    for net in value:
+        while net < 0:  # late nets are numbered below zero
+            net = connections[net]
+        nets.append(net)
+    return tuple.__new__(_nir.Value, nets)
 
 
 def _whole_signals(self: Any) -> None:

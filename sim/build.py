@@ -114,6 +114,7 @@ def build_bench(
     simulator: str,
     waves: str | None = None,
     waves_depth: int | None = None,
+    blocks: Sequence[str] = (),
     arguments: Sequence[str] = (),
 ) -> Build:
     """Compile a device in its bench, or find it compiled.
@@ -130,6 +131,9 @@ def build_bench(
         ``.fst`` or ``.vcd``: able to record waves, which makes it slower.
     waves_depth
         Levels of hierarchy to record; None: all.
+    blocks
+        Modules that Verilator compiles on their own, once for all instances: slower to run than
+        one flat program, but large devices are too large for that. Icarus takes no notice.
     arguments
         Further arguments for the compiler.
 
@@ -143,12 +147,18 @@ def build_bench(
     files = {f"device_{n}.v": path.read_text() for n, path in enumerate(sources)}
     files |= {name: (_VERILOG / name).read_text() for name in (*_PARTS, "bench.vlt")}
     files["bench.v"] = bench_verilog(spec)
+    words = _arguments(simulator, waves, waves_depth or 0)
+    if blocks and simulator == "verilator":
+        lines = [f'hier_block -module "{name}"' for name in blocks]
+        files["blocks.vlt"] = "\n".join(["`verilator_config", *lines]) + "\n"
+        # Around a block Verilator sees every output depend on every input: loops that are none.
+        words += ["--hierarchical", "-Wno-UNOPTFLAT", "blocks.vlt"]
     folder, cached = build_design(
         files,
         top="bench",
         simulator=simulator,
         waves=waves,
-        arguments=[*_arguments(simulator, waves, waves_depth or 0), *arguments],
+        arguments=[*words, *arguments],
     )
     return Build(folder, simulator, spec, cached)
 

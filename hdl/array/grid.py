@@ -301,7 +301,7 @@ class Grid(wiring.Component):
             strip.partial_sums.eq(self._arrays[u].sums_out),
         ]
         if self._trace:
-            m.d.comb += [self.trace[u * lanes + j].eq(strip.trace[j]) for j in range(lanes)]
+            m.d.comb += [self.trace[u * lanes + j].eq(strip.traced[j]) for j in range(lanes)]
 
     def _connect_anchor(self, m: Module, u: int) -> None:
         """What the engine anchored at u gets back: ready, dense bytes, scores, tile ends."""

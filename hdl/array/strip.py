@@ -59,7 +59,7 @@ class Strip(wiring.Component):
         Row 0 of an output tile is about to leave column 0.
     config_write
         PARAMETERS and ACTIVATION_TABLE words for this sub-array.
-    trace
+    traced
         Every column's values as they leave; left unconnected in synthesis.
     """
 
@@ -72,7 +72,7 @@ class Strip(wiring.Component):
     tile_done: Signal
     page_opens: Signal
     config_write: data.View
-    trace: data.View
+    traced: data.View
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -88,7 +88,7 @@ class Strip(wiring.Component):
                 "tile_done": Out(1),
                 "page_opens": Out(1),
                 "config_write": In(strip_config_layout(config)),
-                "trace": Out(data.ArrayLayout(trace_layout(config), size)),
+                "traced": Out(data.ArrayLayout(trace_layout(config), size)),
             }
         )
 
@@ -126,7 +126,7 @@ class Strip(wiring.Component):
         accumulate, result = stages[ACCUMULATE_STAGE], stages[RESULT_STAGE]
         write = self.config_write
         column_bits = self._config.sub_array.bit_length() - 1
-        trace = self.trace[index]
+        trace = self.traced[index]
         m.d.comb += [
             column.partial_sum.eq(self.partial_sums[index]),
             column.read_row.eq(stages[READ_STAGE].row),
