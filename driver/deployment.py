@@ -18,6 +18,7 @@ from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
 from .fit import check_models
 from .image import MemoryImage
+from .loads import Load, cache_loads, make_load
 from .mapping import map_engine, rows_of
 from .maps import EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
@@ -28,17 +29,6 @@ __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
 
 IDENTITY = (32768, 15)
 """Multiplier and shift that leave a sum as it is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """One LOAD entry."""
-
-    target: fmt.Target
-    unit: int
-    start: int
-    words: int
-    address: int
 
 
 @dataclass(kw_only=True)
@@ -89,16 +79,7 @@ class _Builder:
         """Add a LOAD of ``blob`` (nothing for an empty one)."""
         if not blob:
             return
-        size = self.d.config.axi_bytes if target is fmt.Target.WEIGHTS else 8
-        self.d.loads.append(
-            Load(
-                target=target,
-                unit=unit,
-                start=start,
-                words=len(blob) // size,
-                address=self.image.put(blob, what=target.name.lower()),
-            )
-        )
+        self.d.loads.append(make_load(self.d.config, self.image, target, unit, start, blob))
 
     # -- engines -------------------------------------------------------------------------------
     def engine(self, engine: Engine, mapped: EngineMap) -> None:
@@ -211,12 +192,7 @@ class _Builder:
             for lane, k in sorted(last.items()):
                 blob = bytes(lanes[lane][: (k + 1) * word_bytes])
                 self.load(fmt.Target.FEATURES, lane, start, blob)
-        for lane in range(config.gather_lanes):
-            regions = b"".join(pack_bytes(fmt.CACHE_REGION, r) for r in cache.regions)
-            self.load(fmt.Target.CACHE_REGIONS, lane, 0, regions)
-            tags, rows = cache.lane_image(lane, self.d.models)
-            self.load(fmt.Target.CACHE_TAGS, lane, 0, tags)
-            self.load(fmt.Target.CACHE_DATA, lane, 0, rows)
+        self.d.loads += cache_loads(cache, self.d.models, self.image)
 
     def feature(
         self, cache: CachePlan, number: int, feature: int, base: int, *, last: bool

@@ -135,6 +135,7 @@ def _compare_outcomes(deployment: Deployment, steps: Records, fills: Records) ->
                 lookup=not (fields["bad"][place] or fields["empty"][place]),
                 prefetch=bool(fields["prefetch"][place]),
                 half=fields["half"][place],
+                fresh=bool(fields["fresh"][place]),
                 query=fields["query"][place],
                 live=fields["live"][place],
                 pending=fields["pending"][place],

@@ -147,6 +147,12 @@ class LineCache:
                 return way
         return -1
 
+    def invalidate(self) -> None:
+        """Forget all lines, as after a LOAD of tables; fetches go on and match nothing."""
+        for lines in self._lines:
+            lines[:] = [_Line(fetching=line.fetching) for line in lines]
+        self._turn = [0] * len(self._turn)
+
     def filled(self, number: int, *, error: bool = False) -> None:
         """The fetch of a line has ended; with an error the line matches nothing any more."""
         line = self._lines[number // self.ways][number % self.ways]
@@ -168,6 +174,7 @@ class Step:
     """A logged decision: the request, and what of the device's state it depended on.
 
     ``lookup`` False: an id out of range or an empty place, which only takes its turn in the queue.
+    ``fresh``: all lines were invalidated since the decision before.
     """
 
     table: int
@@ -175,6 +182,7 @@ class Step:
     lookup: bool = True
     prefetch: bool = False
     half: int = 0
+    fresh: bool = False
     query: int = 0
     live: int = 0xFFFF
     pending: int = 0
@@ -205,6 +213,8 @@ class LaneCaches:
 
     def step(self, step: Step) -> Outcome:
         """Outcome of one decision."""
+        if step.fresh:
+            self.lines.invalidate()
         if not step.lookup or step.id in self.static.get(step.table, ()):
             if not step.prefetch:
                 self.lines.entry()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,7 @@ from ..interfaces import (
     read_port_signature,
     row_write_layout,
 )
+from ..program import Target
 from ..queue import Queue
 from .bag_sum import BagSum
 from .feature_table import FeatureTable
@@ -25,9 +26,12 @@ from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout
 from .line_fetch import LineFetch
 from .line_tags import LineTags
 from .row_reader import RowReader
-from .static_cache import CacheTags, check_lane
+from .static_cache import CacheTags, check_lane, selected
 
-__all__ = ["GatherLane"]
+__all__ = ["INVALIDATING", "GatherLane"]
+
+INVALIDATING = (Target.FEATURES, Target.CACHE_TAGS, Target.CACHE_REGIONS)
+"""LOADs after which lines of device memory may hold something else."""
 
 
 class GatherLane(wiring.Component):
@@ -58,7 +62,8 @@ class GatherLane(wiring.Component):
         Read port; 64-byte bursts, the tag is the number of the outstanding fetch.
     config_write
         ``FEATURES``, ``CACHE_TAGS``, ``CACHE_DATA``, ``CACHE_REGIONS`` of this lane; not while
-        lookups are in flight.
+        lookups are in flight. A word of any but ``CACHE_DATA`` empties the look-ahead cache: the
+        tables may be others now.
     live
         By query number: prefetch claims count.
     lookup
@@ -126,6 +131,9 @@ class GatherLane(wiring.Component):
             m.d.comb += unit.config_write.eq(self.config_write)
         m.d.comb += [
             tags.live.eq(self.live),
+            tags.invalidate.eq(
+                Cat(selected(self.config_write, t, lane) for t in INVALIDATING).any()
+            ),
             tags.read_done.eq(reader.read_done),
             tags.filled.eq(fetch.filled),
             fetch.set.eq(tags.set),

@@ -153,7 +153,7 @@ def tag_step_layout(config: Config) -> data.StructLayout:
     """Event for traces: what the tags decided, with all that a model needs to decide the same.
 
     A row of 128 bytes takes two steps when it is not in the static cache. ``empty``: no lookup, but
-    an entry of the queue.
+    an entry of the queue. ``fresh``: all lines were invalidated since the step before.
     """
     return data.StructLayout(
         {
@@ -167,6 +167,7 @@ def tag_step_layout(config: Config) -> data.StructLayout:
             "empty": unsigned(1),
             "prefetch": unsigned(1),
             "half": unsigned(1),
+            "fresh": unsigned(1),
             "table": unsigned(9),
             "id": unsigned(32),
             "query": unsigned(QUERY_BITS),

@@ -37,9 +37,9 @@ class LineTags(wiring.Component):
     fetches end whatever it does. A prefetch is dropped.
 
     A claim counts prefetches whose lookup is still to come; it holds while its query (that of the
-    latest prefetch) is ``live``. After a reset all lines are invalidated, a set a cycle, before the
-    first lookup is taken. A line whose fetch ended with an error is no match any more; those
-    that matched before read it as an error.
+    latest prefetch) is ``live``. A line whose fetch ended with an error is no match any more; those
+    that matched before read it as an error. After a reset and after ``invalidate`` all lines are
+    invalidated, a set a cycle, before the next lookup is decided.
 
     One lookup a cycle (two cycles for a row of 128 bytes that is not in the static cache), latency
     one cycle. Tags are read one cycle ahead and written back transparently, so that back-to-back
@@ -66,6 +66,8 @@ class LineTags(wiring.Component):
         A fetch ends.
     live
         By query number: claims count.
+    invalidate
+        Forget all lines; not while lookups are in flight. Prefetches and fetches may be.
     step, done
         Event: a decision, one cycle later; it was the lookup's last one.
     idle
@@ -80,6 +82,7 @@ class LineTags(wiring.Component):
     read_done: Signal
     filled: data.View
     live: Signal
+    invalidate: Signal
     step: data.View
     done: Signal
     idle: Value
@@ -100,6 +103,7 @@ class LineTags(wiring.Component):
                 "read_done": In(1),
                 "filled": In(filled_layout(config)),
                 "live": In(1 << QUERY_BITS),
+                "invalidate": In(1),
                 "step": Out(tag_step_layout(config)),
                 "done": Out(1),
                 "idle": Out(1),
@@ -121,7 +125,9 @@ class LineTags(wiring.Component):
         # Tags in a memory survive a reset, lines that were on their way do not arrive any more.
         clearing = Signal(init=1)
         cleared = Signal(range(max(2, geometry.sets)))
+        ready = Signal()  # a lookup to be decided on
         m.d.comb += [
+            ready.eq(held_valid & ~clearing),
             on_line.eq(~lookup.zero & ~held.hit),
             split.eq(on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
             line.eq((lookup.address >> _LOG2_LINE) | half),
@@ -160,12 +166,12 @@ class LineTags(wiring.Component):
             match.eq(on_line & choice.match),
             sent.eq(on_line & ~choice.match & Mux(lookup.prefetch, choice.spare, choice.victim)),
             self.o.valid.eq(
-                held_valid & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
+                ready & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
             ),
-            self.fetch.valid.eq(held_valid & sent & (lookup.prefetch | self.o.ready)),
+            self.fetch.valid.eq(ready & sent & (lookup.prefetch | self.o.ready)),
         ]
         with m.If(lookup.prefetch):
-            m.d.comb += fire.eq(held_valid & (~sent | self.fetch.ready))
+            m.d.comb += fire.eq(ready & (~sent | self.fetch.ready))
         with m.Else():
             m.d.comb += fire.eq(self.o.valid & self.o.ready)
         m.d.comb += [
@@ -174,13 +180,21 @@ class LineTags(wiring.Component):
             write.addr.eq(Mux(clearing, cleared, self.set)),
             write.en.eq(clearing | (fire & (match | sent))),
         ]
-        with m.If(clearing):
+        with m.If(self.invalidate):
+            m.d.sync += [cleared.eq(0), clearing.eq(1)]
+        with m.Elif(clearing):
             m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
         self._entry(m, held, on_line, split, half, choice.way)
         with m.If(~clearing):
             self._update(m, write.data, choice, lookup, match, tail)
 
-        m.d.sync += [self.done.eq(fire & last), self.step.pending.eq(pending)]
+        fresh = Signal(init=1)  # no decision since the lines were invalidated
+        m.d.sync += [
+            fresh.eq(self.invalidate | (fresh & ~fire)),
+            self.done.eq(fire & last),
+            self.step.pending.eq(pending),
+            self.step.fresh.eq(fresh),
+        ]
         self._event(m, held, fire, half, on_line, match, choice.merged, sent)
         return m
 

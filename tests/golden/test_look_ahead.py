@@ -79,6 +79,21 @@ def test_a_failed_fetch_matches_nothing() -> None:
     assert lines.request(5, pending=0) == (MISS, 1)
 
 
+def test_invalidated_lines_match_nothing() -> None:
+    lines = cache()
+    for address in range(3):
+        lines.request(address, pending=0, prefetch=address == 2)
+    lines.filled(0)
+    lines.filled(2)
+    lines.invalidate()
+    # Line 0 and the claimed one may be taken; the one of line 1 is still being fetched.
+    assert lines.request(0, pending=0) == (MISS, 0)
+    assert lines.request(1, pending=1) == (MISS, 2)
+    assert lines.request(2, pending=2) == (MISS, 3)
+    lines.filled(1)
+    assert lines.request(9, pending=3) == (MISS, 1)
+
+
 def test_log_of_a_lane() -> None:
     caches = LaneCaches(
         lines=cache(sets=4),

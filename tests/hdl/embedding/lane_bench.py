@@ -52,6 +52,18 @@ class Item:
 
 
 @dataclass
+class Change:
+    """Other contents of device memory, and the LOAD that says so, before an item."""
+
+    before: int
+    memory: bytes
+    target: Target
+    unit: int
+    word: tuple[int, int]
+    """Address and value."""
+
+
+@dataclass
 class HostileMemory:
     """Serves a read port: random latency, a beat a cycle.
 
@@ -259,11 +271,12 @@ def exercise(
     lost: frozenset[int] = frozenset(),
     loaders: int = 1,
     live: int = 0xFFFF,
+    change: Change | None = None,
     limit: int = 60_000,
 ) -> Result:
     """Run ``items`` through a lane; checks rows, their order, events and golden's prediction.
 
-    Ids of ``loaders`` items at a time come mixed.
+    Ids of ``loaders`` items at a time come mixed. ``change``: the host changes tables meanwhile.
     """
     config = scene.config
     dut = GatherLane(config=config, lane=LANE)
@@ -282,6 +295,12 @@ def exercise(
         rng = random.Random(seed)
         for start in range(0, len(items), loaders):
             group = items[start : start + loaders]
+            if change is not None and start == change.before:
+                ctx.set(dut.i.valid, 0)
+                await ctx.tick().until(dut.idle)
+                await ctx.tick().repeat(2)
+                scene.memory = device.contents = change.memory
+                await load(ctx, dut.config_write, change.target, change.unit, *change.word)
             for k, loader in product(range(len(scene.words)), range(len(group))):
                 item = group[loader]
                 while rng.random() < idle:
@@ -366,6 +385,7 @@ def as_step(step: Any) -> Step:
         lookup=not (step.bad or step.empty),
         prefetch=bool(step.prefetch),
         half=step.half,
+        fresh=bool(step.fresh),
         query=step.query,
         live=step.live,
         pending=step.pending,

@@ -9,9 +9,21 @@ import pytest
 from golden.look_ahead import Outcome
 from hdl.config import preset
 from hdl.embedding.static_cache import CacheTags
-from hdl.program import EMPTY_ID
+from hdl.program import EMPTY_ID, FEATURE_WORDS, Target
 
-from .lane_bench import HostileMemory, Result, Scene, Word, exercise, random_items
+from .lane_bench import (
+    LANE,
+    PROGRAM,
+    REGION,
+    Change,
+    HostileMemory,
+    Result,
+    Scene,
+    Word,
+    exercise,
+    random_items,
+)
+from .words import ALL_UNITS, region_word
 
 TINY = preset("tiny")
 CONFIGS = {
@@ -264,3 +276,23 @@ def test_claims_of_queries_that_ended_do_not_count() -> None:
     ended = exercise(scene, items, HostileMemory(TINY, scene.memory), live=0)
     # What is still dropped found the lines of its set being fetched.
     assert counts(ended)[Outcome.DROPPED] < 5
+
+
+@pytest.mark.parametrize("target", [Target.FEATURES, Target.CACHE_TAGS, Target.CACHE_REGIONS])
+def test_other_tables_are_seen(target: Target) -> None:
+    """The host changes rows between queries; one LOAD makes the lane forget what it holds."""
+    scene = Scene(TINY, tables(16, 2), share_static=0.0, seed=8)
+    items = random_items(scene, 60, seed=8)
+    end_of_table = (PROGRAM * TINY.lane_words + 5) * FEATURE_WORDS
+    words = {
+        Target.FEATURES: (LANE, (end_of_table, 0)),
+        Target.CACHE_TAGS: (LANE, (0, 0)),
+        Target.CACHE_REGIONS: (ALL_UNITS, (REGION, region_word(0, 0, 0))),
+    }
+    unit, word = words[target]
+    other = bytes(value ^ 0x5A for value in scene.memory)
+    change = Change(before=30, memory=other, target=target, unit=unit, word=word)
+    device = HostileMemory(TINY, scene.memory, latency=(0, 60))
+    result = exercise(scene, items, device, change=change)
+    assert [step.fresh for step in result.steps].count(1) == 2  # after reset, and here
+    assert counts(result)[Outcome.HIT]
