@@ -56,8 +56,19 @@ class Deployment:
 
 
 def stage_shape(model: QuantisedModel) -> StageShape:
-    """Sizes of a model as the mapper wants them."""
+    """Sizes of a model as the mapper wants them.
+
+    Raises
+    ------
+    UserError
+        Vectors that the device does not compute.
+    """
     shape = model.shape
+    if shape.embeddings != tuple(("table", f) for f in range(shape.sparse_features)):
+        raise UserError(
+            f"{shape.name}: DHE vectors are computed by the back end golden only, "
+            "not by the device yet"
+        )
     bottom = tuple(zip(shape.bottom, shape.bottom[1:], strict=False))
     top = tuple(zip(shape.top_sizes, shape.top_sizes[1:], strict=False))
     return StageShape(

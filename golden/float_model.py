@@ -7,21 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.dhe import decode, float_code
 from golden.embedding import Ids, check_ids, item_count
-from golden.model import Function, Model, ModelShape
+from golden.layer import apply_function
+from golden.model import Model, ModelShape
 
-__all__ = ["apply_function", "forward", "lower_triangle"]
-
-
-def apply_function(function: Function, values: NDArray[Any]) -> NDArray[Any]:
-    """A layer's activation function."""
-    if function == "relu":
-        return np.maximum(values, 0)
-    if function == "sigmoid":
-        return 0.5 * (1 + np.tanh(0.5 * values))  # this form never overflows
-    if function == "tanh":
-        return np.tanh(values)
-    return values
+__all__ = ["apply_function", "embedding_vectors", "forward", "lower_triangle"]
 
 
 def lower_triangle(vectors: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -36,11 +27,11 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
     ----------
     model : Model
     dense : float32 [n, dense_features], log already taken
-    ids : uint32 [n, tables], or one `Bags` per table (sum pooling)
+    ids : uint32 [n, features], or one `Bags` per feature (sum pooling, after the decoder)
 
     Returns
     -------
-    Outputs in order of computation: `bottom.0` ... [n, outputs], `embedding` [n, tables, width],
+    Outputs in order of computation: `bottom.0` ... [n, outputs], `embedding` [n, vectors, width],
     `interaction` [n, interaction_width], `top.0` ... without the last layer, `score` [n]: the
     logit.
 
@@ -56,14 +47,7 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
     for i, layer in enumerate(model.bottom):
         x = apply_function(layer.function, x @ layer.weight.T + layer.bias)
         outputs[f"bottom.{i}"] = x
-    if isinstance(ids, np.ndarray):
-        pooled = [table[ids[:, t]] for t, table in enumerate(model.tables)]
-    else:
-        pooled = [
-            bags.sums(table[bags.ids], np.float32)
-            for table, bags in zip(model.tables, ids, strict=True)
-        ]
-    outputs["embedding"] = np.stack(pooled, axis=1)
+    outputs["embedding"] = np.stack(embedding_vectors(model, ids), axis=1)
     vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
     if shape.interaction == "dot":
         i_of, j_of = lower_triangle(shape.vectors)
@@ -77,6 +61,23 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
         outputs[f"top.{i}"] = x
     outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
     return outputs
+
+
+def embedding_vectors(model: Model, ids: Ids) -> list[NDArray[np.float32]]:
+    """[n, width] of each embedding vector, in the order of the interaction."""
+    pooled = []
+    for source, feature in model.shape.embeddings:
+        feature_ids = ids[:, feature] if isinstance(ids, np.ndarray) else ids[feature].ids
+        if source == "table":
+            rows = model.tables[feature][feature_ids]
+        else:
+            stack = model.stacks[feature]
+            assert stack is not None  # the model was checked against its shape
+            rows = decode(stack.decoder, float_code(stack.encoder, feature_ids))[-1]
+        if not isinstance(ids, np.ndarray):
+            rows = ids[feature].sums(rows, np.float32)
+        pooled.append(rows)
+    return pooled
 
 
 def check_inputs(shape: ModelShape, dense: NDArray[Any], ids: Ids) -> None:

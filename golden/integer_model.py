@@ -7,15 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.dhe import integer_code
 from golden.embedding import Ids, check_ids, item_count
 from golden.float_model import lower_triangle
 from golden.quantised_model import IDENTITY, QuantisedLayer, QuantisedModel
 from golden.requantise import INT8, INT16, requantise
 
-__all__ = ["dot_interaction", "exact_matmul", "forward", "pooled_rows", "run_layer"]
+__all__ = [
+    "decoder_layers",
+    "dot_interaction",
+    "exact_matmul",
+    "forward",
+    "pooled_rows",
+    "run_layer",
+]
 
 FLOAT32_EXACT = 1 << 24
 """Integers up to here, and so every partial sum below, are exact in float32."""
+DECODED_AT_ONCE = 4096
+"""Ids: bounds the memory that 2048 hashes of each take."""
 
 
 def forward(
@@ -27,13 +37,13 @@ def forward(
     ----------
     model : QuantisedModel
     dense : int8 [n, dense_features], see `golden.quantise.quantise_dense`
-    ids : uint32 [n, tables], or one `Bags` per table (sum pooling)
+    ids : uint32 [n, features], or one `Bags` per feature (sum pooling, after the decoder)
     bad_ids_as_zero : take the row of an id out of range as zeros, as the device does, instead of
         raising (one id a feature only)
 
     Returns
     -------
-    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], `embedding` [n, tables,
+    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], `embedding` [n, vectors,
     width], `interaction` [n, interaction_width], `top.0` ... without the last layer; then `score`,
     int16 [n].
 
@@ -93,20 +103,48 @@ def run_layer(layer: QuantisedLayer, x: NDArray[np.int8]) -> NDArray[Any]:
 
 
 def pooled_rows(model: QuantisedModel, ids: Ids) -> NDArray[np.int8]:
-    """int8 [n, tables, width]: one row a feature, or the requantised sum of a bag's rows."""
-    result = np.zeros((item_count(ids), len(model.tables), model.shape.width), np.int8)
-    for t, table in enumerate(model.tables):
-        pair = (int(model.pool_multiplier[t]), int(model.pool_shift[t]))
+    """int8 [n, embeddings, width]: a row or decoded vector, or the requantised sum of a bag's."""
+    shape = model.shape
+    result = np.zeros((item_count(ids), len(shape.embeddings), shape.width), np.int8)
+    for v, (source, feature) in enumerate(shape.embeddings):
+        pair = (int(model.pool_multiplier[v]), int(model.pool_shift[v]))
+        rows = table_rows if source == "table" else decoded_rows
         if isinstance(ids, np.ndarray):
-            column = ids[:, t]
-            valid = column < len(table)  # rows of other ids stay zero
-            sums = table[column[valid]]
+            column = ids[:, feature]
+            valid = column < shape.rows[feature]  # vectors of other ids stay zero
+            sums = rows(model, feature, column[valid])
             if pair != IDENTITY:
                 sums = _pool(sums, pair)
-            result[valid, t] = sums
+            result[valid, v] = sums
         else:
-            result[:, t] = _pool(ids[t].sums(table[ids[t].ids], np.int64), pair)
+            vectors = rows(model, feature, ids[feature].ids)
+            result[:, v] = _pool(ids[feature].sums(vectors, np.int64), pair)
     return result
+
+
+def table_rows(model: QuantisedModel, feature: int, ids: NDArray[np.uint32]) -> NDArray[np.int8]:
+    """Rows of a feature's table."""
+    return model.tables[feature][ids]
+
+
+def decoded_rows(model: QuantisedModel, feature: int, ids: NDArray[np.uint32]) -> NDArray[np.int8]:
+    """Decoder outputs of a feature's ids: equal ids are decoded once, which changes no bit."""
+    unique, place = np.unique(ids, return_inverse=True)
+    parts = np.array_split(unique, -(-len(unique) // DECODED_AT_ONCE) or 1)
+    return np.concatenate([decoder_layers(model, feature, part)[-1] for part in parts])[place]
+
+
+def decoder_layers(
+    model: QuantisedModel, feature: int, ids: NDArray[np.uint32]
+) -> list[NDArray[np.int8]]:
+    """Code, then the output of each decoder layer, [n, values]."""
+    stack = model.stacks[feature]
+    if stack is None:
+        raise ValueError(f"feature {feature} of {model.shape.name} has no decoder")
+    outputs = [integer_code(stack.encoder, ids)]
+    for layer in stack.decoder:
+        outputs.append(run_layer(layer, outputs[-1]))
+    return outputs
 
 
 def _pool(sums: NDArray[Any], pair: tuple[int, int]) -> NDArray[np.int8]:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from golden.dhe import DheStack
+from golden.encoders import random_stack
+from golden.layer import DenseLayer, Function
+from golden.shape import Interaction, ModelShape
 
 __all__ = [
     "CRITEO_KAGGLE_ROWS",
@@ -22,13 +27,11 @@ __all__ = [
     "Model",
     "ModelShape",
     "SHAPES",
+    "check_array",
     "named_shape",
     "random_model",
     "with_rows",
 ]
-
-Interaction = Literal["dot", "cat"]
-Function = Literal["none", "relu", "sigmoid", "tanh"]
 
 DENSE_FEATURES = 13
 CRITEO_KAGGLE_ROWS = (
@@ -36,99 +39,6 @@ CRITEO_KAGGLE_ROWS = (
     5461306, 10, 5652, 2173, 4, 7046547, 18, 15, 286181, 105, 142572,
 )  # fmt: skip
 """Rows of the 26 tables of the Criteo Kaggle data set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelShape:
-    """Sizes of one ranking model.
-
-    Raises
-    ------
-    ValueError
-        A size is not positive, or the sizes contradict each other; names field and value.
-    """
-
-    name: str
-    width: int
-    """d: length of an embedding vector and of the dense vector."""
-    bottom: tuple[int, ...]
-    """Sizes of the bottom MLP with its input: (13, 64, 4). The last one equals `width`."""
-    top: tuple[int, ...]
-    """Output sizes of the top MLP, without its input: (64, 1). The last one is 1, the logit."""
-    rows: tuple[int, ...]
-    """Rows of each embedding table, in the order of the sparse features."""
-    interaction: Interaction = "dot"
-
-    def __post_init__(self) -> None:
-        for field in ("bottom", "top", "rows"):
-            sizes = tuple(int(size) for size in getattr(self, field))
-            object.__setattr__(self, field, sizes)
-            if any(size < 1 for size in sizes):
-                raise ValueError(f"{field} of {self.name} must be positive sizes, not {sizes}")
-        if len(self.bottom) < 2 or self.bottom[-1] != self.width:
-            raise ValueError(
-                f"bottom of {self.name} must end in the vector width {self.width}, "
-                f"not {self.bottom}"
-            )
-        if not self.top or self.top[-1] != 1:
-            raise ValueError(f"top of {self.name} must end in 1 (the logit), not {self.top}")
-        if not self.rows:
-            raise ValueError(f"rows of {self.name} must name at least one table")
-        if self.interaction not in ("dot", "cat"):
-            raise ValueError(
-                f"interaction of {self.name} must be 'dot' or 'cat', not {self.interaction!r}"
-            )
-
-    @property
-    def dense_features(self) -> int:
-        return self.bottom[0]
-
-    @property
-    def sparse_features(self) -> int:
-        """Number of embedding tables."""
-        return len(self.rows)
-
-    @property
-    def vectors(self) -> int:
-        """Vectors of the interaction: the dense vector, then one per table."""
-        return self.sparse_features + 1
-
-    @property
-    def pairs(self) -> int:
-        """Dot products of the interaction `dot`."""
-        return self.vectors * (self.vectors - 1) // 2
-
-    @property
-    def interaction_width(self) -> int:
-        """Inputs of the top MLP."""
-        if self.interaction == "dot":
-            return self.width + self.pairs
-        return self.vectors * self.width
-
-    @property
-    def top_sizes(self) -> tuple[int, ...]:
-        """Sizes of the top MLP with its input, as `bottom` has them."""
-        return (self.interaction_width, *self.top)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of both MLPs for one item (dot products not counted)."""
-        return sum(
-            inputs * outputs
-            for sizes in (self.bottom, self.top_sizes)
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DenseLayer:
-    """`function(x @ weight.T + bias)`."""
-
-    weight: NDArray[np.float32]
-    """[outputs, inputs]"""
-    bias: NDArray[np.float32]
-    """[outputs]"""
-    function: Function
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,9 +54,11 @@ class Model:
     shape: ModelShape
     bottom: tuple[DenseLayer, ...]
     tables: tuple[NDArray[np.float32], ...]
-    """One [rows, width] array per sparse feature."""
+    """One [rows, width] array per sparse feature; [0, width] where it has no table."""
     top: tuple[DenseLayer, ...]
     """The last layer has function "none": its output is the logit, which orders as the CTR does."""
+    stacks: tuple[DheStack | None, ...] = ()
+    """One per sparse feature, None where it has no DHE vector. Default: none."""
 
     def __post_init__(self) -> None:
         for part, layers, sizes in (
@@ -156,17 +68,33 @@ class Model:
             if len(layers) != len(sizes) - 1:
                 raise ValueError(f"{part} must have {len(sizes) - 1} layers, not {len(layers)}")
             for i, layer in enumerate(layers):
-                _check(f"{part}.{i}.weight", layer.weight, (sizes[i + 1], sizes[i]))
-                _check(f"{part}.{i}.bias", layer.bias, (sizes[i + 1],))
+                check_array(f"{part}.{i}.weight", layer.weight, (sizes[i + 1], sizes[i]))
+                check_array(f"{part}.{i}.bias", layer.bias, (sizes[i + 1],))
         if len(self.tables) != self.shape.sparse_features:
             raise ValueError(
                 f"tables must be {self.shape.sparse_features} arrays, not {len(self.tables)}"
             )
         for i, (table, rows) in enumerate(zip(self.tables, self.shape.rows, strict=True)):
-            _check(f"tables.{i}", table, (rows, self.shape.width))
+            size = rows if self.shape.has_table(i) else 0
+            check_array(f"tables.{i}", table, (size, self.shape.width))
+        self._check_stacks()
+
+    def _check_stacks(self) -> None:
+        decoders = self.shape.decoders
+        object.__setattr__(self, "stacks", self.stacks or (None,) * len(decoders))
+        if len(self.stacks) != len(decoders):
+            raise ValueError(f"stacks must be of {len(decoders)} features, not {len(self.stacks)}")
+        for i, (stack, sizes) in enumerate(zip(self.stacks, decoders, strict=True)):
+            found = stack.sizes if stack is not None else ()
+            if found != sizes:
+                raise ValueError(f"stacks.{i} must be of sizes {sizes}, not {found}")
+            for n, layer in enumerate(stack.decoder if stack is not None else ()):
+                check_array(f"stacks.{i}.{n}.weight", layer.weight, (sizes[n + 1], sizes[n]))
+                check_array(f"stacks.{i}.{n}.bias", layer.bias, (sizes[n + 1],))
 
 
-def _check(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+def check_array(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    """Require finite float32 values of this shape; raises ValueError that names the array."""
     if array.shape != shape or array.dtype != np.float32:
         raise ValueError(
             f"{name} must be float32 of shape {shape}, not {array.dtype} of shape {array.shape}"
@@ -236,8 +164,12 @@ def random_model(shape: ModelShape, *, seed: int) -> Model:
     return Model(
         shape=shape,
         bottom=layers(shape.bottom, "relu"),
-        tables=tuple(table(rows) for rows in shape.rows),
+        tables=tuple(table(rows if shape.has_table(f) else 0) for f, rows in enumerate(shape.rows)),
         top=layers(shape.top_sizes, "none"),
+        stacks=tuple(
+            random_stack(sizes, seed=[seed, f]) if sizes else None
+            for f, sizes in enumerate(shape.decoders)
+        ),
     )
 
 
@@ -249,7 +181,7 @@ def with_rows(model: Model, rows: Sequence[int]) -> Model:
         model,
         shape=replace(model.shape, rows=tuple(rows)),
         tables=tuple(
-            table[np.arange(count) % len(table)]
+            table[np.arange(count) % len(table)] if len(table) else table
             for table, count in zip(model.tables, rows, strict=True)
         ),
     )

@@ -2,6 +2,8 @@
 
 Header of kind `model`: `shape`, `functions` ({"bottom": [...], "top": [...]}); arrays
 `bottom.0.weight`, `bottom.0.bias`, ..., `tables.0`, ..., `top.0.weight`, ..., float32 or float16.
+A feature f with a DHE vector adds the MLP `decoder.f`, the array `hash.f` (int64 [k, 4] of a, b, p,
+m) and an entry of the header's `transforms`.
 Header of kind `quantised-model`: `shape`, `functions`, `scores`, `output_scales`, `dense_scale`;
 arrays named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way.
 """
@@ -11,14 +13,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.dhe import DheStack, HashEncoder
 from golden.files import ModelFileError, read_archive, write_archive
+from golden.hash_files import hash_array, hash_encoder
 from golden.model import DenseLayer, Model, ModelShape
-from golden.quantised_model import QuantisedLayer, QuantisedModel
+from golden.quantised_model import QuantisedLayer, QuantisedModel, QuantisedStack
 
 __all__ = [
     "ModelFileError",
@@ -54,15 +58,14 @@ def save_model(
 ) -> None:
     """Write a float model; float16 halves the file and rounds every value to 11 bits."""
     arrays: dict[str, NDArray[Any]] = {}
-    for part, layers in (("bottom", model.bottom), ("top", model.top)):
+    for part, layers in _parts(model).items():
         for i, layer in enumerate(layers):
             arrays[f"{part}.{i}.weight"] = layer.weight
             arrays[f"{part}.{i}.bias"] = layer.bias
     arrays |= {f"tables.{t}": table for t, table in enumerate(model.tables)}
-    header = {"shape": asdict(model.shape), "functions": _functions(model)}
-    write_archive(
-        path, FLOAT, header, {name: array.astype(storage) for name, array in arrays.items()}
-    )
+    arrays = {name: array.astype(storage) for name, array in arrays.items()}
+    header = {"shape": asdict(model.shape), "functions": _functions(model), **_transforms(model)}
+    write_archive(path, FLOAT, header, arrays | _hash_arrays(model))
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -88,7 +91,18 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     try:
         shape = ModelShape(**header["shape"])
         tables = tuple(arrays[f"tables.{t}"].astype(np.float32) for t in range(len(shape.rows)))
-        return Model(shape=shape, bottom=layers("bottom"), tables=tables, top=layers("top"))
+        return Model(
+            shape=shape,
+            bottom=layers("bottom"),
+            tables=tables,
+            top=layers("top"),
+            stacks=tuple(
+                DheStack(encoder=_encoder(header, arrays, f), decoder=layers(f"decoder.{f}"))
+                if sizes
+                else None
+                for f, sizes in enumerate(shape.decoders)
+            ),
+        )
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
     except (TypeError, ValueError) as error:
@@ -98,8 +112,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def save_quantised_model(path: str | os.PathLike[str], model: QuantisedModel) -> None:
     """Write a quantised model."""
     arrays: dict[str, NDArray[Any]] = {name: getattr(model, name) for name in MODEL_ARRAYS}
-    parts = (("bottom", model.bottom), ("top", model.top))
-    for part, layers in parts:
+    arrays |= _hash_arrays(model)
+    parts = _parts(model)
+    for part, layers in parts.items():
         for i, layer in enumerate(layers):
             arrays |= {f"{part}.{i}.{name}": getattr(layer, name) for name in LAYER_ARRAYS}
             if layer.table is not None:
@@ -108,9 +123,12 @@ def save_quantised_model(path: str | os.PathLike[str], model: QuantisedModel) ->
     header = {
         "shape": asdict(model.shape),
         "functions": _functions(model),
-        "scores": {part: [layer.score for layer in layers] for part, layers in parts},
-        "output_scales": {part: [layer.output_scale for layer in layers] for part, layers in parts},
+        "scores": {part: [layer.score for layer in layers] for part, layers in parts.items()},
+        "output_scales": {
+            part: [layer.output_scale for layer in layers] for part, layers in parts.items()
+        },
         "dense_scale": model.dense_scale,
+        **_transforms(model),
     }
     write_archive(path, QUANTISED, header, arrays)
 
@@ -158,7 +176,15 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
             bottom=layers("bottom", shape.bottom),
             tables=tuple(typed(f"tables.{t}", np.int8) for t in range(len(shape.rows))),
             top=layers("top", shape.top_sizes),
-            **{name: typed(name, kind) for name, kind in MODEL_ARRAYS.items()},
+            stacks=tuple(
+                QuantisedStack(
+                    encoder=_encoder(header, arrays, f), decoder=layers(f"decoder.{f}", sizes)
+                )
+                if sizes
+                else None
+                for f, sizes in enumerate(shape.decoders)
+            ),
+            **cast(Any, {name: typed(name, kind) for name, kind in MODEL_ARRAYS.items()}),
         )
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
@@ -166,8 +192,27 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
         raise ModelFileError(f"{path}: {error}") from None
 
 
+def _parts(model: Model | QuantisedModel) -> dict[str, tuple[Any, ...]]:
+    """Layers of each MLP."""
+    decoders = {f"decoder.{f}": s.decoder for f, s in enumerate(model.stacks) if s is not None}
+    return {"bottom": model.bottom, "top": model.top, **decoders}
+
+
 def _functions(model: Model | QuantisedModel) -> Mapping[str, list[str]]:
-    return {
-        "bottom": [layer.function for layer in model.bottom],
-        "top": [layer.function for layer in model.top],
-    }
+    return {part: [layer.function for layer in layers] for part, layers in _parts(model).items()}
+
+
+def _hash_arrays(model: Model | QuantisedModel) -> dict[str, NDArray[Any]]:
+    return {f"hash.{f}": hash_array(s.encoder) for f, s in enumerate(model.stacks) if s is not None}
+
+
+def _transforms(model: Model | QuantisedModel) -> dict[str, Any]:
+    """Header entry of the encoders; none for a model of tables."""
+    named = {str(f): s.encoder.transform for f, s in enumerate(model.stacks) if s is not None}
+    return {"transforms": named} if named else {}
+
+
+def _encoder(
+    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], feature: int
+) -> HashEncoder:
+    return hash_encoder(arrays[f"hash.{feature}"], header["transforms"][str(feature)])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from golden import float_model
 from golden.calibrate import Method, choose_scale, choose_shifts
 from golden.embedding import Ids
-from golden.float_model import apply_function, lower_triangle
-from golden.model import DenseLayer, Model
-from golden.quantised_model import IDENTITY, IntegerFunction, QuantisedLayer, QuantisedModel
-from golden.requantise import multiplier_and_shift, score_multiplier_and_shift
+from golden.float_model import lower_triangle
+from golden.model import Model
+from golden.quantise_dhe import quantise_stacks, stack_scale
+from golden.quantise_layer import QuantiseError, hidden_layer, quantise_rows, score_layer
+from golden.quantised_model import IDENTITY, QuantisedLayer, QuantisedModel
+from golden.requantise import multiplier_and_shift
 
 __all__ = [
     "IDENTITY",
@@ -25,13 +25,6 @@ __all__ = [
     "quantise",
     "quantise_dense",
 ]
-
-LARGEST_BIAS = 1 << 30
-"""|bias| in accumulator units: half of int32, the other half is the accumulator's."""
-
-
-class QuantiseError(ValueError):
-    """The model cannot be brought into the device's number formats; names layer and limit."""
 
 
 def choose_dense_scale(dense: NDArray[np.float32], *, method: Method = "max") -> float:
@@ -68,7 +61,7 @@ def quantise(
     ----------
     model : Model
     dense : float32 [n, dense_features], calibration items, log already taken
-    ids : uint32 [n, tables], or one `Bags` per table
+    ids : uint32 [n, features], or one `Bags` per feature
     dense_scale : scale of the dense inputs, the same for all models of a pipeline
         (default: chosen from `dense`)
     method : how an activation's scale is chosen from its calibration values
@@ -88,13 +81,19 @@ def quantise(
     bottom = []
     scale = np.full(shape.dense_features, dense_scale)
     for i, layer in enumerate(model.bottom):
-        bottom.append(_hidden_layer(f"bottom.{i}", layer, scale, outputs[f"bottom.{i}"], method))
+        bottom.append(hidden_layer(f"bottom.{i}", layer, scale, outputs[f"bottom.{i}"], method))
         scale = np.full(len(layer.bias), bottom[-1].output_scale)
 
-    table_scale = np.array([choose_scale(table, method) for table in model.tables])
+    scales = [choose_scale(table, method) for table in model.tables]
     tables = tuple(
-        np.clip(np.rint(table / scale), -127, 127).astype(np.int8)
-        for table, scale in zip(model.tables, table_scale, strict=True)
+        quantise_rows(table, scale) for table, scale in zip(model.tables, scales, strict=True)
+    )
+    stacks = quantise_stacks(model, ids, method)
+    table_scale = np.array(
+        [
+            scales[f] if source == "table" else stack_scale(stacks[f])
+            for source, f in shape.embeddings
+        ]
     )
     pool, vector_scale = _pooling(ids, outputs["embedding"], table_scale, method)
 
@@ -113,10 +112,10 @@ def quantise(
     top = []
     scale = interaction_scale
     for i, layer in enumerate(model.top[:-1]):
-        top.append(_hidden_layer(f"top.{i}", layer, scale, outputs[f"top.{i}"], method))
+        top.append(hidden_layer(f"top.{i}", layer, scale, outputs[f"top.{i}"], method))
         scale = np.full(len(layer.bias), top[-1].output_scale)
     rectified = bool(top) and top[-1].function == "relu"
-    top.append(_score_layer(f"top.{len(top)}", model.top[-1], scale, 127 if rectified else 128))
+    top.append(score_layer(f"top.{len(top)}", model.top[-1], scale, 127 if rectified else 128))
 
     return QuantisedModel(
         shape=shape,
@@ -129,6 +128,7 @@ def quantise(
         dot_shift=dot_shift,
         interaction_scale=interaction_scale,
         top=tuple(top),
+        stacks=stacks,
     )
 
 
@@ -144,75 +144,3 @@ def _pooling(
         pairs.append((m, s))
         scales.append(scale * 2.0**s / m if m else 1.0)
     return pairs, np.array(scales)
-
-
-def _integers(
-    name: str, layer: DenseLayer, input_scale: NDArray[np.float64]
-) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float64]]:
-    """Weights and bias in integers, and the scale of their accumulator, per output channel."""
-    weight = layer.weight.astype(np.float64) * input_scale
-    bias = layer.bias.astype(np.float64)
-    scale = np.abs(weight).max(axis=1, initial=0) / 127
-    scale = np.maximum(scale, np.abs(bias) / LARGEST_BIAS)
-    scale[scale == 0] = 1.0  # a channel of zeros
-    q_weight = np.rint(weight / scale[:, None]).astype(np.int8)
-    q_bias = np.rint(bias / scale).astype(np.int64)
-    largest = np.abs(q_weight.astype(np.int64)).sum(axis=1) * 128 + np.abs(q_bias)
-    if largest.max() >= 1 << 31:
-        channel = int(largest.argmax())
-        raise QuantiseError(
-            f"{name} channel {channel}: accumulator + bias can reach {largest[channel]}, "
-            f"the limit is {(1 << 31) - 1}"
-        )
-    return q_weight, q_bias.astype(np.int32), scale
-
-
-def _hidden_layer(
-    name: str,
-    layer: DenseLayer,
-    input_scale: NDArray[np.float64],
-    output: NDArray[np.float32],
-    method: Method,
-) -> QuantisedLayer:
-    """A layer with int8 outputs; `output` are its calibration values after the function."""
-    weight, bias, weight_scale = _integers(name, layer, input_scale)
-    function: IntegerFunction = "relu" if layer.function == "relu" else "none"
-    table = None
-    before_scale = output_scale = choose_scale(output, method)
-    if layer.function in ("sigmoid", "tanh"):
-        # Both are flat beyond +-8: the table's input covers that range, its output the range of 1.
-        function, before_scale, output_scale = "table", 8 / 127, 1 / 127
-        values = apply_function(layer.function, np.arange(-128, 128) * before_scale)
-        table = np.rint(values / output_scale).astype(np.int8)
-    pairs = [multiplier_and_shift(ratio) for ratio in weight_scale / before_scale]
-    return QuantisedLayer(
-        weight=weight,
-        bias=bias,
-        multiplier=np.array([m for m, _ in pairs], np.uint16),
-        shift=np.array([s for _, s in pairs], np.uint8),
-        function=function,
-        table=table,
-        weight_scale=weight_scale,
-        output_scale=output_scale,
-    )
-
-
-def _score_layer(
-    name: str, layer: DenseLayer, input_scale: NDArray[np.float64], input_peak: int
-) -> QuantisedLayer:
-    """The last layer: one int16 output that never saturates, whatever the input."""
-    if layer.function != "none":
-        raise QuantiseError(f"{name}: the last layer must give the logit, not {layer.function}")
-    weight, bias, weight_scale = _integers(name, layer, input_scale)
-    total: Any = np.abs(weight.astype(np.int64)).sum() * input_peak + abs(int(bias[0]))
-    m, s = score_multiplier_and_shift(int(total))
-    return QuantisedLayer(
-        weight=weight,
-        bias=bias,
-        multiplier=np.array([m], np.uint16),
-        shift=np.array([s], np.uint8),
-        function="none",
-        score=True,
-        weight_scale=weight_scale,
-        output_scale=float(weight_scale[0]) * 2.0**s / m,
-    )

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.dhe import HashEncoder
 from golden.model import ModelShape
 
-__all__ = ["IDENTITY", "IntegerFunction", "QuantisedLayer", "QuantisedModel"]
+__all__ = ["IDENTITY", "IntegerFunction", "QuantisedLayer", "QuantisedModel", "QuantisedStack"]
 
 IntegerFunction = Literal["none", "relu", "table"]
 
@@ -45,6 +46,14 @@ class QuantisedLayer:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class QuantisedStack:
+    """Encoder and decoder of one feature in integers; codes are -127..127 for [-1, 1]."""
+
+    encoder: HashEncoder
+    decoder: tuple[QuantisedLayer, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class QuantisedModel:
     """A model in integers. All arrays are what the device stores, in the order of the layers."""
 
@@ -53,19 +62,25 @@ class QuantisedModel:
     """Real value of one unit of a dense input; one for all models of a pipeline."""
     bottom: tuple[QuantisedLayer, ...]
     tables: tuple[NDArray[np.int8], ...]
-    """One [rows, width] array per sparse feature, -127..127."""
+    """One [rows, width] array per sparse feature, -127..127; [0, width] where it has none."""
     table_scale: NDArray[np.float64]
-    """[tables]: real value of one unit of a row."""
+    """[embeddings]: real value of one unit of a row or of a decoder's output."""
     pool_multiplier: NDArray[np.uint16]
-    """[tables]: requantise of the sum of a bag; (32768, 15) is the identity (one id a bag)."""
+    """[embeddings]: requantise of the sum of a bag; (32768, 15) is the identity (one id a bag)."""
     pool_shift: NDArray[np.uint8]
-    """[tables]"""
+    """[embeddings]"""
     dot_shift: NDArray[np.uint8]
     """[pairs], 0..15, strict lower triangle row-major: (1,0), (2,0), (2,1), ... where vector 0 is
     the dense vector. Empty for `cat`."""
     interaction_scale: NDArray[np.float64]
     """[interaction_width]: real value of one unit of each input of the top MLP."""
     top: tuple[QuantisedLayer, ...]
+    stacks: tuple[QuantisedStack | None, ...] = ()
+    """One per sparse feature, None where it has no DHE vector. Default: none."""
+
+    def __post_init__(self) -> None:
+        none = (None,) * self.shape.sparse_features
+        object.__setattr__(self, "stacks", self.stacks or none)
 
     @property
     def score_scale(self) -> float:

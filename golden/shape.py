@@ -1,0 +1,145 @@
+"""Sizes of one ranking model, and where each of its embedding vectors comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Interaction", "ModelShape", "Source", "layer_macs"]
+
+Interaction = Literal["dot", "cat"]
+Source = Literal["table", "dhe"]
+"""Where an embedding vector comes from: a row of a table, or hashes and a decoder."""
+
+
+def layer_macs(sizes: tuple[int, ...]) -> int:
+    """Multiply-accumulates of an MLP of these sizes (its input first) for one item."""
+    return sum(inputs * outputs for inputs, outputs in zip(sizes, sizes[1:], strict=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """Sizes of one ranking model.
+
+    Raises
+    ------
+    ValueError
+        A size is not positive, or the sizes contradict each other; names field and value.
+    """
+
+    name: str
+    width: int
+    """d: length of an embedding vector and of the dense vector."""
+    bottom: tuple[int, ...]
+    """Sizes of the bottom MLP with its input: (13, 64, 4). The last one equals `width`."""
+    top: tuple[int, ...]
+    """Output sizes of the top MLP, without its input: (64, 1). The last one is 1, the logit."""
+    rows: tuple[int, ...]
+    """Ids of each sparse feature: rows of its table where it has one."""
+    interaction: Interaction = "dot"
+    embeddings: tuple[tuple[Source, int], ...] = ()
+    """(source, feature) of each embedding vector, in the order of the interaction. Default: the
+    table of every feature. A feature may have two vectors, one of each source."""
+    decoders: tuple[tuple[int, ...], ...] = ()
+    """By feature: hashes, then the output sizes of the decoder's layers; () where the feature has
+    no DHE vector. Default: none."""
+
+    def __post_init__(self) -> None:
+        for field in ("bottom", "top", "rows"):
+            sizes = tuple(int(size) for size in getattr(self, field))
+            object.__setattr__(self, field, sizes)
+            if any(size < 1 for size in sizes):
+                raise ValueError(f"{field} of {self.name} must be positive sizes, not {sizes}")
+        if len(self.bottom) < 2 or self.bottom[-1] != self.width:
+            raise ValueError(
+                f"bottom of {self.name} must end in the vector width {self.width}, "
+                f"not {self.bottom}"
+            )
+        if not self.top or self.top[-1] != 1:
+            raise ValueError(f"top of {self.name} must end in 1 (the logit), not {self.top}")
+        if not self.rows:
+            raise ValueError(f"rows of {self.name} must name at least one table")
+        if self.interaction not in ("dot", "cat"):
+            raise ValueError(
+                f"interaction of {self.name} must be 'dot' or 'cat', not {self.interaction!r}"
+            )
+        self._check_embeddings()
+
+    def _check_embeddings(self) -> None:
+        features = range(len(self.rows))
+        default: list[tuple[Source, int]] = [("table", f) for f in features]
+        pairs = tuple((source, int(f)) for source, f in self.embeddings or default)
+        object.__setattr__(self, "embeddings", pairs)
+        sizes = tuple(tuple(int(size) for size in d) for d in self.decoders)
+        object.__setattr__(self, "decoders", sizes or ((),) * len(self.rows))
+        for pair in pairs:
+            if pair[0] not in ("table", "dhe") or pair[1] not in features:
+                raise ValueError(f"embeddings of {self.name}: {pair} is no source and feature")
+            if pairs.count(pair) > 1:
+                raise ValueError(f"embeddings of {self.name} name {pair} twice")
+        unused = set(features) - {f for _, f in pairs}
+        if unused:
+            raise ValueError(f"embeddings of {self.name} have no vector of feature {min(unused)}")
+        if len(self.decoders) != len(self.rows):
+            raise ValueError(
+                f"decoders of {self.name} must be of {len(self.rows)} features, "
+                f"not {len(self.decoders)}"
+            )
+        for f, decoder in enumerate(self.decoders):
+            if bool(decoder) != self.has_dhe(f):
+                what = "has a decoder but no DHE vector" if decoder else "needs a decoder"
+                raise ValueError(f"feature {f} of {self.name} {what}")
+            if decoder and (len(decoder) < 2 or min(decoder) < 1 or decoder[-1] != self.width):
+                raise ValueError(
+                    f"decoder of feature {f} of {self.name} must be sizes of hashes and layers "
+                    f"that end in {self.width}, not {decoder}"
+                )
+
+    def has_table(self, feature: int) -> bool:
+        """Whether the feature has a table."""
+        return ("table", feature) in self.embeddings
+
+    def has_dhe(self, feature: int) -> bool:
+        """Whether the feature has a DHE vector."""
+        return ("dhe", feature) in self.embeddings
+
+    @property
+    def dense_features(self) -> int:
+        return self.bottom[0]
+
+    @property
+    def sparse_features(self) -> int:
+        """Number of sparse features: ids of an item."""
+        return len(self.rows)
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of the interaction: the dense vector, then the embedding vectors."""
+        return len(self.embeddings) + 1
+
+    @property
+    def pairs(self) -> int:
+        """Dot products of the interaction `dot`."""
+        return self.vectors * (self.vectors - 1) // 2
+
+    @property
+    def interaction_width(self) -> int:
+        """Inputs of the top MLP."""
+        if self.interaction == "dot":
+            return self.width + self.pairs
+        return self.vectors * self.width
+
+    @property
+    def top_sizes(self) -> tuple[int, ...]:
+        """Sizes of the top MLP with its input, as `bottom` has them."""
+        return (self.interaction_width, *self.top)
+
+    @property
+    def decoder_macs(self) -> int:
+        """Multiply-accumulates of all decoders for one item with one id a feature."""
+        return sum(map(layer_macs, self.decoders))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the MLPs and decoders for one item (dot products not counted)."""
+        return layer_macs(self.bottom) + layer_macs(self.top_sizes) + self.decoder_macs
