@@ -28,6 +28,7 @@ __all__ = [
     "ModelShape",
     "SHAPES",
     "check_array",
+    "check_features",
     "named_shape",
     "random_model",
     "with_rows",
@@ -59,8 +60,11 @@ class Model:
     """The last layer has function "none": its output is the logit, which orders as the CTR does."""
     stacks: tuple[DheStack | None, ...] = ()
     """One per sparse feature, None where it has no DHE vector. Default: none."""
+    features: tuple[str, ...] = ()
+    """Names of the sparse features, in their order. Default: C1, C2, ..., as Criteo's columns."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "features", check_features(self.shape, self.features))
         for part, layers, sizes in (
             ("bottom", self.bottom, self.shape.bottom),
             ("top", self.top, self.shape.top_sizes),
@@ -101,6 +105,17 @@ def check_array(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -
         )
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity")
+
+
+def check_features(shape: ModelShape, names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, or C1, C2, ... when there are none; raises ValueError unless one a feature."""
+    names = tuple(names) or tuple(f"C{f + 1}" for f in range(shape.sparse_features))
+    wrong = any(not isinstance(name, str) for name in names) or len(set(names)) != len(names)
+    if wrong or len(names) != shape.sparse_features:
+        raise ValueError(
+            f"features must be {shape.sparse_features} different names, not {list(names)}"
+        )
+    return names
 
 
 SHAPES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {

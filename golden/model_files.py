@@ -1,11 +1,13 @@
 """Model files: a float or a quantised model in one archive (`golden.files` has the container).
 
-Header of kind `model`: `shape`, `functions` ({"bottom": [...], "top": [...]}); arrays
-`bottom.0.weight`, `bottom.0.bias`, ..., `tables.0`, ..., `top.0.weight`, ..., float32 or float16.
+Header of kind `model`: `shape`, `functions` ({"bottom": [...], "top": [...]}), `features` (their
+names; left out: C1, C2, ...); arrays `bottom.0.weight`, `bottom.0.bias`, ..., `tables.0`, ...,
+`top.0.weight`, ..., float32 or float16.
 A feature f with a DHE vector adds the MLP `decoder.f`, the array `hash.f` (int64 [k, 4] of a, b, p,
 m) and an entry of the header's `transforms`.
-Header of kind `quantised-model`: `shape`, `functions`, `scores`, `output_scales`, `dense_scale`;
-arrays named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way.
+Header of kind `quantised-model`: the same and `scores`, `output_scales`, `dense_scale`; arrays
+named after the fields of `QuantisedModel` and `QuantisedLayer` in the same way. All keys are in
+`docs/model-file.md`. NeuMF has a kind of its own (`golden.neumf_files`).
 """
 
 from __future__ import annotations
@@ -64,7 +66,12 @@ def save_model(
             arrays[f"{part}.{i}.bias"] = layer.bias
     arrays |= {f"tables.{t}": table for t, table in enumerate(model.tables)}
     arrays = {name: array.astype(storage) for name, array in arrays.items()}
-    header = {"shape": asdict(model.shape), "functions": _functions(model), **_transforms(model)}
+    header = {
+        "shape": asdict(model.shape),
+        "functions": _functions(model),
+        "features": model.features,
+        **_transforms(model),
+    }
     write_archive(path, FLOAT, header, arrays | _hash_arrays(model))
 
 
@@ -102,6 +109,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
                 else None
                 for f, sizes in enumerate(shape.decoders)
             ),
+            features=tuple(header.get("features", ())),
         )
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
@@ -128,6 +136,7 @@ def save_quantised_model(path: str | os.PathLike[str], model: QuantisedModel) ->
             part: [layer.output_scale for layer in layers] for part, layers in parts.items()
         },
         "dense_scale": model.dense_scale,
+        "features": model.features,
         **_transforms(model),
     }
     write_archive(path, QUANTISED, header, arrays)
@@ -184,6 +193,7 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
                 else None
                 for f, sizes in enumerate(shape.decoders)
             ),
+            features=tuple(header.get("features", ())),
             **cast(Any, {name: typed(name, kind) for name, kind in MODEL_ARRAYS.items()}),
         )
     except KeyError as error:

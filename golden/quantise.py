@@ -129,6 +129,7 @@ def quantise(
         interaction_scale=interaction_scale,
         top=tuple(top),
         stacks=stacks,
+        features=model.features,
     )
 
 

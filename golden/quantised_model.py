@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.dhe import HashEncoder
-from golden.model import ModelShape
+from golden.model import ModelShape, check_features
 
 __all__ = ["IDENTITY", "IntegerFunction", "QuantisedLayer", "QuantisedModel", "QuantisedStack"]
 
@@ -77,8 +77,11 @@ class QuantisedModel:
     top: tuple[QuantisedLayer, ...]
     stacks: tuple[QuantisedStack | None, ...] = ()
     """One per sparse feature, None where it has no DHE vector. Default: none."""
+    features: tuple[str, ...] = ()
+    """Names of the sparse features, in their order. Default: C1, C2, ..., as Criteo's columns."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "features", check_features(self.shape, self.features))
         none = (None,) * self.shape.sparse_features
         object.__setattr__(self, "stacks", self.stacks or none)
 

@@ -9,7 +9,7 @@ from driver.errors import UserError
 from hdl.config import PRESETS, Config, ConfigError, Features, preset
 from sim.errors import SimulationError, SimulatorError
 
-from .api import load_model, run, workload
+from .api import import_checkpoint, load_model, run, workload
 
 __all__ = [
     "PRESETS",
@@ -19,6 +19,7 @@ __all__ = [
     "SimulationError",
     "SimulatorError",
     "UserError",
+    "import_checkpoint",
     "load_model",
     "preset",
     "run",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from driver.importers.neumf import Join
     from driver.workload import Workload
     from golden.model import Model
+    from golden.neumf import NeuMf
 
-__all__ = ["load_model", "run", "workload"]
+__all__ = ["import_checkpoint", "load_model", "run", "workload"]
 
 
 def run(
@@ -157,3 +159,25 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     from driver.files import read_model
 
     return read_model(path)
+
+
+def import_checkpoint(
+    path: str | os.PathLike[str], *, name: str | None = None, join: Join | None = None
+) -> Model | NeuMf:
+    """Read a checkpoint of ``torch.save`` or a safetensors file: a DLRM or a NeuMF.
+
+    Parameters
+    ----------
+    name
+        Of the model; None: of the file.
+    join
+        NeuMF only: order of the branches before the last layer, ``mf-mlp`` or ``mlp-mf``.
+
+    Raises
+    ------
+    UserError
+        Missing, damaged or foreign file, anything in it but weights, shapes that do not fit, NaN.
+    """
+    from driver.importers.checkpoint import import_checkpoint as read
+
+    return read(path, name=name, join=join)

@@ -22,6 +22,7 @@ from sim.errors import SimulationError, SimulatorError
 
 from . import listing
 from .api import run
+from .data_commands import add_data_commands
 
 __all__ = ["main"]
 
@@ -146,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     guess = add("estimate", _estimate, words_of)
     _add_preset(guess)
     _add_workload_options(guess)
+    add_data_commands(add)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
     text = "measure the device and the generator"
