@@ -1,0 +1,1 @@
+"""Readers of log files: streamed, vectorised, malformed lines counted and not fatal."""
