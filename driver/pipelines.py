@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from golden.mprec import REPRESENTATIONS
+
 from .errors import UserError
 
 __all__ = ["PIPELINES", "Pipeline", "StageSpec", "pipeline"]
@@ -14,7 +16,7 @@ class StageSpec:
     """One ranking stage."""
 
     model: str
-    """Model shape: RMsmall, RMmed, RMlarge."""
+    """Model shape: RMsmall, RMmed, RMlarge, or the name of one of MP-Rec's."""
     items: int
     """Items ranked."""
     keep: int
@@ -30,7 +32,10 @@ class Pipeline:
     interaction: str
     """``dot`` or ``cat``."""
     data: str
-    """``demo``: the shipped data set and trained models; ``kaggle``: Criteo Kaggle shapes."""
+    """``demo``: the shipped data set and trained models; ``kaggle``: Criteo Kaggle shapes;
+    ``mprec``: MP-Rec's models."""
+    decoder: tuple[int, ...] = ()
+    """MP-Rec's models: hashes, then outputs of the decoders' layers; () for the default."""
 
     def scaled(self, items: int | None) -> Pipeline:
         """Scale every stage's item count by ``items`` / default, rounded up.
@@ -69,6 +74,7 @@ _BASE = {
     ),
     "demo-2": ("demo", _stages(("RMsmall", 512, 64), ("RMlarge", 64, 16))),
 }
+_MPREC = [f"mprec-{data}-{r}" for data in ("kaggle", "terabyte") for r in REPRESENTATIONS]
 
 PIPELINES: dict[str, Pipeline] = {
     name + suffix: Pipeline(name=name + suffix, stages=stages, interaction=interaction, data=source)
@@ -76,19 +82,38 @@ PIPELINES: dict[str, Pipeline] = {
     for suffix, interaction in (("", "dot"), ("-cat", "cat"))
     if not (source == "demo" and interaction == "cat")
 }
-"""Pipelines by name; ``-cat`` appended: concatenation instead of pairwise dots."""
+"""Pipelines by name; ``-cat`` appended: concatenation instead of pairwise dots. Those of MP-Rec
+concatenate; ``-dot`` appended: dots."""
+
+PIPELINES |= {
+    name + suffix: Pipeline(
+        name=name + suffix, stages=_stages((name, 256, 64)), interaction=interaction, data="mprec"
+    )
+    for name in _MPREC
+    for suffix, interaction in (("", "cat"), ("-dot", "dot"))
+}
 
 
 def pipeline(name: str) -> Pipeline:
     """Look up a pipeline.
 
+    MP-Rec's take a decoder behind a colon: ``mprec-kaggle-dhe:2048-512-256-16``.
+
     Raises
     ------
     UserError
-        Unknown name; the message lists the known ones.
+        Unknown name, and the message lists the known ones; or a decoder that is none.
     """
-    try:
-        return PIPELINES[name]
-    except KeyError:
+    base, colon, decoder = name.partition(":")
+    if base not in PIPELINES or (colon and PIPELINES[base].data != "mprec"):
         known = ", ".join(PIPELINES)
-        raise UserError(f"unknown pipeline {name!r}; known pipelines: {known}") from None
+        raise UserError(f"unknown pipeline {name!r}; known pipelines: {known}")
+    found = PIPELINES[base]
+    if not colon:
+        return found
+    sizes = decoder.split("-")
+    if len(sizes) < 2 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise UserError(
+            f"decoder of {base} must be sizes such as 1024-128-16 (hashes first), not {decoder!r}"
+        )
+    return replace(found, name=name, decoder=tuple(map(int, sizes)))

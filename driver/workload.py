@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from golden.model import (
     random_model,
     with_rows,
 )
+from golden.mprec import CRITEO_TERABYTE_ROWS, Representation, account, mprec_shape
 from golden.quantise import choose_dense_scale, quantise, quantise_dense
 from golden.quantised_model import QuantisedModel
 
@@ -94,12 +96,35 @@ def _trained(name: str) -> Model | None:
 
 def _check_tables(shapes: Sequence[ModelShape]) -> None:
     """Refuse tables that cannot fit device memory before any is made."""
-    size = sum(shape.width * sum(shape.rows) for shape in shapes)
+    size = sum(account(shape, value_bytes=1)["table_bytes"] for shape in shapes)
     if size > MEMORY_LIMIT:
         raise UserError(
             f"embedding tables: {size} bytes do not fit the device memory of {MEMORY_LIMIT} bytes; "
             "see --max-rows"
         )
+
+
+def _mprec_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[Model], list[str]]:
+    """One of MP-Rec's models, with random weights."""
+    _, data, representation = pipeline.stages[0].model.split("-")
+    interaction: Interaction = "cat" if pipeline.interaction == "cat" else "dot"
+    try:
+        shape = mprec_shape(
+            data,
+            cast(Representation, representation),
+            interaction=interaction,
+            decoder=pipeline.decoder or None,
+            max_rows=max_rows,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    _check_tables([shape])
+    notes = [f"{shape.name}: random weights"]
+    if shape.decoder_macs:
+        sizes = "-".join(map(str, max(shape.decoders)))
+        computed = sum(map(bool, shape.decoders))
+        notes.append(f"decoders {sizes} of {computed} features, last activation sigmoid")
+    return [random_model(shape, seed=seed * 100)], notes
 
 
 def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[Model], list[str]]:
@@ -123,10 +148,13 @@ def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[M
     return models, notes
 
 
-def _kaggle(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workload:
-    models, notes = _kaggle_models(pipeline, max_rows, seed)
+def _criteo(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workload:
+    make = _mprec_models if pipeline.data == "mprec" else _kaggle_models
+    models, notes = make(pipeline, max_rows, seed)
     rows = models[0].shape.rows
-    capped = sum(a > b for a, b in zip(CRITEO_KAGGLE_ROWS, rows, strict=True))
+    terabyte = pipeline.name.startswith("mprec-terabyte")
+    whole = CRITEO_TERABYTE_ROWS if terabyte else CRITEO_KAGGLE_ROWS
+    capped = sum(a > b for a, b in zip(whole, rows, strict=True))
     notes.append(
         f"synthetic items, ids Zipf {ZIPF}; tables capped at {max_rows} rows "
         f"({capped} of 26 affected)"
@@ -215,4 +243,4 @@ def load_workload(pipeline: Pipeline, *, queries: int, max_rows: int, seed: int)
     """
     if pipeline.data == "demo":
         return _demo(pipeline, queries, seed)
-    return _kaggle(pipeline, queries, max_rows, seed)
+    return _criteo(pipeline, queries, max_rows, seed)
