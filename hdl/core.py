@@ -14,11 +14,13 @@ from .bus.ordered_reads import OrderedReads
 from .clock_gate import share_gated
 from .config import Config
 from .control.dispatcher import Dispatcher
+from .control.query_control import QueryControl
 from .embedding.embedding_unit import EmbeddingUnit
 from .engine.cause import Cause
 from .engine.engine import Engine
 from .engine.weight_streamer import WeightStreamer
 from .interfaces import (
+    QUERY_BITS,
     config_write_layout,
     query_done_layout,
     query_layout,
@@ -39,7 +41,7 @@ _HERE = 0
 
 
 class Core(wiring.Component):
-    """Everything that a soft reset clears; one query at a time.
+    """Everything that a soft reset clears.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class Core(wiring.Component):
         Bit u: the engine anchored at u holds no job; the query may still send it one. See
         ``PartitionControl``.
     i_query, o_result, o_done
-        See ``Dispatcher``.
+        See ``QueryControl``.
     read_{n}
         Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes).
     causes
@@ -125,26 +127,34 @@ class Core(wiring.Component):
         m.submodules.streamer = share(platform, streamer, "weight_streamer")
         embedding = EmbeddingUnit(config=config)
         m.submodules.embedding = share(platform, embedding, "embedding")
-        dispatcher = Dispatcher(config=config)
-        m.submodules.dispatcher = share(platform, dispatcher, "dispatcher")
-        engines = self._engines(m, config_write, grid, streamer, embedding, dispatcher, platform)
+        # Where the host filters, there are no lists: queries have one stage, one after the other.
+        queries: QueryControl | Dispatcher
+        if config.features.on_chip_filter:
+            queries = QueryControl(config=config)
+        else:
+            queries = Dispatcher(config=config)
+        m.submodules.queries = share(platform, queries, "queries")
+        engines = self._engines(m, config_write, grid, streamer, embedding, queries, platform)
         m.d.comb += [
             grid.levels.eq(self.levels),
             grid.config_write.eq(config_write),
             grid.weight_write.eq(streamer.weight_write),
             streamer.levels.eq(self.levels),
             embedding.config_write.eq(config_write),
-            dispatcher.config_write.eq(config_write),
-            dispatcher.levels.eq(self.levels),
-            dispatcher.engine_stages.eq(self.engine_stages),
+            queries.config_write.eq(config_write),
+            queries.levels.eq(self.levels),
+            queries.engine_stages.eq(self.engine_stages),
             embedding.levels.eq(self.levels),
-            embedding.live.eq(1),  # one query at a time has number 0
-            self.needed.eq(dispatcher.needed),
+            embedding.live.eq(queries.live),
+            self.needed.eq(queries.needed),
             self.engine_idle.eq(~0),  # where no engine is
-            dispatcher.bad_id.eq(embedding.bad_id.any()),
-            dispatcher.bus_error.eq(embedding.bus_error.any() | streamer.bus_error),
+            queries.bad_ids.eq(embedding.bad_id),
+            # Weights are not of one query: any in flight may have met them.
+            queries.bus_errors.eq(
+                embedding.bus_error | streamer.bus_error.replicate(1 << QUERY_BITS)
+            ),
         ]
-        self._query(m, embedding, dispatcher)
+        self._query(m, embedding, queries)
         m.submodules.streamer_reads = ordered = OrderedReads(config=config)
         wiring.connect(m, streamer.read, ordered.reader)
         readers = [
@@ -156,7 +166,7 @@ class Core(wiring.Component):
             wiring.connect(m, reader, wiring.flipped(getattr(self, f"read_{number}")))
         self._events(m, embedding, engines)
         if self._trace:
-            self._traces(m, grid, embedding, dispatcher, engines)
+            self._traces(m, grid, embedding, queries, engines)
         return m
 
     def _engines(
@@ -166,13 +176,13 @@ class Core(wiring.Component):
         grid: Grid,
         streamer: WeightStreamer,
         embedding: EmbeddingUnit,
-        dispatcher: Dispatcher,
+        queries: QueryControl | Dispatcher,
         platform: object,
     ) -> list[Engine]:
         """One engine at every anchor, wired to its place in the grid."""
         config = self._config
         engines = []
-        job = dispatcher.o_engine_job
+        job = queries.o_engine_job
         for u in config.anchors:
             row, column = divmod(u, config.grid)
             # Anchors differ only in the largest engine there: engines of one kind are one module.
@@ -199,7 +209,7 @@ class Core(wiring.Component):
                 embedding.can_allocate[u].eq(engine.can_allocate),
                 embedding.allocate_address[u].eq(engine.allocate_address),
                 embedding.allocate_index[u].eq(engine.allocate_index),
-                dispatcher.free[u].eq(engine.free),
+                queries.free[u].eq(engine.free),
                 self.causes[u].eq(engine.cause),
                 self.engine_idle[u].eq(engine.idle),
             ]
@@ -219,7 +229,7 @@ class Core(wiring.Component):
                     ]
             wiring.connect(m, engine.bank_write, getattr(grid, f"bank_write_{u}"))
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
-            wiring.connect(m, engine.o_score, dispatcher.i_scores[u])
+            wiring.connect(m, engine.o_score, queries.i_scores[u])
         return engines
 
     def _awake(self, m: Module, engine: Engine, u: int, wake: Value) -> Signal:
@@ -245,16 +255,20 @@ class Core(wiring.Component):
         mine = (source.unit == u) | (source.unit == ALL_UNITS)
         m.d.comb += [to.eq(source), to.unit.eq(_HERE), to.valid.eq(source.valid & mine)]
 
-    def _query(self, m: Module, embedding: EmbeddingUnit, dispatcher: Dispatcher) -> None:
+    def _query(
+        self, m: Module, embedding: EmbeddingUnit, queries: QueryControl | Dispatcher
+    ) -> None:
         """Queries in, row blocks to the record loaders, results out."""
-        wiring.connect(m, wiring.flipped(self.i_query), dispatcher.i_query)
-        wiring.connect(m, dispatcher.o_result, wiring.flipped(self.o_result))
-        wiring.connect(m, dispatcher.o_done, wiring.flipped(self.o_done))
-        wiring.connect(m, dispatcher.o_loader_job, embedding.i_job)
+        wiring.connect(m, wiring.flipped(self.i_query), queries.i_query)
+        wiring.connect(m, queries.o_result, wiring.flipped(self.o_result))
+        wiring.connect(m, queries.o_done, wiring.flipped(self.o_done))
+        wiring.connect(m, queries.o_loader_job, embedding.i_job)
+        for lane in range(self._config.gather_lanes):
+            m.d.comb += queries.lookup[lane].eq(embedding.lookup[lane])
         for number in range(self._config.record_loaders):
             m.d.comb += [
-                dispatcher.list_address[number].eq(embedding.list_address[number]),
-                embedding.list_data[number].eq(dispatcher.list_data[number]),
+                queries.list_address[number].eq(embedding.list_address[number]),
+                embedding.list_data[number].eq(queries.list_data[number]),
             ]
 
     def _events(self, m: Module, embedding: EmbeddingUnit, engines: list[Engine]) -> None:
@@ -280,7 +294,7 @@ class Core(wiring.Component):
         m: Module,
         grid: Grid,
         embedding: EmbeddingUnit,
-        dispatcher: Dispatcher,
+        queries: QueryControl | Dispatcher,
         engines: list[Engine],
     ) -> None:
         """Events for simulation; nothing in the device reads them."""
@@ -308,7 +322,7 @@ class Core(wiring.Component):
             last = Signal(Cause, name=f"last_cause_{u}")
             m.d.sync += last.eq(engine.cause)
             out(ports["causes"], u, last != engine.cause, {"cause": engine.cause})
-        job = dispatcher.o_engine_job
+        job = queries.o_engine_job
         out(ports["jobs"], 0, job.valid & job.ready, view(job.payload, ports["jobs"]))
         for lane in range(config.gather_lanes):
             for name, record in (
@@ -317,9 +331,6 @@ class Core(wiring.Component):
                 ("fills", embedding.filled[lane]),
             ):
                 out(ports[name], lane, record.valid, view(record, ports[name]))
-        out(
-            ports["survivors"],
-            0,
-            dispatcher.survivor.valid,
-            {"position": dispatcher.survivor.position},
-        )
+        for index in range(config.filter_survivors):
+            kept = queries.kept[index]
+            out(ports["survivors"], index, kept.valid, view(kept, ports["survivors"]))

@@ -280,7 +280,9 @@ def position_score_layout(config: Config) -> data.StructLayout:
     """A finished score on its way from an engine's score queue to the filter."""
     return data.StructLayout(
         {
-            "position": unsigned(config.item_bits),  # in the stage's list of items
+            "context": unsigned(4),  # query and stage, as the job names it
+            "sub_batch": unsigned(4),
+            "position": unsigned(config.item_bits),  # in the context's list of items
             "score": signed(16),
         }
     )

@@ -29,6 +29,7 @@ __all__ = [
     "Opcode",
     "PARAMETER",
     "PIPELINE",
+    "QUERY_FLAGS",
     "PIPELINE_STAGE",
     "PIPELINE_WORDS",
     "STAGE",
@@ -265,11 +266,21 @@ PIPELINE = data.StructLayout(
 PIPELINE_WORDS = 3
 
 SUBMISSION_BYTES = 64
+QUERY_FLAGS = data.StructLayout(
+    {
+        "policy": unsigned(2),  # 0 exact, 1 quota, 2 binned
+        "bins": unsigned(2),  # binned: bins are 4096 >> 2 * bins wide
+        "sub_batches_less_one": unsigned(4),
+        "_pad": unsigned(8),
+    }
+)
+"""How a query's stages are cut and choose; 0: exact, in one piece."""
+
 SUBMISSION = data.StructLayout(
     {
         "opcode": unsigned(8),
         "pipeline": unsigned(8),  # QUERY
-        "flags": unsigned(16),  # reserved, 0
+        "flags": QUERY_FLAGS,  # QUERY
         "tag": unsigned(32),  # returned in the completion
         # QUERY: item records (aligned to config.record_alignment); LOAD: source (64-byte aligned)
         "address": unsigned(64),

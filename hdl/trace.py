@@ -14,6 +14,7 @@ from amaranth.lib.wiring import Member, Out
 from .config import Config
 from .embedding.lane_layouts import filled_layout, tag_step_layout
 from .interfaces import QUERY_BITS, lookup_event_layout
+from .ranking.funnel_layouts import kept_layout
 
 __all__ = ["TracePort", "trace_members", "trace_ports"]
 
@@ -39,7 +40,8 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
     leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an
     engine does changes (source: anchor). ``lookups``: a lookup's outcome is decided, ``tag_steps``:
     the tags' decisions that make it up, ``fills``: a line has come (source: lane).
-    ``survivors``: the filter keeps a position of the stage in work.
+    ``survivors``: a selection keeps an item (where the host filters: a result leaves, its position
+    as item, context 0).
     """
     return (
         TracePort(
@@ -79,8 +81,10 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
                     "rows": unsigned(config.row_bits + 1),
                     "position": unsigned(config.item_bits),
                     "stride": unsigned(5),
+                    "first": unsigned(1),
                     "query": unsigned(QUERY_BITS),
                     "context": unsigned(4),
+                    "sub_batch": unsigned(4),
                 }
             ),
         ),
@@ -102,8 +106,8 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
         TracePort(name="fills", count=config.gather_lanes, payload=_event(filled_layout(config))),
         TracePort(
             name="survivors",
-            count=1,
-            payload=data.StructLayout({"position": unsigned(config.item_bits)}),
+            count=config.filter_survivors,
+            payload=_event(kept_layout(config)),
         ),
     )
 

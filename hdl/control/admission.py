@@ -43,6 +43,10 @@ class Admission(wiring.Component):
     -------
     config_write
         Broadcast of LOAD; holds the pipelines.
+    hold
+        No query is taken.
+    busy
+        A query was taken and not all of its contexts are open.
     present
         Bit s is set when the partition in force has an engine for stage s.
     i_query
@@ -59,6 +63,8 @@ class Admission(wiring.Component):
     """
 
     config_write: data.View
+    hold: Signal
+    busy: Signal
     present: Signal
     i_query: stream.Interface
     admitted: Signal
@@ -75,6 +81,8 @@ class Admission(wiring.Component):
         super().__init__(
             {
                 "config_write": In(config_write_layout(config)),
+                "hold": In(1),
+                "busy": Out(1),
                 "present": In(config.max_stages),
                 "i_query": In(stream.Signature(query_layout(config))),
                 "admitted": Out(1),
@@ -189,10 +197,11 @@ class Admission(wiring.Component):
         entry, stage = self._table.entry, self._stage
         report = self.o_admitted
         m.d.sync += self.admitted.eq(0)
-        with m.FSM(name="state"):
+        with m.FSM(name="state") as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 # ``admitted`` is counted a cycle late: one more cycle before the next query.
-                m.d.comb += self.i_query.ready.eq(self._free_number & ~self.admitted)
+                m.d.comb += self.i_query.ready.eq(self._free_number & ~self.admitted & ~self.hold)
                 m.d.sync += query.eq(self.i_query.payload)
                 with m.If(self.i_query.valid & self.i_query.ready):
                     m.next = "READ"

@@ -8,30 +8,23 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import (
-    config_write_layout,
-    job_layout,
-    position_score_layout,
-    query_done_layout,
-    query_layout,
-    result_layout,
-)
+from ..interfaces import query_layout
 from ..program import Status
-from ..ranking.layouts import survivor_event_layout
 from ..ranking.ranking import Ranking
 from .engine_map import EngineMap
 from .job_issuer import JobIssuer
 from .pipeline_table import PipelineTable
 from .query_check import QueryCheck
+from .query_control import query_control_members
+from .query_counters import QueryCounters, query_counts_layout
 
 __all__ = ["Dispatcher"]
 
 
 class Dispatcher(wiring.Component):
-    """Takes one query at a time from start to end.
+    """Takes one query at a time from start to end: for devices whose host filters.
 
     Reads the query's pipeline, checks it (``QueryCheck``), then runs its stages: starts the
     ranking with n and k, cuts the stage's list into row blocks, sends each to an engine of the
@@ -67,8 +60,12 @@ class Dispatcher(wiring.Component):
         until it is checked, then the engines of its stages that are not all sent.
     free
         Bit u is set when the engine anchored at u has a free slot.
-    bad_id, bus_error
-        Pulses.
+    live
+        The one query has number 0.
+    bad_ids, bus_errors
+        Not 0: an error in this cycle.
+    lookup
+        Lookups decided, one event struct a gather lane.
     i_query
         Stream of ``query_layout``.
     o_done
@@ -81,6 +78,8 @@ class Dispatcher(wiring.Component):
         Array of ``sub_arrays`` streams of ``position_score_layout``, from the engines.
     list_address, list_data
         The record loaders' lookups, see ``Ranking``: item index at a position, one clock later.
+    kept
+        Events for traces: a result leaves, its position as item.
     """
 
     CHECK_CYCLES = 8
@@ -90,8 +89,10 @@ class Dispatcher(wiring.Component):
     engine_stages: data.View
     needed: Signal
     free: Signal
-    bad_id: Signal
-    bus_error: Signal
+    live: Signal
+    bad_ids: Signal
+    bus_errors: Signal
+    lookup: Any
     i_query: stream.Interface
     o_done: stream.Interface
     o_result: stream.Interface
@@ -100,33 +101,11 @@ class Dispatcher(wiring.Component):
     i_scores: Any  # array of streams
     list_address: Any  # arrays, one a record loader
     list_data: Any
-    survivor: data.View
+    kept: Any
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        units = config.sub_arrays
-        job = stream.Signature(job_layout(config))
-        scores = stream.Signature(position_score_layout(config))
-        super().__init__(
-            {
-                "config_write": In(config_write_layout(config)),
-                "levels": In(data.ArrayLayout(config.level_bits, units)),
-                "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
-                "needed": Out(units),
-                "free": In(units),
-                "bad_id": In(1),
-                "bus_error": In(1),
-                "i_query": In(stream.Signature(query_layout(config))),
-                "o_done": Out(stream.Signature(query_done_layout(config))),
-                "o_result": Out(stream.Signature(result_layout(config))),
-                "o_engine_job": Out(job),
-                "o_loader_job": Out(job),
-                "i_scores": In(scores).array(units),
-                "list_address": In(config.candidate_bits).array(config.record_loaders),
-                "list_data": Out(config.item_bits).array(config.record_loaders),
-                "survivor": Out(survivor_event_layout(config)),
-            }
-        )
+        super().__init__(query_control_members(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -167,6 +146,8 @@ class Dispatcher(wiring.Component):
             issuer.ids_offset.eq(table.entry.ids_offset),
             issuer.first.eq(stage == 0),
         ]
+        m.d.comb += self.live.eq(1)
+        self._count_lookups(m, start)
         self._count_cycles(m, start, running, stage)
         self._report_status(m, start, running, check)
 
@@ -280,13 +261,22 @@ class Dispatcher(wiring.Component):
             ranking.i_stage.payload.k.eq(keep),
             ranking.i_stage.payload.final.eq(final),
             ranking.i_stage.payload.first.eq(first),
-            self.survivor.eq(ranking.survivor),
+            self.kept[0].valid.eq(ranking.survivor.valid),
+            self.kept[0].item.eq(ranking.survivor.position),
         ]
         for loader in range(self._config.record_loaders):
             m.d.comb += [
                 ranking.list_address[loader].eq(self.list_address[loader]),
                 self.list_data[loader].eq(ranking.list_data[loader]),
             ]
+
+    def _count_lookups(self, m: Module, start: Signal) -> None:
+        m.submodules.counters = counters = QueryCounters(config=self._config, queries=1)
+        m.d.comb += counters.clear.eq(start)
+        for lane in range(self._config.gather_lanes):
+            m.d.comb += counters.lookup[lane].eq(self.lookup[lane])
+        for name, _ in query_counts_layout():
+            m.d.comb += self.o_done.payload[name].eq(counters.counts[0][name])
 
     def _count_cycles(self, m: Module, start: Signal, running: Signal, stage: Signal) -> None:
         """32 bits: 17 s at 250 MHz, longer than any query."""
@@ -305,8 +295,8 @@ class Dispatcher(wiring.Component):
             m.d.sync += [bus_error.eq(0), bad_id.eq(0)]
         with m.Elif(running):
             m.d.sync += [
-                bus_error.eq(bus_error | self.bus_error),
-                bad_id.eq(bad_id | self.bad_id),
+                bus_error.eq(bus_error | self.bus_errors.any()),
+                bad_id.eq(bad_id | self.bad_ids.any()),
             ]
         m.d.comb += self.o_done.payload.status.eq(check.status)
         with m.If(check.status == Status.OK):

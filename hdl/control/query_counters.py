@@ -37,6 +37,8 @@ class QueryCounters(wiring.Component):
     ----------
     config
         Device sizes.
+    queries
+        Queries that are told apart.
 
     Members
     -------
@@ -53,21 +55,22 @@ class QueryCounters(wiring.Component):
     lookup: Any
     counts: Any
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, queries: int) -> None:
         self._config = config
+        self._queries = queries
         super().__init__(
             {
                 "clear": In(1),
                 "query": In(QUERY_BITS),
                 "lookup": In(lookup_event_layout(config)).array(config.gather_lanes),
-                "counts": Out(data.ArrayLayout(query_counts_layout(), config.queries_in_flight)),
+                "counts": Out(data.ArrayLayout(query_counts_layout(), queries)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._config.gather_lanes
-        for q in range(self._config.queries_in_flight):
+        for q in range(self._queries):
             events = []
             for lane in range(lanes):
                 event = self.lookup[lane]

@@ -49,6 +49,8 @@ class Retirement(wiring.Component):
         Ends of queries.
     retire, retired_stages, retired_words
         Pulse with it: what the oldest query had.
+    flight
+        Queries that are admitted and not reported, a bit each.
     oldest
         First context of the oldest query.
     """
@@ -66,6 +68,7 @@ class Retirement(wiring.Component):
     retire: Signal
     retired_stages: Signal
     retired_words: Signal
+    flight: Signal
     oldest: Signal
 
     def __init__(self, *, config: Config) -> None:
@@ -86,6 +89,7 @@ class Retirement(wiring.Component):
                 "retire": Out(1),
                 "retired_stages": Out(3),
                 "retired_words": Out(config.candidate_bits + 1),
+                "flight": Out(config.queries_in_flight),
                 "oldest": Out(CONTEXT_BITS),
             }
         )
@@ -97,7 +101,7 @@ class Retirement(wiring.Component):
         entries: Any = Array(
             Signal(admitted_layout(config), name=f"query_{q}") for q in range(queries)
         )
-        flight = Signal(queries)  # admitted, not reported
+        flight = self.flight
         through = Signal(queries)
         bad_id = Signal(queries)
         bus_error = Signal(queries)

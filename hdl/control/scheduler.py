@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,8 +46,13 @@ class Scheduler(wiring.Component):
     Members
     -------
     config_write, levels, engine_stages, free
-        Pipelines, partition in force, engines with a free slot. The partition is stable while a
-        query is in flight.
+        Pipelines, partition in force, engines with a free slot. Queries keep the engines they were
+        admitted with: after a change of partition the next query waits until those before have
+        sent all their jobs.
+    needed
+        Bit u: a query may still send a job to the engine anchored at u.
+    live
+        Queries in flight, a bit each.
     bad_ids, bus_errors
         Queries, a bit each, that met an error in this cycle.
     counts
@@ -69,6 +74,8 @@ class Scheduler(wiring.Component):
     config_write: data.View
     levels: data.View
     engine_stages: data.View
+    needed: Signal
+    live: Signal
     free: Signal
     bad_ids: Signal
     bus_errors: Signal
@@ -94,6 +101,8 @@ class Scheduler(wiring.Component):
                 "config_write": In(config_write_layout(config)),
                 "levels": In(data.ArrayLayout(config.level_bits, units)),
                 "engine_stages": In(data.ArrayLayout(config.max_stages, units)),
+                "needed": Out(units),
+                "live": Out(1 << QUERY_BITS),
                 "free": In(units),
                 "bad_ids": In(1 << QUERY_BITS),
                 "bus_errors": In(1 << QUERY_BITS),
@@ -122,11 +131,12 @@ class Scheduler(wiring.Component):
         m.submodules.prefetcher = prefetcher = Prefetcher(config=config)
         m.submodules.retirement = retirement = Retirement(config=config)
         number = self.o_open.payload.context
+        engines = self._keep_engines(m, engine_map, admission, work, issuer)
         m.d.comb += [
             engine_map.levels.eq(self.levels),
             engine_map.engine_stages.eq(self.engine_stages),
             admission.config_write.eq(self.config_write),
-            admission.present.eq(Cat(engine_map.engines[s] != 0 for s in range(config.max_stages))),
+            admission.present.eq(Cat(engines[s] != 0 for s in range(config.max_stages))),
             admission.retire.eq(retirement.retire),
             admission.retired_stages.eq(retirement.retired_stages),
             admission.retired_words.eq(retirement.retired_words),
@@ -135,7 +145,8 @@ class Scheduler(wiring.Component):
             work.context.eq(admission.context),
             issuer.pending.eq(work.pending),
             issuer.oldest.eq(retirement.oldest),
-            issuer.engines.eq(engine_map.engines),
+            issuer.engines.eq(engines),
+            self.live.eq(retirement.flight),
             issuer.free.eq(self.free),
             issuer.block.eq(work.block),
             work.select.eq(issuer.select),
@@ -168,6 +179,38 @@ class Scheduler(wiring.Component):
         )
         m.d.comb += self.idle.eq(in_flight == 0)
         return m
+
+    def _keep_engines(
+        self,
+        m: Module,
+        engine_map: EngineMap,
+        admission: Admission,
+        work: WorkTable,
+        issuer: BlockIssuer,
+    ) -> data.View:
+        """Engines of each stage as the queries at work know them, and those still needed."""
+        stages = range(self._config.max_stages)
+        engines: Any = Signal(engine_map.engines.shape())
+        open_stages = Signal(len(stages))
+        settled = Signal()
+        m.d.comb += [
+            settled.eq(Value.cast(engines) == Value.cast(engine_map.engines)),
+            admission.hold.eq(~settled),
+            open_stages.eq(
+                Cat(
+                    Cat(
+                        is_open & (issuer.stage[c] == s) for c, is_open in enumerate(work.open)
+                    ).any()
+                    for s in stages
+                )
+            ),
+        ]
+        with m.If(~admission.busy & (open_stages == 0)):
+            m.d.sync += engines.eq(engine_map.engines)
+        for u in range(self._config.sub_arrays):
+            serves = Cat(engines[s][u] for s in stages)
+            m.d.comb += self.needed[u].eq(admission.busy | (serves & open_stages).any())
+        return engines
 
     def _records(
         self, m: Module, admission: Admission, issuer: BlockIssuer, prefetcher: Prefetcher

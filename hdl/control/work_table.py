@@ -44,6 +44,8 @@ class WorkTable(wiring.Component):
         ``rows`` rows of ``select`` are given away. ``select`` must be stable one cycle before.
     busy
         Contexts that the issuer works on, a bit each.
+    open
+        Contexts that have, or may get, rows to give away.
     grown
         Event struct with valid: a later context got a group, for the prefetcher.
     """
@@ -58,6 +60,7 @@ class WorkTable(wiring.Component):
     take: Signal
     rows: Signal
     busy: Signal
+    open: Signal
     grown: data.View
 
     def __init__(self, *, config: Config) -> None:
@@ -75,6 +78,7 @@ class WorkTable(wiring.Component):
                 "take": In(1),
                 "rows": In(config.row_bits + 1),
                 "busy": In(contexts),
+                "open": Out(contexts),
                 "grown": Out(data.StructLayout({"valid": 1, "block": block_layout(config)})),
             }
         )
@@ -96,6 +100,7 @@ class WorkTable(wiring.Component):
         self._begun = registers(5, "begun")  # groups opened
         self._known = registers(5, "known")  # groups there are
         self._first = Signal(contexts)
+        self._complete = Signal(contexts)  # all groups are known
         self._active = Signal(contexts)
         # First stage: how its sub-batches are cut.
         self._sub_batches = registers(5, "sub_batches")
@@ -118,6 +123,7 @@ class WorkTable(wiring.Component):
                 m.d.sync += [
                     self._active[c].eq(1),
                     self._first[c].eq(context.first),
+                    self._complete[c].eq(context.first),
                     self._left[c].eq(0),
                     self._position[c].eq(0),
                     self._listed[c].eq(0),
@@ -138,6 +144,7 @@ class WorkTable(wiring.Component):
         more = Signal()
         group: Any = write.data
         block = self.grown.block
+        closes = self.i_forward.valid & message.last & ~message.final
         m.d.comb += [
             self.i_forward.ready.eq(1),
             start.eq(listed[number]),
@@ -161,6 +168,8 @@ class WorkTable(wiring.Component):
                     self._listed[c].eq(message.count),
                     self._known[c].eq(self._known[c] + 1),
                 ]
+            with m.If(closes & (number == c)):
+                m.d.sync += self._complete[c].eq(1)
 
     def _refill(self, m: Module, read: Any) -> None:
         """Opens the next group of a context that has given its last one away."""
@@ -233,4 +242,8 @@ class WorkTable(wiring.Component):
                     self._left[c].eq(self._left[c] - self.rows),
                     self._position[c].eq(self._position[c] + step),
                 ]
-            m.d.comb += self.pending[c].eq(self._left[c] != 0)
+            given = self._complete[c] & (self._begun[c] == self._known[c]) & (self._left[c] == 0)
+            m.d.comb += [
+                self.pending[c].eq(self._left[c] != 0),
+                self.open[c].eq(self._active[c] & ~given),
+            ]

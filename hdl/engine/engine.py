@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -85,7 +85,7 @@ class Engine(wiring.Component):
     o_stream, landed, consumed
         To and from the weight streamer.
     o_score
-        Position in the stage's list of items, and score.
+        Scores, as ``position_score_layout`` says.
     cause
         What this cycle is charged to (`Cause`).
     trace_chunk
@@ -325,28 +325,33 @@ class Engine(wiring.Component):
         """Scores of the running top phase, in row order, into the score queue."""
         config = self._config
         scores = Queue(
-            shape=data.StructLayout({"slot": 1, "value": position_score_layout(config)}),
+            shape=data.StructLayout({"slot": 1, "position": config.item_bits, "score": signed(16)}),
             depth=2 * config.rows,  # all rows of both slots: the array is never held up
         )
         m.submodules.scores = share(platform, scores, "score_queue")
         slot = Signal()  # top phases end in the order of the jobs, which alternate
         rows = Signal(unsigned(config.row_bits + 1))
-        entry, oldest = scores.i.payload, scores.o.payload
+        ahead = Signal(config.item_bits)  # of the score's position before the job's first one
+        entry, oldest, score = scores.i.payload, scores.o.payload, self.o_score.payload
         m.d.comb += [
             rows.eq(Mux(slot, slots[1].tail_rows, slots[0].tail_rows)),
             scores.i.valid.eq(self.score.valid),
             entry.slot.eq(slot),
             # The last position is below max_items: the sum fits.
-            entry.value.position.eq(
-                Mux(slot, slots[1].tail_position, slots[0].tail_position) + self.score.row
-            ),
-            entry.value.score.eq(self.score.value),
+            entry.position.eq(Mux(slot, slots[1].tail_position, slots[0].tail_position) + ahead),
+            entry.score.eq(self.score.value),
             self.o_score.valid.eq(scores.o.valid),
-            self.o_score.payload.eq(oldest.value),
+            # A slot's tail stays until its last score is taken.
+            score.context.eq(Mux(oldest.slot, slots[1].tail_context, slots[0].tail_context)),
+            score.sub_batch.eq(Mux(oldest.slot, slots[1].tail_sub_batch, slots[0].tail_sub_batch)),
+            score.position.eq(oldest.position),
+            score.score.eq(oldest.score),
             scores.o.ready.eq(self.o_score.ready),
         ]
-        with m.If(self.score.valid & (self.score.row + 1 == rows)):
-            m.d.sync += slot.eq(~slot)
+        with m.If(self.score.valid):
+            m.d.sync += ahead.eq(ahead + Mux(slot, slots[1].tail_stride, slots[0].tail_stride))
+            with m.If(self.score.row + 1 == rows):
+                m.d.sync += [slot.eq(~slot), ahead.eq(0)]
         taken = self.o_score.valid & self.o_score.ready
         for number, job in enumerate(slots):
             m.d.comb += job.score_taken.eq(taken & (oldest.slot == number))

@@ -11,6 +11,9 @@ from ..interfaces import job_layout
 
 __all__ = ["JobSlot"]
 
+_SCORED = ("position", "stride", "context", "sub_batch")
+"""What a job's scores are told by."""
+
 
 class JobSlot(wiring.Component):
     """Follows a job through its stations; the parent tells what happened, this unit what is due.
@@ -47,7 +50,7 @@ class JobSlot(wiring.Component):
         A score was handed over.
     rows, program
         Of the job.
-    tail_rows, tail_position
+    tail_rows, tail_position, tail_stride, tail_context, tail_sub_batch
         Of the job whose top phase was queued last.
     tail
         The tail holds a job.
@@ -76,6 +79,9 @@ class JobSlot(wiring.Component):
     program: Signal
     tail_rows: Signal
     tail_position: Signal
+    tail_stride: Signal
+    tail_context: Signal
+    tail_sub_batch: Signal
     tail: Signal
     free: Signal
     want_stage: Signal
@@ -114,6 +120,7 @@ class JobSlot(wiring.Component):
             "waits_input",
             "waits_vectors",
         )
+        layout = job_layout(config)
         super().__init__(
             {name: In(1) for name in events}
             | {name: Out(1) for name in states}
@@ -123,17 +130,17 @@ class JobSlot(wiring.Component):
                 "rows": Out(config.row_bits + 1),
                 "program": Out(4),
                 "tail_rows": Out(config.row_bits + 1),
-                "tail_position": Out(config.item_bits),
             }
+            | {f"tail_{name}": Out(layout[name].shape) for name in _SCORED}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         counted = Signal.like(self.rows)  # rows of this station
-        position = Signal.like(self.tail_position)
+        scored = {name: Signal.like(getattr(self, f"tail_{name}"), name=name) for name in _SCORED}
         all_rows = Signal()
         m.d.comb += all_rows.eq(counted == self.rows)
-        self._follow_tail(m, position)
+        self._follow_tail(m, scored)
 
         def count(event: Signal) -> None:
             with m.If(event):
@@ -147,7 +154,7 @@ class JobSlot(wiring.Component):
             with m.State("FREE"):
                 m.d.sync += [
                     self.rows.eq(self.job.rows),
-                    position.eq(self.job.position),
+                    *(value.eq(self.job[name]) for name, value in scored.items()),
                     self.program.eq(self.job.program),
                 ]
                 with m.If(self.start):
@@ -190,7 +197,7 @@ class JobSlot(wiring.Component):
         ]
         return m
 
-    def _follow_tail(self, m: Module, position: Signal) -> None:
+    def _follow_tail(self, m: Module, scored: dict[str, Signal]) -> None:
         """The job whose top phase was queued, until its phase has ended and its scores are out."""
         scores = Signal.like(self.tail_rows)  # handed over
         ended = Signal()
@@ -204,7 +211,7 @@ class JobSlot(wiring.Component):
             m.d.sync += [
                 self.tail.eq(1),
                 self.tail_rows.eq(self.rows),
-                self.tail_position.eq(position),
+                *(getattr(self, f"tail_{name}").eq(value) for name, value in scored.items()),
                 scores.eq(0),
                 ended.eq(0),
             ]

@@ -9,7 +9,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from .funnel_layouts import arrival_layout, funnel_score_layout
+from ..interfaces import position_score_layout
+from .funnel_layouts import arrival_layout
 
 __all__ = ["ArrivalCount"]
 
@@ -48,7 +49,7 @@ class ArrivalCount(wiring.Component):
     def __init__(self, *, config: Config) -> None:
         super().__init__(
             {
-                "score": In(funnel_score_layout(config)),
+                "score": In(position_score_layout(config)),
                 "allowed": Out(1),
                 "take": In(1),
                 "o": Out(stream.Signature(arrival_layout(config))),

@@ -9,14 +9,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import config_write_layout
+from ..interfaces import config_write_layout, position_score_layout
 from .candidate_memory import CandidateMemory
 from .contexts import Contexts
 from .funnel_layouts import (
     cancel_layout,
     forward_layout,
     funnel_result_layout,
-    funnel_score_layout,
     kept_layout,
     open_layout,
 )
@@ -57,7 +56,7 @@ class Funnel(wiring.Component):
         and none again before its last report was taken; regions do not overlap.
         1 <= sub_batches <= n, 1 <= k <= n; a later stage's k is not above that of the stage before.
     i_scores
-        Array of ``sub_arrays`` streams of ``funnel_score_layout``: each position that was listed
+        Array of ``sub_arrays`` streams of ``position_score_layout``: each position that was listed
         once, first stage: 0 .. n - 1, position p in sub-batch p mod sub_batches.
     i_cancel
         Stream of ``cancel_layout``: the context keeps nothing from now on, and so many scores of a
@@ -86,7 +85,7 @@ class Funnel(wiring.Component):
     def __init__(self, *, config: Config, readers: int = 1) -> None:
         self._config = config
         self._readers = readers
-        scores = stream.Signature(funnel_score_layout(config))
+        scores = stream.Signature(position_score_layout(config))
         super().__init__(
             {
                 "config_write": In(config_write_layout(config)),

@@ -21,7 +21,6 @@ __all__ = [
     "context_layout",
     "forward_layout",
     "funnel_result_layout",
-    "funnel_score_layout",
     "kept_layout",
     "link_layout",
     "open_layout",
@@ -75,18 +74,6 @@ def context_layout(config: Config) -> data.StructLayout:
         | {
             "share": unsigned(config.item_bits + 1),  # k // sub_batches
             "extra": unsigned(SUB_BATCH_BITS),  # k % sub_batches: so many get one more
-        }
-    )
-
-
-def funnel_score_layout(config: Config) -> data.StructLayout:
-    """A finished score from an engine."""
-    return data.StructLayout(
-        {
-            "context": unsigned(CONTEXT_BITS),
-            "sub_batch": unsigned(SUB_BATCH_BITS),
-            "position": unsigned(config.item_bits),  # in the context's list of items
-            "score": signed(16),
         }
     )
 

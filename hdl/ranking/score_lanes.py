@@ -9,10 +9,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..interfaces import position_score_layout
 from ..queue import Queue
 from .arrival_count import ArrivalCount
 from .candidate_memory import bank_of
-from .funnel_layouts import arrival_layout, funnel_score_layout, score_write_layout
+from .funnel_layouts import arrival_layout, score_write_layout
 from .merge_tree import MergeTree
 
 __all__ = ["ScoreLanes", "lane_of"]
@@ -50,7 +51,7 @@ class ScoreLanes(wiring.Component):
     Members
     -------
     i
-        Array of ``sub_arrays`` streams of ``funnel_score_layout``.
+        Array of ``sub_arrays`` streams of ``position_score_layout``.
     bases
         Where each context's region begins; stable while the context is open.
     write
@@ -69,7 +70,7 @@ class ScoreLanes(wiring.Component):
     def __init__(self, *, config: Config) -> None:
         self._config = config
         self._lanes = min(config.filter_lanes, config.sub_arrays)
-        scores = stream.Signature(funnel_score_layout(config))
+        scores = stream.Signature(position_score_layout(config))
         super().__init__(
             {
                 "i": In(scores).array(config.sub_arrays),
@@ -102,7 +103,7 @@ class ScoreLanes(wiring.Component):
     def _queue(self, m: Module, lane: int) -> stream.Interface:
         """Scores of a lane's engines in one queue."""
         config = self._config
-        shape = funnel_score_layout(config)
+        shape = position_score_layout(config)
         units = [u for u in range(config.sub_arrays) if lane_of(config, u) == lane]
         m.submodules[f"merge_{lane}"] = merge = MergeTree(shape=shape, inputs=len(units))
         # A row block: an engine's slot is free as soon as its scores are handed over.
@@ -119,7 +120,7 @@ class ScoreLanes(wiring.Component):
             {
                 "valid": 1,
                 "address": config.candidate_bits,
-                "score": funnel_score_layout(config),
+                "score": position_score_layout(config),
             }
         )
         head: Any = Signal(layout, name=f"head_{lane}")

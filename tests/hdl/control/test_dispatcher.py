@@ -169,9 +169,9 @@ def test_stage_mask_of_a_sub_array_that_is_no_anchor_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("pulses", "status"),
     [
-        ({"bad_id": 0}, Status.BAD_ID),
-        ({"bus_error": 2}, Status.BUS_ERROR),
-        ({"bad_id": 1, "bus_error": 0}, Status.BUS_ERROR),
+        ({"bad_ids": 0}, Status.BAD_ID),
+        ({"bus_errors": 2}, Status.BUS_ERROR),
+        ({"bad_ids": 1, "bus_errors": 0}, Status.BUS_ERROR),
     ],
 )
 def test_errors_during_a_run_set_the_status(pulses: dict[str, int], status: Status) -> None:

@@ -130,7 +130,8 @@ class Bench:
             ctx.set(
                 dut.i_job.payload,
                 {"unit": self.unit, "slot": number % 2, "program": p, "rows": rows,
-                 "position": self.positions[number]},
+                 "position": self.positions[number], "stride": number % 3 + 1,
+                 "context": number % 16, "sub_batch": (number + 5) % 16},
             )  # fmt: skip
             ctx.set(dut.i_job.valid, 1)
             await ctx.tick().until(dut.i_job.ready)
@@ -196,7 +197,8 @@ class Bench:
             ctx.set(port.ready, ready)
             valid, payload = (await ctx.tick().sample(port.valid, port.payload))[2:]
             if valid and ready:
-                self.scores.append((payload.position, payload.score))
+                fields = ("context", "sub_batch", "position", "score")
+                self.scores.append(tuple(int(payload[name]) for name in fields))
 
     async def grid(self, ctx: Any) -> None:
         """Banks, dense memory, write-back after a fixed time, weight streams."""
@@ -313,7 +315,12 @@ class Bench:
             cycles=8_000,
         )
         assert self.scores == [
-            (self.positions[job] + row, self.values[job][row])
+            (
+                job % 16,
+                (job + 5) % 16,
+                self.positions[job] + row * (job % 3 + 1),
+                self.values[job][row],
+            )
             for job, (_, rows) in enumerate(self.jobs)
             for row in range(rows)
         ]

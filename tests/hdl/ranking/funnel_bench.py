@@ -13,10 +13,10 @@ from amaranth.sim import Simulator
 
 from golden.filter import StageSelections, select, strided
 from hdl.config import Config
-from hdl.interfaces import config_write_layout
+from hdl.interfaces import config_write_layout, position_score_layout
 from hdl.program import Target
 from hdl.ranking.funnel import Funnel
-from hdl.ranking.funnel_layouts import Policy, cancel_layout, funnel_score_layout, open_layout
+from hdl.ranking.funnel_layouts import Policy, cancel_layout, open_layout
 
 __all__ = ["FunnelBench", "Outcome", "Query", "expected"]
 
@@ -247,7 +247,7 @@ class FunnelBench:
             port = dut.i_scores[unit]
             self._inputs[f"score_valid_{unit}"] = (port.valid, None)
             payload = port.payload.as_value()
-            self._inputs[f"score_{unit}"] = (payload, funnel_score_layout(config))
+            self._inputs[f"score_{unit}"] = (payload, position_score_layout(config))
         self._values: dict[str, int] = {}
         self._ports = [
             dut.i_open.ready,
