@@ -93,7 +93,8 @@ class DigitCount(wiring.Component):
         for value in range(VALUES):
             ones = Signal(self._lanes.bit_length(), name=f"ones_{value}")
             hits = Cat(
-                self.counted[lane] & (self.digit[lane] >= value) for lane in range(self._lanes)
+                self.counted[lane] & ((self.digit[lane] >= value) if value else 1)
+                for lane in range(self._lanes)
             )
             m.d.sync += [
                 ones.eq(count_ones(hits)),

@@ -115,6 +115,7 @@ class SelectionPlan(wiring.Component):
         end = self._ends(m)
         exact = Signal()
         halted = Signal()  # too much was forwarded in vain
+        links = Signal()
         m.d.comb += [
             self.last.eq(self.sub_batch + 1 == context.sub_batches),
             exact.eq(context.final | (context.policy == Policy.EXACT)),
@@ -135,12 +136,13 @@ class SelectionPlan(wiring.Component):
             selection.end.eq(Mux(context.first, context.n, end)),
             job.next_base.eq(context.next_base),
             job.final.eq(context.final),
-            job.links.eq(exact & ~context.final & ~self.last),
+            links.eq(exact & ~context.final & ~self.last),
+            job.links.eq(links),
             job.flags.eq(exact & ~context.final & (progress.fresh_from != 0)),
             job.drop.eq(self.last),
             job.listed.eq(progress.listed),
             # Before the last selection the list holds k at most: so it never holds more than 2 k.
-            job.room.eq(Mux(job.links, context.k - progress.listed, (1 << self._count) - 1)),
+            job.room.eq(Mux(links, context.k - progress.listed, (1 << self._count) - 1)),
         ]
         return m
 

@@ -132,7 +132,11 @@ class WordWalker(wiring.Component):
             (selection.start, from_start, False),
         ):
             # Words before the bound's are below it as a whole; in its word it depends on the lane.
-            less = [lane < bound[:shift] for lane in range(len(self.member))]
+            less = [
+                # The last lane is below no bound inside its word.
+                lane < bound[:shift] if lane + 1 < len(self.member) else Const(0)
+                for lane in range(len(self.member))
+            ]
             bits = Cat(less)
             same, smaller = word == bound[shift:], word < bound[shift:]
             under = Mux(same, bits, smaller.replicate(len(self.member)))
