@@ -20,7 +20,7 @@ class Difference:
 
     stage: int
     layer: str
-    """A layer's name, or `survivors`, `result items`, `result scores`."""
+    """A layer's name, or `survivors`, `survivors of sub-batch 3`, `result items`, `result scores`."""
     item: int | None
     """Index of the item in the query (position, for the lists); None: the sizes differ."""
     channel: tuple[int, ...]
@@ -85,13 +85,20 @@ def compare_layers(
     return None
 
 
+def _named(forwarded: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What each sub-batch passed on, by the name of a difference."""
+    if len(forwarded) == 1:
+        return {"survivors": forwarded[0]}
+    return {f"survivors of sub-batch {n}": part for n, part in enumerate(forwarded)}
+
+
 def compare_queries(
     expected: QueryResult,
     *,
     items: NDArray[Any],
     scores: NDArray[Any],
     layers: Sequence[Mapping[str, NDArray[Any]]] = (),
-    survivors: Sequence[NDArray[Any]] = (),
+    survivors: Sequence[Sequence[NDArray[Any]]] = (),
 ) -> Difference | None:
     """First difference of a device's results from a golden query result run with `keep_layers`.
 
@@ -100,7 +107,7 @@ def compare_queries(
     expected : golden result
     items, scores : the device's ordered result
     layers : per stage, outputs the device produced, rows in the order of the stage's items
-    survivors : per stage, indices kept, ascending
+    survivors : per stage and sub-batch, items passed on, in the order of the list
     """
     for number, stage in enumerate(expected.stages):
         difference = None
@@ -112,7 +119,7 @@ def compare_queries(
             )
         if difference is None and number < len(survivors):
             difference = compare_layers(
-                {"survivors": stage.survivors}, {"survivors": survivors[number]}, stage=number
+                _named(stage.forwarded), _named(survivors[number]), stage=number
             )
         if difference is not None:
             return difference

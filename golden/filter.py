@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MOST_SUB_BATCHES",
     "POLICIES",
+    "FunnelRules",
     "StageSelections",
     "bin_of",
     "select",
@@ -25,6 +27,37 @@ __all__ = [
 ]
 
 POLICIES = ("exact", "quota", "binned")
+MOST_SUB_BATCHES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunnelRules:
+    """How the stages of a query are cut into sub-batches and choose; see ``select``."""
+
+    policy: str = "exact"
+    sub_batches: int = 1
+    bins: int = 0
+    fractions: tuple[tuple[int, ...], ...] = ()
+    """Of each stage; a stage without any forwards nothing before its last sub-batch."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy must be one of {POLICIES}, not {self.policy!r}")
+        if not 1 <= self.sub_batches <= MOST_SUB_BATCHES:
+            raise ValueError(
+                f"sub_batches must be in 1..{MOST_SUB_BATCHES}, not {self.sub_batches}"
+            )
+        if not 0 <= self.bins <= 3:
+            raise ValueError(f"bins must be in 0..3, not {self.bins}")
+
+    def fractions_of(self, stage: int) -> tuple[int, ...]:
+        """Fractions of a stage."""
+        return self.fractions[stage] if stage < len(self.fractions) else ()
+
+
+def _comparable(scores: NDArray[Any]) -> NDArray[Any]:
+    """Scores that can be negated."""
+    return scores.astype(np.int64) if np.issubdtype(scores.dtype, np.integer) else scores
 
 
 def top_k(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
@@ -37,8 +70,7 @@ def top_k(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
     """
     if not 1 <= k <= len(scores):
         raise ValueError(f"k must be in 1..{len(scores)}, not {k}")
-    wide = scores.astype(np.int64) if np.issubdtype(scores.dtype, np.integer) else scores
-    return np.argsort(-wide, kind="stable")[:k]
+    return np.argsort(-_comparable(scores), kind="stable")[:k]
 
 
 def survivors(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
@@ -113,8 +145,15 @@ def select(
         Positions that a stage before has dropped again; only ``exact`` has such.
     final
         The query's last stage: exact, and nothing before the last sub-batch.
+
+    Raises
+    ------
+    ValueError
+        Unknown policy; ``binned`` for scores that are no integers.
     """
-    wide = scores.astype(np.int64)
+    if policy not in POLICIES:
+        raise ValueError(f"policy must be one of {POLICIES}, not {policy!r}")
+    wide = _comparable(scores)
     share = shares(k, len(sub_batches))
 
     def best(positions: NDArray[np.intp], count: int) -> NDArray[np.intp]:
@@ -126,13 +165,13 @@ def select(
         forwarded = [best(p, count) for p, count in zip(sub_batches, share, strict=True)]
         return StageSelections(forwarded, np.array([], dtype=np.intp))
     if policy == "binned" and not final:
+        if not np.issubdtype(scores.dtype, np.integer):
+            raise ValueError("policy binned takes integer scores: its bins are ranges of int16")
         for positions, count in zip(sub_batches, share, strict=True):
             numbers = bin_of(scores[positions], bins)
             threshold = np.sort(numbers)[-count] if count else 16
             forwarded.append(positions[numbers >= threshold])
         return StageSelections(forwarded, np.array([], dtype=np.intp))
-    if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {POLICIES}, not {policy!r}")
     return _select_exact(best, sub_batches, k, () if final else fractions, excluded)
 
 

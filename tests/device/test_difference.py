@@ -106,7 +106,7 @@ def first_difference(workload: Workload, place: Place) -> str:
         items=other.items,
         scores=other.scores,
         layers=[stage.layers or {} for stage in other.stages],
-        survivors=[stage.survivors for stage in other.stages],
+        survivors=[stage.forwarded for stage in other.stages],
     )
     assert difference is not None
     return str(difference)

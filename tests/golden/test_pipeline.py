@@ -9,6 +9,7 @@ import pytest
 
 from golden import float_model, integer_model
 from golden.compare import compare_layers, compare_queries
+from golden.filter import FunnelRules
 from golden.model import Model, named_shape, random_model
 from golden.pipeline import QueryResult, run_float, run_integer
 from golden.quantise import choose_dense_scale, quantise, quantise_dense
@@ -101,7 +102,7 @@ def test_equal_results_have_no_difference() -> None:
             items=result.items,
             scores=result.scores.astype(np.int32),
             layers=layers,
-            survivors=[stage.survivors for stage in result.stages],
+            survivors=[stage.forwarded for stage in result.stages],
         )
         is None
     )
@@ -126,8 +127,8 @@ def test_partial_traces_survivors_and_results() -> None:
     result, layers = result_with_layers()
     some = [{"top.0": layers[0]["top.0"]}, {"score": layers[1]["score"]}]
     assert compare_queries(result, items=result.items, scores=result.scores, layers=some) is None
-    kept = [stage.survivors.copy() for stage in result.stages]
-    kept[0][4] += 1
+    kept = [[part.copy() for part in stage.forwarded] for stage in result.stages]
+    kept[0][0][4] += 1
     difference = compare_queries(
         result, items=result.items, scores=result.scores, layers=some, survivors=kept
     )
@@ -153,3 +154,83 @@ def test_comparing_layers_needs_them() -> None:
     bare = replace(result, stages=tuple(replace(stage, layers=None) for stage in result.stages))
     with pytest.raises(ValueError, match="keep_layers"):
         compare_queries(bare, items=result.items, scores=result.scores, layers=layers)
+
+
+def plain_funnel(
+    scores: list[np.ndarray], keep: tuple[int, ...], parts: int
+) -> list[list[list[int]]]:
+    """Policy `quota` item by item: what each stage passes on of each sub-batch."""
+    groups = [list(range(part, len(scores[0]), parts)) for part in range(parts)]
+    passed = []
+    for values, k in zip(scores[:-1], keep, strict=False):
+        share = [k // parts + (part < k % parts) for part in range(parts)]
+        groups = [
+            sorted(sorted(group, key=lambda i: (-int(values[i]), i))[:count])
+            for group, count in zip(groups, share, strict=True)
+        ]
+        passed.append(groups)
+    return passed
+
+
+def test_quota_passes_shares_on() -> None:
+    _, quantised, dense, ids = build()
+    q = quantise_dense(dense, quantised[0].dense_scale)
+    scores = [integer_model.forward(model, q, ids)["score"] for model in quantised]
+    rules = FunnelRules(policy="quota", sub_batches=7)
+    result = run_integer(quantised, KEEP, q, ids, rules=rules)
+    (expected,) = plain_funnel(scores, KEEP, 7)
+    first, last = result.stages
+    assert [part.tolist() for part in first.forwarded] == expected
+    assert last.items.tolist() == [item for part in expected for item in part]
+    best = sorted(last.items.tolist(), key=lambda i: (-int(scores[1][i]), i))[: KEEP[1]]
+    assert result.items.tolist() == best
+
+
+@pytest.mark.parametrize("parts", [1, 4, 16])
+@pytest.mark.parametrize("fraction", [0, 20_000, 65_535])
+def test_exact_in_sub_batches_gives_the_whole_querys_result(parts: int, fraction: int) -> None:
+    """However much is forwarded early; what falls out again is ranked and named."""
+    _, quantised, dense, ids = build()
+    q = quantise_dense(dense, quantised[0].dense_scale)
+    whole = run_integer(quantised, KEEP, q, ids)
+    fractions = tuple(fraction * (part + 1) // parts for part in range(parts - 1))
+    rules = FunnelRules(sub_batches=parts, fractions=(fractions,))
+    result = run_integer(quantised, KEEP, q, ids, rules=rules, keep_layers=True)
+    assert result.items.tolist() == whole.items.tolist()
+    assert result.scores.tolist() == whole.scores.tolist()
+    first, last = result.stages
+    assert first.survivors.tolist() == whole.stages[0].survivors.tolist()
+    assert last.items.tolist() == np.concatenate(first.forwarded).tolist()
+    assert sorted(last.items) == sorted([*first.survivors, *first.dropped])
+    assert last.layers is not None and len(last.layers["score"]) == len(last.items)
+    if parts > 1 and fraction == 65_535:
+        assert len(first.dropped) > 0
+    if fraction == 0:
+        assert [len(part) for part in first.forwarded] == [0] * (parts - 1) + [KEEP[0]]
+
+
+def test_binned_passes_on_at_least_its_share() -> None:
+    _, quantised, dense, ids = build()
+    q = quantise_dense(dense, quantised[0].dense_scale)
+    rules = FunnelRules(policy="binned", sub_batches=3, bins=1)
+    result = run_integer(quantised, KEEP, q, ids, rules=rules)
+    first = result.stages[0]
+    assert all(len(p) >= n for p, n in zip(first.forwarded, (14, 13, 13), strict=True))
+    assert len(result.items) == KEEP[1]
+    models, _, dense, ids = build()
+    with pytest.raises(ValueError, match="integer scores"):
+        run_float(models, KEEP, dense, ids, rules=rules)
+
+
+def test_bad_rules() -> None:
+    for rules, text in (
+        ({"policy": "best"}, "policy must be one of"),
+        ({"sub_batches": 17}, "sub_batches must be in 1..16, not 17"),
+        ({"bins": 4}, "bins must be in 0..3, not 4"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            FunnelRules(**rules)
+    _, quantised, dense, ids = build()
+    q = quantise_dense(dense, 0.1)
+    with pytest.raises(ValueError, match="2 items cannot be cut into 3 sub-batches"):
+        run_integer(quantised, (1, 1), q[:2], ids[:2], rules=FunnelRules(sub_batches=3))
