@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from golden.filter import MOST_SUB_BATCHES
 from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
 from hdl.config import Config
@@ -260,6 +261,12 @@ class _Builder:
         )
         self.load(fmt.Target.PIPELINES, 0, 0, word)
 
+    def quotas(self, fractions: Sequence[Sequence[int]]) -> None:
+        """What pipeline 0 forwards early, by stage and sub-batch."""
+        for stage, shares in enumerate(fractions):
+            blob = b"".join(share.to_bytes(8, "little") for share in shares)
+            self.load(fmt.Target.QUOTAS, 0, stage * MOST_SUB_BATCHES, blob)
+
 
 def _map_engines(
     config: Config, partition: Partition, shapes: dict[int, StageShape]
@@ -309,6 +316,7 @@ def deploy(
     cache: CachePlan,
     image: MemoryImage,
     items: Sequence[int] | None = None,
+    fractions: Sequence[Sequence[int]] = (),
 ) -> Deployment:
     """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
 
@@ -325,6 +333,8 @@ def deploy(
     items
         Items that each stage usually ranks, to choose the row blocks by; None: the largest that
         fit. Queries of any size run on either.
+    fractions
+        Of each stage, see ``driver.rules``; none: nothing is forwarded early.
 
     Raises
     ------
@@ -360,4 +370,5 @@ def deploy(
             builder.engine(engine, maps[engine.unit])
     builder.features(cache)
     builder.pipeline()
+    builder.quotas(fractions)
     return deployment

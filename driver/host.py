@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.filter import POLICIES, FunnelRules
+from golden.pipeline import WHOLE
 from hdl import program as fmt
 from hdl.config import Config
 from hdl.control.register import Register
@@ -159,6 +161,7 @@ class Host:
         dense: NDArray[np.int8],
         ids: NDArray[np.uint32],
         keep: Sequence[int],
+        rules: FunnelRules = WHOLE,
         **changes: Any,
     ) -> PlacedQuery:
         """Place records, room for results and the entry.
@@ -169,6 +172,8 @@ class Host:
             Inputs of all items.
         keep
             Items that each stage keeps.
+        rules
+            Sub-batches and policy.
         changes
             Fields of the entry to set otherwise.
         """
@@ -188,6 +193,11 @@ class Host:
             "result": result,
             "items": len(dense),
             "keep": [*keep] + [0] * (4 - len(keep)),
+            "flags": {
+                "policy": POLICIES.index(rules.policy),
+                "bins": rules.bins,
+                "sub_batches_less_one": rules.sub_batches - 1,
+            },
         }
         slot = self.put(**values | changes)
         return PlacedQuery(entry=slot, records=records, result=result, results=count)
@@ -231,12 +241,18 @@ class Host:
         """Ring the doorbell for all entries before ``tail`` (default: all); returns the step."""
         return self.registers.write("SUBMISSION_TAIL", self.entries if tail is None else tail)
 
-    def wait(self, tail: int | None = None, *, timeout: int = _NO_TIMEOUT) -> int:
-        """Sleep until the entries before ``tail`` (default: all) are done; returns the step."""
+    def wait(
+        self, tail: int | None = None, *, at_least: bool = False, timeout: int = _NO_TIMEOUT
+    ) -> int:
+        """Sleep until the entries before ``tail`` (default: all) are done; returns the step.
+
+        ``at_least``: entries behind it were rung for already.
+        """
         clear = (self.registers.address("IRQ_STATUS"), 0b11)
         step = self.job.wait_register(
             self.registers.address("COMPLETION_TAIL"),
             self.entries if tail is None else tail,
+            at_least=at_least,
             clear=clear,
             timeout=timeout,
         )

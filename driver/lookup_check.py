@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from golden.pipeline import QueryResult
 from hdl.embedding.line_geometry import LineGeometry
 
 from .deployment import Deployment
-from .traces import Records
+from .traces import Records, decode_jobs
 
 __all__ = ["compare_lookups"]
 
@@ -47,7 +48,7 @@ def compare_lookups(
         The device's counters by name, of these queries and no others.
     """
     return (
-        _compare_ids(deployment, records["lookups"], expected, ids)
+        _compare_ids(deployment, records, expected, ids)
         or _compare_outcomes(deployment, records["tag_steps"], records["fills"])
         or _compare_counters(records["lookups"], counters)
     )
@@ -55,32 +56,43 @@ def compare_lookups(
 
 def _compare_ids(
     deployment: Deployment,
-    lookups: Records,
+    records: Mapping[str, Records],
     expected: Sequence[QueryResult],
     ids: Sequence[NDArray[np.uint32]],
 ) -> str | None:
-    """Lookups as a multiset of (table, id)."""
+    """Lookups as a multiset of (number of the query on the device, table, id)."""
+    jobs = decode_jobs(records["jobs"])
+    lookups = records["lookups"]
     want = []
-    for query, result in zip(ids, expected, strict=True):
+    for number, (query, result) in enumerate(zip(ids, expected, strict=True)):
+        mine = np.flatnonzero(jobs.query == number)
+        if not len(mine):
+            return f"lookups: query {number} has no row block"
+        on_device = int(jobs.records["query"][mine[0]])
         for program, stage in enumerate(result.stages):
             asked = query[stage.items]
             table = program * deployment.config.max_features + np.arange(asked.shape[1])
-            want.append(
-                (np.broadcast_to(table, asked.shape).astype(np.int64) << 32 | asked).ravel()
-            )
+            want.append(_key(on_device, np.broadcast_to(table, asked.shape), asked).ravel())
     keys = np.sort(np.concatenate(want))
     made = lookups.where(lookups["prefetch"] == 0)
-    got = np.sort(made["table"] << 32 | made["id"])
+    got = np.sort(_key(made["query"], made["table"], made["id"]))
     if len(got) != len(keys):
         return f"lookups: expected {len(keys)}, got {len(got)}"
     wrong = np.flatnonzero(got != keys)
     if len(wrong):
         first = int(min(got[wrong[0]], keys[wrong[0]]))
         return (
-            f"lookups: table {first >> 32}, id {first & 0xFFFFFFFF}: looked up "
-            f"{int((got == first).sum())} times, expected {int((keys == first).sum())}"
+            f"lookups: query number {first >> 41}, table {first >> 32 & 511}, id "
+            f"{first & 0xFFFFFFFF}: looked up {int((got == first).sum())} times, expected "
+            f"{int((keys == first).sum())}"
         )
     return None
+
+
+def _key(query: Any, table: Any, ids: Any) -> NDArray[np.int64]:
+    """One number for a lookup."""
+    lookup = np.asarray(table, np.int64) << 32 | np.asarray(ids, np.int64)
+    return lookup | np.asarray(query, np.int64) << 41
 
 
 def _tables(

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from golden.filter import MOST_SUB_BATCHES, POLICIES
+
 from .errors import UserError
 
-__all__ = ["BACKENDS", "POLICIES", "RunOptions"]
+__all__ = ["BACKENDS", "BIN_WIDTHS", "RunOptions"]
 
 BACKENDS = ("rtl", "timing", "golden", "board")
-POLICIES = ("exact", "quota", "binned")
+BIN_WIDTHS = (4096, 1024, 256, 64)
+"""Of the bins of policy binned, by the device's code."""
+DEFAULT_BINS = 1024
 _SEED_LIMIT = 1 << 31
 
 
@@ -32,7 +36,8 @@ class RunOptions:
     """Items of the first stage; scales all stages."""
     max_rows: int = 10_000
     """Cap on the rows of an embedding table."""
-    in_flight: int = 1
+    in_flight: int | None = None
+    """Queries that the host has submitted at any time; None: all."""
     seed: int = 1
     cold: bool = False
     """Count the loading of weights and cache in ``cycles``."""
@@ -42,6 +47,9 @@ class RunOptions:
     partition: str | None = None
     policy: str = "exact"
     sub_batches: int | None = None
+    """Parts of a query that stages work on one after the other; None: one."""
+    bins: int | None = None
+    """Width of the bins of policy binned; None: ``DEFAULT_BINS``."""
     waves: Path | None = None
     waves_depth: int | None = None
     waves_window: str | None = None
@@ -68,16 +76,32 @@ class RunOptions:
             raise UserError(f"report: {self.report} is a folder")
         if self.waves_window is not None and self.waves_cycles is None:
             raise UserError(f"waves_window must be FROM:TO, not {self.waves_window!r}")
+        if self.sub_batches is not None and self.sub_batches > MOST_SUB_BATCHES:
+            raise UserError(
+                f"sub_batches must be at most {MOST_SUB_BATCHES}, not {self.sub_batches}"
+            )
+        if self.bins is not None:
+            if self.policy != "binned":
+                raise UserError(f"bins go with policy binned, not {self.policy}")
+            if self.bins not in BIN_WIDTHS:
+                raise UserError(
+                    f"bins must be {', '.join(map(str, BIN_WIDTHS))} wide, not {self.bins}"
+                )
         self._check_available()
+
+    @property
+    def bins_code(self) -> int:
+        """Width of the bins as the device takes it."""
+        if self.policy != "binned":
+            return 0
+        return BIN_WIDTHS.index(self.bins or DEFAULT_BINS)
 
     def _check_available(self) -> None:
         """Words of the contract that this version does not carry yet: said, never ignored."""
         if self.backend == "board":
             raise UserError("backend board is not available yet; use rtl, timing or golden")
-        if self.policy != "exact":
-            raise UserError(f"policy {self.policy} is not available yet; use exact")
-        if self.sub_batches not in (None, 1):
-            raise UserError(f"sub_batches must be 1 in this version, not {self.sub_batches}")
+        if self.backend == "timing" and (self.policy != "exact" or (self.sub_batches or 1) > 1):
+            raise UserError("the timing model runs queries in one piece; use backend rtl or golden")
         if self.port is not None:
             raise UserError("port goes with backend board, which is not available yet")
 

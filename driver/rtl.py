@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from golden.pipeline import QueryResult
+from golden.filter import FunnelRules
+from golden.pipeline import WHOLE, QueryResult
 from hdl import program as fmt
 from hdl.config import Config
 from hdl.control.registers import COUNTERS
@@ -36,7 +37,7 @@ from .options import RunOptions
 from .page.activity import from_traces
 from .partition import Partition
 from .stalls import stage_rows
-from .summary import macs, quality, utilization_bound
+from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
 from .traces import TraceError, decode_jobs
 from .workload import Workload
 
@@ -66,7 +67,9 @@ class _Steps:
     end: int
 
 
-def plan_run(config: Config, partition: Partition, workload: Workload) -> Plan:
+def plan_run(
+    config: Config, partition: Partition, workload: Workload, rules: FunnelRules = WHOLE
+) -> Plan:
     """Place models, tables, rings and queries.
 
     Raises
@@ -86,22 +89,28 @@ def plan_run(config: Config, partition: Partition, workload: Workload) -> Plan:
         cache=cache,
         image=image,
         items=[stage.items for stage in stages],
+        fractions=rules.fractions,
     )
     host = Host(deployment, image, entries=len(workload.queries))
     keep = [stage.keep for stage in stages]
-    queries = [host.put_query(query.dense, query.ids, keep) for query in workload.queries]
+    queries = [host.put_query(query.dense, query.ids, keep, rules) for query in workload.queries]
     return Plan(deployment=deployment, image=image, host=host, queries=queries)
 
 
-def _write_job(plan: Plan) -> _Steps:
-    """What the host does: load, then all queries."""
+def _write_job(plan: Plan, in_flight: int | None) -> _Steps:
+    """What the host does: load, then all queries, at most ``in_flight`` of them submitted."""
     host = plan.host
     host.open()
     load = host.ring(host.loads)
     loaded = host.wait(host.loads)
     for name in ("READ_BEATS", "READ_BURSTS"):
         host.registers.read(name, key=f"before_{name}")
-    start = host.ring()
+    count = len(plan.queries)
+    window = count if in_flight is None else min(in_flight, count)
+    start = host.ring(host.loads + window)
+    for done in range(1, count - window + 1):
+        host.wait(host.loads + done, at_least=True)
+        host.ring(host.loads + window + done)
     end = host.wait()
     host.read_counters()
     host.dump_completions()
@@ -128,7 +137,7 @@ def run_rtl(
         The simulation failed, or the device reports an error for an entry.
     """
     config = plan.deployment.config
-    steps = _write_job(plan)
+    steps = _write_job(plan, options.in_flight)
     if corrupt is not None:
         corrupt(plan.deployment, plan.image)
     waves = _waves(options, progress)
@@ -178,7 +187,8 @@ def _result(
     cycles = outcome.result.cycles
     load_cycles = cycles[steps.loaded] - cycles[steps.load]
     total = cycles[steps.end] - cycles[steps.start] + (load_cycles if options.cold else 0)
-    first = completions(outcome.result, plan.host.entries)[plan.host.loads]
+    ends = completions(outcome.result, plan.host.entries)[plan.host.loads :]
+    first = ends[0]
     stage_cycles = [int(first.stage_cycles[s]) for s in range(len(spec.stages))]
     jobs = decode_jobs(records["jobs"])
     try:
@@ -210,14 +220,15 @@ def _result(
         "cycles_per_query": total / queries,
         "clock_mhz": config.clock_mhz,
         "microseconds_per_query": total / queries / config.clock_mhz,
+        "query_cycles": [int(end.cycles) for end in ends],
         "load_cycles": load_cycles,
-        "mac_utilization": macs(workload) / (config.pes * total),
+        "mac_utilization": macs(workload, expected) / (config.pes * total),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
-            {"name": stage.model, "items_in": stage.items, "items_out": stage.keep} | row
-            for stage, row in zip(spec.stages, rows, strict=True)
+            stage | row for stage, row in zip(stage_items(workload, expected), rows, strict=True)
         ],
-        "embedding": _embedding(config, values),
+        "embedding": _embedding(config, values)
+        | {"speculative_lookups": speculative_lookups(workload, expected)},
         "interaction_multipliers": sum(
             config.interaction_multipliers_at(e.row, e.column) for e in engines
         ),

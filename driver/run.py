@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from golden.pipeline import QueryResult, run_integer
+from golden.filter import FunnelRules
+from golden.pipeline import WHOLE, QueryResult, run_integer
 from hdl.config import Config, preset
 from sim import toolchain
 
@@ -17,7 +18,8 @@ from .page.work import stage_work
 from .partition import Partition, parse_partition
 from .pipelines import Pipeline, pipeline
 from .report import report_text
-from .summary import quality
+from .rules import funnel_rules
+from .summary import quality, stage_items
 from .workload import Workload, load_workload
 
 if TYPE_CHECKING:
@@ -30,11 +32,15 @@ def _silent(text: str) -> None:
     """Progress of a run that nobody watches."""
 
 
-def golden_results(workload: Workload, *, keep_layers: bool) -> list[QueryResult]:
+def golden_results(
+    workload: Workload, rules: FunnelRules = WHOLE, *, keep_layers: bool
+) -> list[QueryResult]:
     """Integer golden results of every query, from the original models and queries."""
     keep = [stage.keep for stage in workload.pipeline.stages]
     return [
-        run_integer(workload.quantised, keep, query.dense, query.ids, keep_layers=keep_layers)
+        run_integer(
+            workload.quantised, keep, query.dense, query.ids, rules=rules, keep_layers=keep_layers
+        )
         for query in workload.queries
     ]
 
@@ -73,6 +79,7 @@ def run(
         toolchain.check(options.simulator)
     spec = _pipeline(options, workload)
     _check_size(config, spec)
+    rules = funnel_rules(config, spec, options)
     search = options.partition == "search"
     partition = parse_partition(
         config, None if search else options.partition, stages=len(spec.stages)
@@ -92,20 +99,20 @@ def run(
     plan: Plan | None = None
     expected: list[QueryResult] = []
     if options.backend == "golden":
-        result |= _golden(workload, progress)
+        result |= _golden(workload, rules, progress)
     elif options.backend == "timing":
         from .rtl import plan_run
         from .timing import run_timing
 
-        plan = plan_run(config, partition, workload)
-        expected = _expected(workload, progress, keep_layers=False)
+        plan = plan_run(config, partition, workload, rules)
+        expected = _expected(workload, rules, progress, keep_layers=False)
         progress(f"timing model: {len(plan.queries)} queries")
         result |= run_timing(plan, workload, expected, options)
     else:
         from .rtl import plan_run, run_rtl
 
-        plan = plan_run(config, partition, workload)  # refuses before the long work begins
-        expected = _expected(workload, progress, keep_layers=True)
+        plan = plan_run(config, partition, workload, rules)  # refuses before the long work begins
+        expected = _expected(workload, rules, progress, keep_layers=True)
         result |= run_rtl(plan, workload, expected, options, progress, corrupt)
     result["notes"] = workload.notes
     activity = result.pop("activity", None)
@@ -129,7 +136,9 @@ def _conditions(options: RunOptions) -> list[tuple[str, str]]:
     """Options that the figures depend on, in words."""
     return [
         ("seed", str(options.seed)),
-        ("queries in flight", str(options.in_flight)),
+        ("queries in flight", "all" if options.in_flight is None else str(options.in_flight)),
+        ("policy", options.policy),
+        ("sub-batches", str(options.sub_batches or 1)),
         ("rows of a table", f"at most {options.max_rows}"),
         ("loading", "counted in the cycles" if options.cold else "not counted in the cycles"),
     ]
@@ -164,11 +173,11 @@ def _check_size(config: Config, spec: Pipeline) -> None:
 
 
 def _expected(
-    workload: Workload, progress: Callable[[str], None], *, keep_layers: bool
+    workload: Workload, rules: FunnelRules, progress: Callable[[str], None], *, keep_layers: bool
 ) -> list[QueryResult]:
     items = workload.pipeline.stages[0].items
     progress(f"golden model: {len(workload.queries)} queries of {items} items")
-    return golden_results(workload, keep_layers=keep_layers)
+    return golden_results(workload, rules, keep_layers=keep_layers)
 
 
 def _base(
@@ -184,6 +193,9 @@ def _base(
         "config_hash": f"{config.hash:08x}",
         "queries": len(workload.queries),
         "items": spec.stages[0].items,
+        "policy": options.policy,
+        "sub_batches": options.sub_batches or 1,
+        "in_flight": options.in_flight or len(workload.queries),
         "stages": [
             {"name": stage.model, "items_in": stage.items, "items_out": stage.keep}
             for stage in spec.stages
@@ -191,15 +203,18 @@ def _base(
     }
 
 
-def _golden(workload: Workload, progress: Callable[[str], None]) -> dict[str, Any]:
+def _golden(
+    workload: Workload, rules: FunnelRules, progress: Callable[[str], None]
+) -> dict[str, Any]:
     started = time.perf_counter()
-    expected = _expected(workload, progress, keep_layers=False)
+    expected = _expected(workload, rules, progress, keep_layers=False)
     seconds = time.perf_counter() - started
     absent = ("cycles", "cycles_per_query", "load_cycles", "mac_utilization")
     return dict.fromkeys(absent) | {
         "bit_exact": None,
         "wall_s": seconds,
         "mac_utilization_bound": None,
+        "stages": stage_items(workload, expected),
         "embedding": None,
         "quality": quality(workload, [r.items for r in expected]),
         "counters": None,

@@ -18,24 +18,32 @@ __all__ = ["cause_cycles", "stage_rows"]
 def cause_cycles(
     deployment: Deployment, jobs: Jobs, causes: Records, end: int
 ) -> NDArray[np.int64]:
-    """Engine cycles by [stage, cause], until cycle ``end``.
+    """Engine cycles by [stage, cause], from the first row block until cycle ``end``.
 
-    A cycle belongs to the stage whose row blocks were sent last.
+    Stages overlap, so each engine's cycles are told apart for themselves: a cycle belongs to the
+    stage of the row block that was sent to the engine last, the cycles before its first one to that
+    one's stage; those of an engine that gets none to the first stage that it serves.
     """
-    starts = jobs.records.cycle
-    change = np.flatnonzero(np.diff(jobs.query * 8 + jobs.stage, prepend=-1))
-    edges = np.append(starts[change], end)
-    stage_of = jobs.stage[change]
+    sent = jobs.records
     counts = np.zeros((len(deployment.models), len(Cause)), np.int64)
+    if not len(sent):
+        return counts
+    begin = int(sent.cycle[0])
     for engine in deployment.partition.engines:
+        if engine.unit not in deployment.maps:
+            continue
         mine = causes.where(causes.source == engine.unit)
         times = np.concatenate([[0], mine.cycle])
         kinds = np.concatenate([[Cause.IDLE.value], mine["cause"]])
-        grid = np.unique(np.concatenate([times, edges]))
-        grid = grid[(grid >= edges[0]) & (grid <= edges[-1])]
+        blocks = np.flatnonzero(sent["unit"] == engine.unit)
+        edges, stages = sent.cycle[blocks], jobs.stage[blocks]
+        if not len(blocks):
+            edges, stages = np.array([begin]), np.array([min(deployment.maps[engine.unit].stages)])
+        grid = np.unique(np.concatenate([times, edges, [begin, end]]))
+        grid = grid[(grid >= begin) & (grid <= end)]
         kind = kinds[np.searchsorted(times, grid[:-1], side="right") - 1]
-        stage = stage_of[np.searchsorted(edges, grid[:-1], side="right") - 1]
-        np.add.at(counts, (stage, kind), np.diff(grid))
+        last = np.searchsorted(edges, grid[:-1], side="right") - 1
+        np.add.at(counts, (stages[np.maximum(last, 0)], kind), np.diff(grid))
     return counts
 
 

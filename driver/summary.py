@@ -7,19 +7,60 @@ from typing import Any
 
 import numpy as np
 
-from golden.pipeline import run_float
+from golden.pipeline import QueryResult, run_float
 from golden.quality import ndcg
 
 from .maps import EngineMap
 from .workload import Workload
 
-__all__ = ["macs", "quality", "utilization_bound"]
+__all__ = [
+    "macs",
+    "quality",
+    "ranked_items",
+    "speculative_items",
+    "speculative_lookups",
+    "stage_items",
+    "utilization_bound",
+]
 
 
-def macs(workload: Workload) -> int:
-    """Unpadded MLP MACs of all queries."""
-    stages = zip(workload.pipeline.stages, workload.quantised, strict=True)
-    return len(workload.queries) * sum(stage.items * model.shape.macs for stage, model in stages)
+def ranked_items(result: QueryResult) -> list[int]:
+    """Items that each stage ranks, without those that the stage before dropped again."""
+    dropped = [0, *(len(stage.dropped) for stage in result.stages)]
+    return [len(s.items) - out for s, out in zip(result.stages, dropped, strict=False)]
+
+
+def speculative_items(results: Sequence[QueryResult]) -> list[int]:
+    """Items that each stage ranked in vain, of all queries."""
+    counts = [[0, *(len(s.dropped) for s in result.stages[:-1])] for result in results]
+    return [sum(stage) for stage in zip(*counts, strict=True)]
+
+
+def speculative_lookups(workload: Workload, results: Sequence[QueryResult]) -> int:
+    """Lookups of these items."""
+    stages = zip(speculative_items(results), workload.quantised, strict=True)
+    return sum(items * model.shape.sparse_features for items, model in stages)
+
+
+def stage_items(workload: Workload, results: Sequence[QueryResult]) -> list[dict[str, Any]]:
+    """Stages of the first query, and the items ranked in vain of all queries."""
+    into = ranked_items(results[0])
+    out = [len(stage.survivors) for stage in results[0].stages]
+    return [
+        {"name": stage.model, "items_in": a, "items_out": b, "speculative_items": c}
+        for stage, a, b, c in zip(
+            workload.pipeline.stages, into, out, speculative_items(results), strict=True
+        )
+    ]
+
+
+def macs(workload: Workload, results: Sequence[QueryResult]) -> int:
+    """Unpadded MLP MACs of all queries; items that were dropped again do not count."""
+    return sum(
+        items * model.shape.macs
+        for result in results
+        for items, model in zip(ranked_items(result), workload.quantised, strict=True)
+    )
 
 
 def utilization_bound(workload: Workload, maps: dict[int, EngineMap]) -> float:

@@ -33,7 +33,7 @@ from .maps import PhaseMap
 from .options import RunOptions
 from .page.activity import from_prediction
 from .rtl import Plan
-from .summary import macs, quality, utilization_bound
+from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
 from .workload import Workload
 
 __all__ = ["predict", "query_plans", "run_timing", "timing_plan"]
@@ -160,16 +160,16 @@ def predict(plan: Plan, workload: Workload, expected: list[QueryResult]) -> Pred
 
 
 def _cause_rows(prediction: Prediction, stages: int) -> list[dict[str, int]]:
-    """Engine cycles by stage and cause: a cycle belongs to the stage that was served last."""
-    edges: list[tuple[int, int]] = []
-    for job in prediction.jobs:
-        if not edges or edges[-1][1] != job.stage or job.position == 0:
-            edges.append((job.cycle, job.stage))
-    ends = [cycle for cycle, _ in edges[1:]] + [prediction.cycles]
+    """Engine cycles by stage and cause, told apart as ``driver.stalls`` does."""
     rows = [{cause.name.lower(): 0 for cause in Cause} for _ in range(stages)]
-    for spans in prediction.timelines.values():
+    begin = prediction.jobs[0].cycle
+    for unit, spans in prediction.timelines.items():
+        sent = [(job.cycle, job.stage) for job in prediction.jobs if job.unit == unit]
+        # Before its first row block an engine is of that block's stage.
+        sent = [(begin, sent[0][1]), *sent[1:]] if sent else [(begin, 0)]
+        ends = [cycle for cycle, _ in sent[1:]] + [prediction.cycles]
         for first, last, cause in spans:
-            for (start, stage), end in zip(edges, ends, strict=True):
+            for (start, stage), end in zip(sent, ends, strict=True):
                 shared = min(last + 1, end) - max(first, start)
                 if shared > 0:
                     rows[stage][cause.name.lower()] += shared
@@ -229,19 +229,18 @@ def run_timing(
         "cycles_per_query": cycles / queries,
         "clock_mhz": config.clock_mhz,
         "microseconds_per_query": cycles / queries / config.clock_mhz,
+        "query_cycles": None,
         "load_cycles": prediction.load_cycles,
-        "mac_utilization": macs(workload) / (config.pes * cycles),
+        "mac_utilization": macs(workload, expected) / (config.pes * cycles),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
-            {
-                "name": stage.model,
-                "items_in": stage.items,
-                "items_out": stage.keep,
+            stage
+            | {
                 "cycles": prediction.queries[0][number].cycles,
                 "busy_cycles": rows[number].pop("busy"),
                 "stall_cycles": rows[number],
             }
-            for number, stage in enumerate(spec.stages)
+            for number, stage in enumerate(stage_items(workload, expected))
         ],
         "embedding": {
             "lookups": lookups,
@@ -252,6 +251,7 @@ def run_timing(
             "prefetches": 0,
             "dram_reads": prediction.dram_reads,
             "dram_bytes": prediction.dram_beats * config.axi_bytes,
+            "speculative_lookups": speculative_lookups(workload, expected),
         },
         "interaction_multipliers": sum(
             config.interaction_multipliers_at(e.row, e.column) for e in engines

@@ -6,7 +6,7 @@ payload. Values are decoded with the engine maps only; what they should be is go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,8 +58,8 @@ class StageTrace:
     items: int
     layers: dict[str, NDArray[np.int16]] = field(default_factory=dict)
     """``bottom.0`` .. ``top.1``: [items, outputs]."""
-    survivors: NDArray[np.int64] | None = None
-    """Positions kept in the stage's list of items, as the filter sent them."""
+    survivors: list[NDArray[np.int64]] = field(default_factory=list)
+    """Items that the selection after each sub-batch passed on, in its order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,12 +70,28 @@ class Jobs:
     query: NDArray[np.int64]
     stage: NDArray[np.int64]
 
+    def rows(self, job: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Position of each job's row in its stage's list of items."""
+        return self.records["position"][job] + row * self.records["stride"][job]
+
 
 def decode_jobs(records: Records) -> Jobs:
-    """Number the queries: a new one starts with the first row block of stage 0 (program 0)."""
-    stage = records["program"]
-    starts = (stage == 0) & (records["position"] == 0)
-    return Jobs(records=records, query=np.cumsum(starts) - 1, stage=stage)
+    """Number the queries in the order in which they were admitted.
+
+    A query's number on the device is its own until it has retired, so its jobs are those of the
+    number from the query's first row block on. First row blocks come in the order of admission: of
+    queries that wait for the same stage the oldest is served first.
+    """
+    start = (records["first"] == 1) & (records["position"] == 0)
+    order = np.cumsum(start) - 1
+    query = np.full(len(records), -1)
+    for number in np.unique(records["query"]):
+        mine = np.flatnonzero(records["query"] == number)
+        latest = np.maximum.accumulate(np.where(start[mine], order[mine], -1))
+        query[mine] = latest
+    if (query < 0).any():
+        raise TraceError(f"a row block of query number {records['query'][query < 0][0]} has none")
+    return Jobs(records=records, query=query, stage=records["program"])
 
 
 def _jobs_in_order(
@@ -184,7 +200,7 @@ def _scatter(
                 # Columns that padding leaves out of the last tile write once less a row.
                 group = channel[here]
                 job = _jobs_in_order(jobs, anchor, slot, number, 1, _ranks(group))
-                position = jobs.records["position"][job] + part["row"][here]
+                position = jobs.rows(job, part["row"][here])
                 for q in np.unique(jobs.query[job]):
                     mask = jobs.query[job] == q
                     key = f"{name}.{index}"
@@ -223,7 +239,7 @@ def decode_interaction(
             if len(mine) == 0 or row.max() >= ends[-1]:
                 raise TraceError(f"engine {engine.unit}: more interaction rows than items")
             job = mine[np.searchsorted(ends, row, side="right")]
-            position = jobs.records["position"][job] + part["row"]
+            position = jobs.rows(job, part["row"])
             query, stage = jobs.query[job], jobs.stage[job]
             for key in counts:
                 matching = (query == key[0]) & (stage == key[1])
@@ -242,10 +258,41 @@ def decode_interaction(
             )
 
 
-def decode_survivors(jobs: Jobs, survivors: Records, traces: list[list[StageTrace]]) -> None:
-    """Give each stage the positions its filter kept, in the order they came."""
-    place = np.searchsorted(jobs.records.cycle, survivors.cycle, side="right") - 1
-    query, stage = jobs.query[place], jobs.stage[place]
+def decode_survivors(
+    jobs: Jobs, survivors: Records, traces: list[list[StageTrace]], sub_batches: Sequence[int]
+) -> None:
+    """Give each stage what its selections passed on, in the order of their lists.
+
+    A context is one stage of one query until that has retired: an event belongs to the latest job
+    of its context.
+
+    Parameters
+    ----------
+    sub_batches
+        Of each query.
+
+    Raises
+    ------
+    TraceError
+        A context without jobs keeps an item, or a sub-batch that the query does not have.
+    """
+    job = np.full(len(survivors), -1)
+    for context in np.unique(survivors["context"]):
+        here = np.flatnonzero(survivors["context"] == context)
+        mine = np.flatnonzero(jobs.records["context"] == context)
+        place = np.searchsorted(jobs.records.cycle[mine], survivors.cycle[here], side="right") - 1
+        if not len(mine) or (place < 0).any():
+            raise TraceError(f"context {context} keeps an item before it had a row block")
+        job[here] = mine[place]
+    # Survivors of one cycle stand in the order of their sources.
+    order = np.lexsort((survivors.source, survivors.cycle))
+    query, stage = jobs.query[job][order], jobs.stage[job][order]
+    part, item = survivors["sub_batch"][order], survivors["item"][order]
     for q, stages in enumerate(traces):
         for s, trace in enumerate(stages):
-            trace.survivors = survivors["position"][(query == q) & (stage == s)]
+            here = (query == q) & (stage == s)
+            if (part[here] >= sub_batches[q]).any():
+                raise TraceError(
+                    f"query {q} stage {s}: an item of sub-batch {part[here].max()} was kept"
+                )
+            trace.survivors = [item[here & (part == n)] for n in range(sub_batches[q])]

@@ -20,7 +20,7 @@ class Difference:
 
     stage: int
     layer: str
-    """A layer's name, or `survivors`, `survivors of sub-batch 3`, `result items`, `result scores`."""
+    """A layer's name; or `survivors`, `survivors of sub-batch 3`, `result items` or `scores`."""
     item: int | None
     """Index of the item in the query (position, for the lists); None: the sizes differ."""
     channel: tuple[int, ...]

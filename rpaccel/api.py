@@ -26,7 +26,7 @@ def run(
     queries: int = 1,
     items: int | None = None,
     max_rows: int = 10_000,
-    in_flight: int = 1,
+    in_flight: int | None = None,
     seed: int = 1,
     cold: bool = False,
     backend: str = "rtl",
@@ -35,6 +35,7 @@ def run(
     partition: str | None = None,
     policy: str = "exact",
     sub_batches: int | None = None,
+    bins: int | None = None,
     waves: str | os.PathLike[str] | None = None,
     waves_depth: int | None = None,
     waves_window: str | None = None,
@@ -64,7 +65,7 @@ def run(
         Count the loading of weights and cache in ``cycles``.
     waves, waves_depth, waves_window
         File to record signals in, levels of hierarchy, cycles as FROM:TO.
-    in_flight, port, policy, sub_batches, report
+    in_flight, port, policy, sub_batches, bins, report
         As on the command line.
     progress
         Takes a line of text now and then.
@@ -101,6 +102,7 @@ def run(
         partition=partition,
         policy=policy,
         sub_batches=sub_batches,
+        bins=bins,
         waves=None if waves is None else Path(waves),
         waves_depth=waves_depth,
         waves_window=waves_window,

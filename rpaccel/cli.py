@@ -108,13 +108,15 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_workload_options(parser)
     add = parser.add_argument
     add("--queries", metavar="N", type=_positive, default=1, help="queries to run (1)")
-    add("--in-flight", metavar="N", type=_positive, default=1, help="queries submitted at once (1)")
+    add("--in-flight", metavar="N", type=_positive, help="queries submitted at any time (all)")
     add("--cold", action="store_true", help="count the loading of weights and cache as well")
     add("--backend", choices=["rtl", "timing", "golden", "board"], default="rtl")
     add("--simulator", choices=["verilator", "icarus"], default="verilator")
     add("--port", metavar="DEV", help="serial port of the board back end")
     add("--policy", choices=["exact", "quota", "binned"], default="exact")
-    add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query")
+    add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query, 1 to 16 (1)")
+    add("--bins", metavar="W", type=int,
+        help="width of the bins of policy binned: 4096, 1024, 256 or 64 (1024)")  # fmt: skip
     add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
     add("--waves-depth", metavar="N", type=_positive, help="levels of hierarchy in the waves")
     add("--waves-window", metavar="FROM:TO", help="cycles to record")

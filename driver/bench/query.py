@@ -79,8 +79,8 @@ def _rows(
             "pipeline": spec.name,
             "partition": partition.text,
             "items": [stage.items for stage in spec.stages],
-            "macs": macs(workload),
-            "mac_limit_cycles": macs(workload) / config.pes,
+            "macs": macs(workload, expected),
+            "mac_limit_cycles": macs(workload, expected) / config.pes,
             "byte_limit_cycles": result["embedding"]["dram_bytes"]
             / (config.axi_bytes * config.axi_channels),
             "plain_cycles": plain_query_cycles(

@@ -1,0 +1,91 @@
+"""How a run's queries are cut and filtered: checked, and completed with what EXACT forwards early.
+
+**Fractions.** After sub-batch i of B a stage has seen the share f of its items, and about k f of
+its k survivors are among them. Items come in no order that concerns their scores (sub-batches are
+strided), so the number is hypergeometric: mean k f, variance k f (1 - f) (1 - k / n). The best
+``q = k f - MARGIN * deviation`` so far, rounded down, are therefore nearly all survivors, and few
+are forwarded in vain. A later stage sees what the one before forwards: its f is q / k of that one.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from golden.filter import FunnelRules
+from hdl.config import Config
+
+from .errors import UserError
+from .options import RunOptions
+from .pipelines import Pipeline
+
+__all__ = ["early_fractions", "funnel_rules", "listed_words"]
+
+MARGIN = 1.0
+"""Deviations below the mean: more of them waste fewer items and forward later."""
+_UNIT = 1 << 16
+"""Fractions are in 1 / 65536 of k."""
+
+
+def early_fractions(spec: Pipeline, sub_batches: int) -> tuple[tuple[int, ...], ...]:
+    """Share of k that each stage but the last may forward after each sub-batch but the last."""
+    seen = [part / sub_batches for part in range(1, sub_batches)]
+    fractions = []
+    for stage in spec.stages[:-1]:
+        n, k = stage.items, stage.keep
+        quotas = [
+            max(0, int(k * f - MARGIN * sqrt(k * f * (1 - f) * max(0.0, 1 - k / n)))) for f in seen
+        ]
+        # Rounded up, so that k * fraction >> 16 is the quota; below 1, as a quota is below k.
+        fractions.append(tuple(min(_UNIT - 1, -(-q * _UNIT // k)) for q in quotas))
+        seen = [q / k for q in quotas]
+    return tuple(fractions)
+
+
+def listed_words(config: Config, spec: Pipeline, rules: FunnelRules) -> int:
+    """Candidate memory that the lists of a query take; the device refuses what does not fit.
+
+    In sub-batches a later stage's list may get twice the survivors (``exact``: those that are
+    dropped again) or all items (``binned``).
+    """
+    n, banks = spec.stages[0].items, config.candidate_banks
+    total = 0
+    for number, stage in enumerate(spec.stages):
+        listed = n if number == 0 else stage.items
+        if number and rules.sub_batches > 1:
+            listed = {"exact": min(2 * listed, n), "quota": listed, "binned": n}[rules.policy]
+        total += -(-listed // banks) * banks
+    return total
+
+
+def funnel_rules(config: Config, spec: Pipeline, options: RunOptions) -> FunnelRules:
+    """The rules of a run.
+
+    Raises
+    ------
+    UserError
+        The device has no filter, or the query cannot be cut so.
+    """
+    parts = options.sub_batches or 1
+    rules = FunnelRules(
+        policy=options.policy,
+        sub_batches=parts,
+        bins=options.bins_code,
+        fractions=early_fractions(spec, parts) if options.policy == "exact" and parts > 1 else (),
+    )
+    if not config.features.on_chip_filter:
+        if options.policy != "exact" or parts > 1:
+            raise UserError(
+                f"{config.name} filters on the host: policy must be exact and sub_batches 1, not "
+                f"{options.policy} and {parts}"
+            )
+        return rules
+    n = spec.stages[0].items
+    if parts > n:
+        raise UserError(f"sub_batches must be at most the {n} items of a query, not {parts}")
+    words = listed_words(config, spec, rules)
+    if words > config.candidate_words:
+        raise UserError(
+            f"the lists of {spec.name} take {words} candidates with policy {rules.policy} in "
+            f"{parts} sub-batches, {config.name} holds {config.candidate_words}; see --items"
+        )
+    return rules
