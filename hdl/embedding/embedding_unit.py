@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -201,7 +201,7 @@ class EmbeddingUnit(wiring.Component):
         with m.If(job.prefetch):
             m.d.comb += chosen.eq(turn)
             with m.If(self.i_job.valid & self.i_job.ready):
-                m.d.sync += turn.eq(turn + 1)
+                m.d.sync += turn.eq(Mux(turn == len(loaders) - 1, 0, turn + 1))
         with m.Elif(len(loaders) > 1):
             with m.Switch(job.unit):
                 for u in config.anchors:
