@@ -203,7 +203,7 @@ class Buffers:
 def make_jobs(
     scene: Scene, item_list: list[int]
 ) -> tuple[list[dict[str, int]], dict[int, list[int]]]:
-    """Row blocks of both programs, the last one fetched ahead before; a unit's rows by number."""
+    """Row blocks of both programs, the last two fetched ahead before; a unit's rows by number."""
     jobs: list[dict[str, int]] = []
     rows: dict[int, list[int]] = {}
     position = 0
@@ -227,8 +227,8 @@ def make_jobs(
         )
         rows.setdefault(unit, []).extend(item_list[position : position + count])
         position += count
-    ahead = {**jobs[-1], "prefetch": 1, "query": PREFETCH}
-    return [jobs[0], ahead, *jobs[1:]], rows
+    one, two = ({**job, "prefetch": 1, "query": PREFETCH} for job in jobs[-2:])
+    return [jobs[0], two, jobs[1], one, *jobs[2:]], rows
 
 
 def exercise(config: Config, *, pattern: str, seed: int, bad: bool = True) -> dict[str, int]:
@@ -315,7 +315,7 @@ def exercise(config: Config, *, pattern: str, seed: int, bad: bool = True) -> di
         for f in range(FEATURES[UNITS[u]])
     ]
     assert counts["lookups"] == len(lookups)
-    assert counts["prefetches"] == 8 * FEATURES[UNITS[2]]
+    assert counts["prefetches"] == 8 * FEATURES[UNITS[2]] + 2 * FEATURES[UNITS[1]]
     assert counts["static_hit"] == sum(scene.row(*lookup)[1] for lookup in lookups)
     assert counts["bad"] == sum(row >= ROWS for _, _, row in lookups)
     assert (counts["bad_ids"] > 0) == (counts["bad"] > 0)
