@@ -12,6 +12,7 @@ from golden.model import Model
 from golden.neumf import NeuMf
 
 from .dlrm import import_reference, import_torchrec
+from .mprec import DheOptions, import_mprec
 from .neumf import Join, import_neumf, is_neumf
 from .safetensors import read_safetensors
 from .tensors import Tensor, Tensors
@@ -23,12 +24,18 @@ _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """First bytes of files of PyTorch before 1.6."""
 _ENTRIES = ("state_dict", "model_state_dict", "model", "net")
 """Where training scripts keep the state dict in what they save."""
-_ANCHORS = re.compile(r"(?:.*\.)?(?=(?:emb_l|bot_l|top_l|sparse_arch|dense_arch|over_arch)\.)")
+_ANCHORS = re.compile(
+    r"(?:.*\.)?(?=(?:emb_l|bot_l|top_l|dhe_l|sparse_arch|dense_arch|over_arch)\.)"
+)
 _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.|model\.)*")
 
 
 def import_checkpoint(
-    path: str | os.PathLike[str], *, name: str | None = None, join: Join | None = None
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    join: Join | None = None,
+    dhe: DheOptions | None = None,
 ) -> Model | NeuMf:
     """Read a checkpoint: `torch.save` or safetensors, DLRM or NeuMF. No code of it is run.
 
@@ -38,6 +45,8 @@ def import_checkpoint(
         Of the model; None: of the file.
     join
         NeuMF only, see `import_neumf`.
+    dhe
+        Models with DHE vectors only, see `import_mprec`.
 
     Raises
     ------
@@ -46,7 +55,7 @@ def import_checkpoint(
     """
     try:
         tensors = _state_dict(path)
-        return _model(tensors, name or Path(path).stem, join)
+        return _model(tensors, name or Path(path).stem, join, dhe or DheOptions())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except MemoryError:
@@ -99,9 +108,11 @@ def _strip(tensors: Tensors) -> Tensors:
     return stripped
 
 
-def _model(tensors: Tensors, name: str, join: Join | None) -> Model | NeuMf:
+def _model(tensors: Tensors, name: str, join: Join | None, dhe: DheOptions) -> Model | NeuMf:
     tensors = _strip(tensors)
     parts = {key.split(".")[0] for key in tensors}
+    if "dhe_l" in parts:
+        return import_mprec(tensors, name, dhe)
     if parts & {"emb_l", "bot_l", "top_l"}:
         return import_reference(tensors, name)
     if parts & {"sparse_arch", "dense_arch", "over_arch"}:

@@ -6,19 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from driver.errors import UserError
+from golden.dhe import distinct_codes
+from golden.encoders import is_prime
 from golden.model import Model
 from golden.model_files import save_model
+from golden.mprec import account
 from golden.neumf import TABLES, NeuMf
 from golden.neumf_files import save_neumf
 
 from .checkpoint import import_checkpoint
+from .mprec import ANY_ID, DheOptions
 from .neumf import Join
 
 __all__ = ["import_model"]
 
 
 def import_model(
-    checkpoint: Path, *, out: Path, name: str | None = None, join: Join | None = None
+    checkpoint: Path,
+    *,
+    out: Path,
+    name: str | None = None,
+    join: Join | None = None,
+    dhe: DheOptions | None = None,
 ) -> dict[str, Any]:
     """Read `checkpoint` and write the model file `out`.
 
@@ -34,7 +43,7 @@ def import_model(
     """
     if not out.absolute().parent.is_dir() or out.is_dir():
         raise UserError(f"cannot write {out}")
-    model = import_checkpoint(checkpoint, name=name, join=join)
+    model = import_checkpoint(checkpoint, name=name, join=join, dhe=dhe)
     try:
         if isinstance(model, NeuMf):
             save_neumf(out, model)
@@ -62,19 +71,40 @@ def _words(value: Any) -> str:
 
 def _dlrm_facts(model: Model) -> dict[str, Any]:
     shape = model.shape
-    weights = sum(layer.weight.size + layer.bias.size for layer in (*model.bottom, *model.top))
-    return {
-        "kind": "DLRM",
-        "shape": {
-            "bottom": list(shape.bottom),
-            "interaction": shape.interaction,
-            "top": list(shape.top_sizes),
-            "width": shape.width,
-            "rows": list(shape.rows),
-        },
-        "features": list(model.features),
-        "parameters": weights + shape.width * sum(shape.rows),
+    figures = account(shape, value_bytes=1)
+    stored = sum(figures[f"{part}_bytes"] for part in ("table", "decoder", "mlp"))
+    sizes = {
+        "bottom": list(shape.bottom),
+        "interaction": shape.interaction,
+        "top": list(shape.top_sizes),
+        "width": shape.width,
+        "rows": list(shape.rows),
     }
+    facts = {"kind": "DLRM", "features": list(model.features), "parameters": stored}
+    if not shape.decoder_macs:
+        return facts | {"shape": sizes}
+    return facts | {
+        "shape": sizes | {"decoders": ["-".join(map(str, sizes)) for sizes in shape.decoders]},
+        "embeddings": [f"{source} {f}" for source, f in shape.embeddings],
+        "hashes": figures["hashes"],
+        "warnings": _warnings(model),
+    }
+
+
+def _warnings(model: Model) -> list[str]:
+    """What is odd about the hashes, in words."""
+    said = []
+    for f, stack in enumerate(model.stacks):
+        if stack is None:
+            continue
+        rows = model.shape.rows[f]
+        codes = distinct_codes(stack.encoder, rows)
+        if rows != ANY_ID and codes < rows:
+            said.append(f"feature {f}: {rows} ids have at most {codes} different codes")
+        odd = [p for p in sorted(set(stack.encoder.p.tolist())) if not is_prime(p)]
+        if odd:
+            said.append(f"feature {f}: p = {odd[0]} is not a prime")
+    return said
 
 
 def _neumf_facts(model: NeuMf) -> dict[str, Any]:
