@@ -87,6 +87,9 @@ def _compare(
     results: Sequence[NDArray[np.int32]],
 ) -> str | None:
     jobs = decode_jobs(records["jobs"])
+    ran = int(jobs.query.max(initial=-1)) + 1
+    if ran > len(expected):
+        return f"row blocks of {ran} queries were sent, expected {len(expected)}"
     traces = new_traces(deployment, [tuple(len(s.items) for s in r.stages) for r in expected])
     decode_columns(deployment, jobs, records["columns"], traces)
     decode_interaction(deployment, jobs, records["interaction"], traces)
@@ -105,13 +108,17 @@ def _compare(
             if not np.array_equal(survivors[0][0], golden.stages[0].items):
                 return f"query {number}: the device did not return every item once"
             survivors = []
+        # What goes wrong in a stage shows in the trace of the next one: stages in their order.
+        wrong = next((s for s, trace in enumerate(stages) if trace.error is not None), None)
         difference = compare_queries(
             golden,
             items=result[:, 0].astype(np.uint32),
             scores=result[:, 1].astype(np.int16),
-            layers=layers,
-            survivors=survivors,
+            layers=layers[:wrong],
+            survivors=survivors[:wrong],
         )
+        if wrong is not None and (difference is None or difference.result):
+            return f"query {number}, stage {wrong}, {stages[wrong].error}"
         if difference is not None:
             return f"query {number}, {difference}"
     return None

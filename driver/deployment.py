@@ -20,7 +20,7 @@ from .errors import UserError
 from .fit import check_models
 from .image import MemoryImage
 from .loads import Load, cache_loads, make_load
-from .mapping import map_engine, rows_of
+from .mapping import map_engine, row_blocks
 from .maps import EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
 from .records import bank_place, record_layout
@@ -291,7 +291,7 @@ def _map_engines(
 def _map_engine(
     config: Config, row: int, column: int, level: int, programs: dict[int, StageShape]
 ) -> EngineMap:
-    rows = {n: rows_of(config, s, config.sub_array << level) for n, s in programs.items()}
+    rows = row_blocks(config, programs, config.sub_array << level)
     return map_engine(config, row=row, column=column, level=level, programs=programs, rows=rows)
 
 

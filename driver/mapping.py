@@ -18,7 +18,7 @@ from .fit import check_models
 from .maps import EngineMap, LayerMap, PhaseMap, StageMap, StageShape
 from .tiles import tile_count
 
-__all__ = ["map_engine", "rows_of"]
+__all__ = ["map_engine", "row_blocks", "rows_of"]
 
 _CELL_ROW_LIMIT = 4
 """Fewest items of a row block worth mapping; below it the tile interval wastes most cycles."""
@@ -29,10 +29,11 @@ def _pages(values: int, edge: int) -> int:
 
 
 def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int], int]:
-    """First page of the input tensor, pages of both buffers of the bottom and top MLP; the total.
+    """Pages of the input tensor, of both buffers of the bottom and top MLP; the total.
 
     Hidden tensors alternate between two buffers; the top MLP's tensors lie over the bottom's,
-    which are dead by then. The inputs lie behind both: the next job's land while a top MLP runs.
+    which are dead by then. The inputs lie behind both, at the end of the slot: the next job's land
+    while a top MLP runs, which may be another program's.
     """
     inputs = _pages(shape.bottom[0][0], edge)
     bottom = [0, 0]
@@ -41,8 +42,7 @@ def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int]
     top = [_pages(shape.top[0][0], edge), 0]
     for index, (_, outputs) in enumerate(shape.top[:-1]):
         top[(index + 1) % 2] = max(top[(index + 1) % 2], _pages(outputs, edge))
-    start = max(sum(bottom), sum(top))
-    return start, bottom, top, start + inputs
+    return inputs, bottom, top, max(sum(bottom), sum(top)) + inputs
 
 
 def _widest(shape: StageShape) -> str:
@@ -80,6 +80,33 @@ def rows_of(config: Config, shape: StageShape, edge: int) -> int:
             f"{shape.name}: dense vector of {shape.width} needs {dense} pages of an engine of edge "
             f"{edge}, a lane holds {dense_slot} bytes a slot"
         )
+    return rows
+
+
+def row_blocks(config: Config, programs: dict[int, StageShape], edge: int) -> dict[int, int]:
+    """Largest row block of each program of an engine of ``edge`` PEs.
+
+    The inputs of any program must not reach into what a top MLP of any other works on.
+
+    Raises
+    ------
+    UserError
+        Activations or the dense vector do not fit even for a few rows.
+    """
+    rows = {n: rows_of(config, shape, edge) for n, shape in programs.items()}
+    if not programs:
+        return rows
+    slot = config.activation_bytes // 2
+    inputs = max(_bank_pages(s, edge)[0] * rows[n] for n, s in programs.items())
+    for number, shape in programs.items():
+        pages = sum(_bank_pages(shape, edge)[2])
+        rows[number] = min(rows[number], (slot - inputs) // pages)
+        if rows[number] < _CELL_ROW_LIMIT:
+            names = ", ".join(s.name for s in programs.values())
+            raise UserError(
+                f"{names}: on one engine of edge {edge} the inputs take {inputs} bytes of a lane, "
+                f"{shape.name} needs {pages} pages; a lane holds {slot} bytes a slot"
+            )
     return rows
 
 
@@ -162,7 +189,7 @@ def map_engine(
     programs
         Stage shapes by program number.
     rows
-        Largest row block by program number.
+        Largest row block by program number, see ``row_blocks``.
 
     Raises
     ------
@@ -177,9 +204,10 @@ def map_engine(
     sizes: list[tuple[int, int, str]] = []
     for number, shape in programs.items():
         r = rows[number]
-        start, bottom, top, _ = _bank_pages(shape, edge)
+        inputs, bottom, top, _ = _bank_pages(shape, edge)
+        input_base = config.activation_bytes // 2 - inputs * r
         bottom_maps, bottom_tiles, parameter = _layer_maps(
-            shape.bottom, edge, r, start * r, (0, bottom[0]), parameter
+            shape.bottom, edge, r, input_base, (0, bottom[0]), parameter
         )
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
         slot_bytes, slots = _vector_slots(config, shape, row, column)
@@ -187,7 +215,7 @@ def map_engine(
         drafts[number] = _Draft(
             layers={"bottom": bottom_maps, "top": top_maps},
             tiles={"bottom": bottom_tiles, "top": top_tiles},
-            input_base=start * r,
+            input_base=input_base,
             slot_bytes=slot_bytes,
             slots=slots,
             log2_outputs=outputs.bit_length() - 1,

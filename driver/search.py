@@ -17,7 +17,7 @@ from hdl.config import Config
 from .blocks import choose_rows, stage_cycles
 from .deployment import stage_shape
 from .errors import UserError
-from .mapping import map_engine, rows_of
+from .mapping import map_engine, row_blocks
 from .maps import StageShape
 from .partition import Partition, parse_partition
 from .rtl import plan_run
@@ -92,14 +92,11 @@ def _estimate(
     config: Config, partition: Partition, shapes: dict[int, StageShape], items: list[int]
 ) -> int:
     """Cycles of all stages by ``stage_cycles``; UserError where something does not fit."""
-    most = {
-        n: min(
-            rows_of(config, shape, config.sub_array << e.level)
-            for e in partition.engines
-            if e.serves(n)
-        )
-        for n, shape in shapes.items()
-    }
+    most: dict[int, int] = {}
+    for e in partition.engines:
+        programs = {n: s for n, s in shapes.items() if e.serves(n)}
+        for n, rows in row_blocks(config, programs, config.sub_array << e.level).items():
+            most[n] = min(rows, most.get(n, rows))
     kinds: dict[tuple[int, int, frozenset[int] | None], Any] = {}  # equal engines are mapped once
     streamed: dict[int, dict[Any, int]] = {n: {} for n in shapes}
     for e in partition.engines:

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class TraceError(RuntimeError):
-    """The trace contradicts itself: a write by nobody's job, twice, or none at all."""
+    """The trace contradicts itself: a write by nobody's job."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +60,23 @@ class StageTrace:
     """``bottom.0`` .. ``top.1``: [items, outputs]."""
     survivors: list[NDArray[np.int64]] = field(default_factory=list)
     """Items that the selection after each sub-batch passed on, in its order."""
+    error: str | None = None
+    """What is wrong with the stage's writes: one beyond the list, twice or none at all."""
+
+    def check(self, name: str, count: NDArray[np.uint8]) -> None:
+        """Every value of a layer must have been written once."""
+        if self.error is None and (count != 1).any():
+            item, channel = np.argwhere(count != 1)[0]
+            self.error = (
+                f"{name}: item {item} channel {channel} was written {count[item, channel]} times"
+            )
+
+    def inside(self, position: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which positions are in the stage's list."""
+        inside = position < self.items
+        if self.error is None and not inside.all():
+            self.error = f"item {position[~inside][0]} of a list of {self.items} was worked on"
+        return inside
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,11 +154,6 @@ def decode_columns(
     """Put every column output into its layer's tensor.
 
     Source of a record is ``sub-array * S + column``.
-
-    Raises
-    ------
-    TraceError
-        An output was written twice or not at all; names stage, layer, item and channel.
     """
     config = deployment.config
     size = config.sub_array
@@ -169,12 +181,7 @@ def decode_columns(
             part = records.where(here)
             _scatter(deployment, engine.unit, slot, jobs, part, lane[here], traces, seen)
     for (query, stage, name), count in seen.items():
-        if (count != 1).any():
-            item, channel = np.argwhere(count != 1)[0]
-            raise TraceError(
-                f"query {query} stage {stage} {name}: item {item} channel {channel} was written "
-                f"{count[item, channel]} times"
-            )
+        traces[query][stage].check(name, count)
 
 
 def _scatter(
@@ -202,23 +209,19 @@ def _scatter(
                 job = _jobs_in_order(jobs, anchor, slot, number, 1, _ranks(group))
                 position = jobs.rows(job, part["row"][here])
                 for q in np.unique(jobs.query[job]):
+                    trace = traces[q][number]
                     mask = jobs.query[job] == q
+                    mask &= trace.inside(np.where(mask, position, 0))
                     key = f"{name}.{index}"
                     at = (position[mask], group[mask])
-                    traces[q][number].layers[key][at] = part["value"][here][mask]
+                    trace.layers[key][at] = part["value"][here][mask]
                     np.add.at(seen[int(q), number, key], at, 1)
 
 
 def decode_interaction(
     deployment: Deployment, jobs: Jobs, chunks: Records, traces: list[list[StageTrace]]
 ) -> None:
-    """Put every chunk of the interaction units into the stage's ``interaction`` tensor.
-
-    Raises
-    ------
-    TraceError
-        A value was written twice or not at all.
-    """
+    """Put every chunk of the interaction units into the stage's ``interaction`` tensor."""
     counts: dict[tuple[int, int], NDArray[np.uint8]] = {}
     for q, stages in enumerate(traces):
         for s, trace in enumerate(stages):
@@ -242,20 +245,17 @@ def decode_interaction(
             position = jobs.rows(job, part["row"])
             query, stage = jobs.query[job], jobs.stage[job]
             for key in counts:
+                trace = traces[key[0]][key[1]]
                 matching = (query == key[0]) & (stage == key[1])
-                target = traces[key[0]][key[1]].layers["interaction"]
+                matching &= trace.inside(np.where(matching, position, 0))
+                target = trace.layers["interaction"]
                 for n in range(16):
                     here = matching & (part["count"] > n)
                     at = (position[here], part["k"][here] + n)
                     target[at] = part["data"][here, n]
                     np.add.at(counts[key], at, 1)
     for (q, s), count in counts.items():
-        if (count != 1).any():
-            item, channel = np.argwhere(count != 1)[0]
-            raise TraceError(
-                f"query {q} stage {s} interaction: item {item} channel {channel} was "
-                f"written {count[item, channel]} times"
-            )
+        traces[q][s].check("interaction", count)
 
 
 def decode_survivors(

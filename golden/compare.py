@@ -28,6 +28,11 @@ class Difference:
     expected: Any
     got: Any
 
+    @property
+    def result(self) -> bool:
+        """It is in the query's result, not in a stage."""
+        return self.layer.startswith("result ")
+
     def __str__(self) -> str:
         where = f"stage {self.stage}, layer {self.layer}"
         if self.item is None:

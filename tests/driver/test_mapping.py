@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from driver.errors import UserError
-from driver.mapping import map_engine, rows_of
+from driver.mapping import map_engine, row_blocks, rows_of
 from driver.maps import EngineMap, StageShape
 from hdl.config import Config, preset
 
@@ -28,7 +28,7 @@ PROGRAMS = {0: SMALL_MODEL, 1: LARGE_MODEL}
 
 def _map(name: str, level: int) -> tuple[Config, EngineMap]:
     config = preset(name)
-    rows = {n: rows_of(config, s, config.sub_array << level) for n, s in PROGRAMS.items()}
+    rows = row_blocks(config, PROGRAMS, config.sub_array << level)
     return config, map_engine(config, row=0, column=0, level=level, programs=PROGRAMS, rows=rows)
 
 
@@ -47,6 +47,24 @@ def test_tensors_that_live_together_do_not_overlap(name: str) -> None:
                     )
                     assert read.stop <= write.start or write.stop <= read.start
                     assert max(read.stop, write.stop) <= config.activation_bytes // 2
+                    base = layer.output_base
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "ecp5", "medium", "paper"])
+def test_inputs_of_any_program_land_beside_a_running_top_mlp(name: str) -> None:
+    """Row blocks of different stages follow each other in a slot."""
+    config = preset(name)
+    for level in range(config.levels):
+        _, mapped = _map(name, level)
+        for waiting in mapped.stages.values():
+            pages = waiting.bottom.layers[0].input_tiles
+            end = waiting.input_base + pages * waiting.rows
+            assert end <= config.activation_bytes // 2
+            for running in mapped.stages.values():
+                base = running.output_base
+                for layer in running.top.layers:
+                    reads = base + layer.input_tiles * running.rows
+                    assert reads <= waiting.input_base
                     base = layer.output_base
 
 

@@ -74,6 +74,7 @@ def test_row_blocks_end_with_their_last_score() -> None:
         records(
             [110, 112, 114], 0,
             unit=[0, 0, 0], slot=[0, 1, 0], program=[0, 0, 0], rows=[2, 1, 1], position=[0, 2, 3],
+            first=[1, 1, 1], query=[0, 0, 0], stride=[1, 1, 1],
         )
     )  # fmt: skip
     # Bottom row of the engine: sub-array 12, its first column. Parameters 4 are another layer's.
