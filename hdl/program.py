@@ -306,13 +306,14 @@ COMPLETION = data.StructLayout(
         "phase": unsigned(1),  # flips each time the completion ring wraps; first pass 1
         "_pad0": unsigned(15),
         "count": unsigned(32),  # results written (QUERY)
-        "cycles": unsigned(32),  # from the fetch of the submission entry to this completion
+        "cycles": unsigned(32),  # since the submission entry was taken from the ring
         "stage_cycles": data.ArrayLayout(unsigned(32), 4),
         "lookups": unsigned(32),
         "hits": unsigned(32),
         "misses": unsigned(32),
         "look_ahead_hits": unsigned(32),
-        "_pad1": unsigned(128),
+        "merged": unsigned(32),  # of look_ahead_hits: data still on its way
+        "_pad1": unsigned(96),
     }
 )
 """Each result is 8 bytes: uint32 item index in the query, int32 score, best first."""

@@ -216,8 +216,6 @@ class Accelerator(wiring.Component):
                 getattr(events, low).eq(steps[name][0]),
                 getattr(registers, low).value.eq(count),
             ]
-        for name in ("lookups", "hits", "look_ahead_hits", "misses"):
-            m.d.comb += getattr(front, name).eq(getattr(events, f"{name}_count"))
         m.d.comb += [
             engines.causes.eq(core.causes),
             engines.select.eq(registers.counter_select.unit),

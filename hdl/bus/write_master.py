@@ -36,16 +36,16 @@ def write_port_signature(config: Config) -> Signature:
     """A writer's view: bursts and their beats out, answers in.
 
     ``idle``: every write handed over so far has been answered by the memory. ``answered``: pulse, a
-    burst was answered, or several on different channels. ``error``: with it, an answer was SLVERR
-    or DECERR.
+    bit a channel: its oldest burst was answered. ``error``: with it, the answer was SLVERR or
+    DECERR.
     """
     return Signature(
         {
             "request": Out(stream.Signature(write_request_layout(config))),
             "data": Out(stream.Signature(write_data_layout(config))),
             "idle": In(1),
-            "answered": In(1),
-            "error": In(1),
+            "answered": In(config.axi_channels),
+            "error": In(config.axi_channels),
         }
     )
 
@@ -147,8 +147,8 @@ class WriteMaster(wiring.Component):
             errors.append(axi.bvalid & axi.bresp[1])  # SLVERR and DECERR, not EXOKAY
         m.d.sync += [
             self.outstanding.eq(self.outstanding + take - sum(answers)),
-            self.port.answered.eq(Cat(answers) != 0),
-            self.port.error.eq(Cat(errors) != 0),
+            self.port.answered.eq(Cat(answers)),
+            self.port.error.eq(Cat(errors)),
         ]
         m.d.comb += [
             self.idle.eq(~active & (self.outstanding == 0)),

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.axi import PAGE_BYTES
+from ..bus.interleave import channel_of
 from ..bus.write_master import write_data_layout, write_request_layout
 from ..config import Config
 from ..program import COMPLETION, COMPLETION_BYTES, Opcode, Status
@@ -38,9 +38,9 @@ class CompletionRing(wiring.Component):
     i
         ``COMPLETION``; its ``phase`` is not looked at.
     request, data
-        Bursts for a write port that nothing else uses between ``i`` and its answer.
+        Bursts for a write port.
     answered, error
-        Pulses of that port: an answer came; it was an error.
+        Pulses: a completion was answered; it was an error.
     base, size, head
         The ring, and the host's place in it.
     tail
@@ -143,9 +143,8 @@ class CompletionRing(wiring.Component):
         bits = self._config.axi_channels.bit_length() - 1
         if bits == 0:
             return Value.cast(1)
-        first = PAGE_BYTES.bit_length() - 1
         channel = Signal(bits)
-        mine = address[first : first + bits]
+        mine = channel_of(self._config, address)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += channel.eq(mine)
         return (posted.level == 0) | (channel == mine)

@@ -31,9 +31,9 @@ def entry_beat_layout(config: Config) -> data.StructLayout:
 class EntryFetcher(wiring.Component):
     """Asks for each entry between its place and the tail as soon as there is room for it.
 
-    The ring is empty when the tail is reached; a tail that is not below the size counts as an
-    empty ring. Starts at entry 0. Beats are never refused. Latency: ``Queue.BUFFERED_LATENCY`` from
-    ``i`` to ``o``, 0 from the tail to the request.
+    The ring is empty when the tail is reached; a tail that is not below the size is ignored: the
+    one before it holds. Starts at entry 0. Beats are never refused. Latency:
+    ``Queue.BUFFERED_LATENCY`` from ``i`` to ``o``, 0 from the tail to the request.
 
     Parameters
     ----------
@@ -85,9 +85,12 @@ class EntryFetcher(wiring.Component):
         held = Signal(range(AHEAD + 1))
         sent = Signal()
         taken = Signal()
+        tail = Signal(_INDEX_BITS)  # the last one that was an entry of the ring
+        known = Signal(_INDEX_BITS)
         beat: Any = queue.i.payload
         m.d.comb += [
-            self.request.valid.eq((self.tail != entry) & (self.tail < self.size) & (held != AHEAD)),
+            tail.eq(Mux(self.tail < self.size, self.tail, known)),
+            self.request.valid.eq((tail != entry) & (held != AHEAD)),
             self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
             self.request.payload.beats.eq(beats - 1),
             sent.eq(self.request.valid & self.request.ready),
@@ -100,7 +103,7 @@ class EntryFetcher(wiring.Component):
             self.busy.eq((held != 0) | self.request.valid),
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.d.sync += held.eq(held + sent - taken)
+        m.d.sync += [known.eq(tail), held.eq(held + sent - taken)]
         with m.If(sent):
             m.d.sync += entry.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
         return m

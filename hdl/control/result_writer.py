@@ -1,4 +1,4 @@
-"""Results of a query on their way to device memory."""
+"""Results of queries on their way to device memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.write_master import write_data_layout, write_request_layout
+from ..bus.write_master import write_data_layout
 from ..config import Config
-from ..interfaces import result_layout
+from ..interfaces import QUERY_BITS, result_layout
 from ..queue import Queue
+from .write_share import result_request_layout
 
 __all__ = ["BURST_BYTES", "RESULT_BYTES", "ResultWriter"]
 
@@ -22,11 +23,11 @@ RESULT_BYTES = 8
 class ResultWriter(wiring.Component):
     """Packs results of 8 bytes into beats and beats into bursts of up to 64 bytes.
 
-    ``start`` opens a list at ``address`` (64-byte aligned). How many results it has is told later:
-    with ``end``, a level, ``count`` is the number of results; once so many have come, the rest is
-    written (unused bytes with strobes off) and ``done`` stays up until the next ``start``. ``last``
-    of a result is not looked at. One result a cycle, one cycle more for every beat. A burst is
-    asked for when all its beats are held, so the memory never waits for a result.
+    The first result of a query opens a list at ``address`` (64-byte aligned); ``last`` ends it: the
+    rest is written (unused bytes with strobes off), and the next result may be of another query,
+    while writes of the one before are not answered. One result a cycle, two cycles more for every
+    beat and every burst. A burst is asked for when all its beats are held, so the memory never
+    waits for a result.
 
     Parameters
     ----------
@@ -35,39 +36,37 @@ class ResultWriter(wiring.Component):
 
     Members
     -------
-    start, address
-        Opens a list.
     i
-        Results.
-    end, count
-        Number of results, when known.
+        Results; those of a query one after the other.
+    address
+        Where the results of the query of ``i`` go.
     request, data
-        Bursts for a write port.
-    done
-        All is handed over; its answers may be outstanding.
+        Bursts for a write port, ``result_request_layout``.
+    busy, query
+        A list is open: some result of ``query`` was taken, and not all bursts are asked for.
+    asked
+        Pulse: a burst of ``query`` is asked for; the write port sees it from the next cycle on.
     """
 
-    start: Signal
-    address: Signal
     i: stream.Interface
-    end: Signal
-    count: Signal
+    address: Signal
     request: stream.Interface
     data: Any
-    done: Signal
+    busy: Signal
+    query: Signal
+    asked: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
         super().__init__(
             {
-                "start": In(1),
-                "address": In(config.address_bits),
                 "i": In(stream.Signature(result_layout(config))),
-                "end": In(1),
-                "count": In(32),
-                "request": Out(stream.Signature(write_request_layout(config))),
+                "address": In(config.address_bits),
+                "request": Out(stream.Signature(result_request_layout(config))),
                 "data": Out(stream.Signature(write_data_layout(config))),
-                "done": Out(1),
+                "busy": Out(1),
+                "query": Out(QUERY_BITS),
+                "asked": Out(1),
             }
         )
 
@@ -80,52 +79,53 @@ class ResultWriter(wiring.Component):
         # Room for a whole burst while the one before is being written.
         m.submodules.beats = beats = Queue(shape=write_data_layout(config), depth=2 * per_burst)
         # One burst may wait beside the one that its beats are still joining.
-        m.submodules.bursts = bursts = Queue(shape=write_request_layout(config), depth=2)
+        m.submodules.bursts = bursts = Queue(shape=result_request_layout(config), depth=2)
         wiring.connect(m, beats.o, wiring.flipped(self.data))
         wiring.connect(m, bursts.o, wiring.flipped(self.request))
 
         address = Signal(config.address_bits)
         held = Signal(range(per_beat + 1))  # results in the beat
         held_beats = Signal(range(per_burst + 1))  # beats in the burst
-        received = Signal(32)
+        ending = Signal()  # the last result is there
         beat: Any = Signal(write_data_layout(config))
         m.d.comb += [
             beats.i.payload.eq(beat),
-            bursts.i.payload.address.eq(address),
-            bursts.i.payload.beats.eq(held_beats - 1),
+            bursts.i.payload.burst.address.eq(address),
+            bursts.i.payload.burst.beats.eq(held_beats - 1),
+            bursts.i.payload.query.eq(self.query),
+            self.asked.eq(bursts.i.valid & bursts.i.ready),
         ]
         with m.FSM(name="state"):
-            with m.State("IDLE"):
-                m.d.comb += self.done.eq((beats.level == 0) & (bursts.level == 0))
-                with m.If(self.start):
-                    m.d.sync += [address.eq(self.address), received.eq(0)]
-                    m.next = "TAKE"
             with m.State("TAKE"):
-                complete = self.end & (received == self.count)
                 m.d.comb += self.i.ready.eq(
-                    (held != per_beat) & (held_beats != per_burst) & ~complete
+                    (held != per_beat) & (held_beats != per_burst) & ~ending
                 )
                 with m.If(held_beats == per_burst):
                     m.next = "BURST"
-                with m.Elif((held == per_beat) | (complete & (held != 0))):
+                with m.Elif((held == per_beat) | (ending & (held != 0))):
                     m.next = "BEAT"
-                with m.Elif(complete):
+                with m.Elif(ending):
                     m.next = "LAST"
                 with m.Elif(self.i.valid):
                     self._store(m, beat, held)
-                    m.d.sync += received.eq(received + 1)
+                    m.d.sync += [self.busy.eq(1), ending.eq(self.i.payload.last)]
+                    with m.If(~self.busy):
+                        m.d.sync += [address.eq(self.address), self.query.eq(self.i.payload.query)]
             with m.State("BEAT"):
                 m.d.comb += beats.i.valid.eq(1)
                 with m.If(beats.i.ready):
                     m.d.sync += [held.eq(0), beat.strobe.eq(0), held_beats.eq(held_beats + 1)]
                     m.next = "TAKE"
             with m.State("BURST"):
-                self._burst(m, bursts, address, held_beats, "TAKE")
+                m.d.comb += bursts.i.valid.eq(1)
+                with m.If(bursts.i.ready):
+                    m.d.sync += [address.eq(address + BURST_BYTES), held_beats.eq(0)]
+                    m.next = "TAKE"
             with m.State("LAST"):
-                with m.If(held_beats == 0):
-                    m.next = "IDLE"
-                with m.Else():
-                    self._burst(m, bursts, address, held_beats, "IDLE")
+                m.d.comb += bursts.i.valid.eq(held_beats != 0)
+                with m.If(bursts.i.ready | (held_beats == 0)):
+                    m.d.sync += [held_beats.eq(0), ending.eq(0), self.busy.eq(0)]
+                    m.next = "TAKE"
         return m
 
     def _store(self, m: Module, beat: Any, held: Signal) -> None:
@@ -140,12 +140,3 @@ class ResultWriter(wiring.Component):
                     beat.strobe[8 * place : 8 * place + 8].eq(0xFF),
                 ]
         m.d.sync += held.eq(held + 1)
-
-    def _burst(
-        self, m: Module, bursts: Queue, address: Signal, held_beats: Signal, following: str
-    ) -> None:
-        """Asks for the burst whose beats are held."""
-        m.d.comb += bursts.i.valid.eq(1)
-        with m.If(bursts.i.ready):
-            m.d.sync += [address.eq(address + BURST_BYTES), held_beats.eq(0)]
-            m.next = following

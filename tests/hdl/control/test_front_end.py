@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Front end with real bus units, memory models and a fake dispatcher."""
+"""Front end with real bus units, memory models and a fake core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hdl.config import PRESETS, Config
+from hdl.config import PRESETS, Config, Features
 from hdl.interfaces import config_write_layout, query_done_layout, query_layout, result_layout
 from hdl.program import ALL_UNITS, Opcode, Status, Target
 
@@ -28,7 +28,7 @@ WIDE = replace(TINY, name="wide", axi_data_bits=512, sub_array=8, dot_multiplier
 
 
 def test_layouts_of_this_bench() -> None:
-    """The widths that the fake dispatcher relies on."""
+    """The widths that the fake core relies on."""
     assert query_layout(TINY).size == 8 + 32 + 128 + 40 + 2 + 5 + 2
     assert query_done_layout(TINY).size == 4 + 8 + 32 + 128 + 5 * 32
     assert result_layout(TINY).size == 32 + 32 + 1 + 4
@@ -103,7 +103,8 @@ def test_query_results(config: Config) -> None:
             )  # fmt: skip
             assert (done.status, done.tag, done.count) == (Status.OK, i, count)
             assert list(done.stage_cycles) == [1, 2, 3, 4]
-            assert (done.lookups, done.hits, done.look_ahead_hits, done.misses) == (7, 5, 3, 2)
+            assert (done.lookups, done.hits, done.look_ahead_hits) == (70 + i, 50 + i, 30 + i)
+            assert (done.misses, done.merged) == (20 + i, 10 + i)
             for j, (item, score) in enumerate(results):
                 assert host.load(RESULTS + 8 * j, 4) == item
                 assert host.load(RESULTS + 8 * j + 4, 4) == score & 0xFFFFFFFF
@@ -194,7 +195,7 @@ def test_every_bad_entry_and_the_good_one_behind_it() -> None:
     assert host.failed == len(cases)
 
 
-def test_error_from_the_dispatcher() -> None:
+def test_error_from_the_core() -> None:
     host = Host(TINY)
     host.answers = {
         0: ([], Status.BAD_PIPELINE), 1: ([(1, 1)], Status.BAD_ID), 2: ([(2, 2)], Status.OK),
@@ -275,6 +276,194 @@ def test_rings_wrap_and_a_full_completion_ring_waits() -> None:
     host.run(bench)
 
 
+class Traffic:
+    """Random entries: many queries, among them LOADs, NOPs and entries that must be refused."""
+
+    def __init__(self, host: Host, *, count: int, seed: int) -> None:
+        self.host, self.rng = host, random.Random(seed)
+        self.entries: list[dict[str, Any]] = []
+        self.want: list[Status] = []
+        self.results: list[list[tuple[int, int]]] = []  # of each entry
+        self.asked = len(host.queries)  # queries that the core will have seen
+        self.started = False
+        for tag in range(count):
+            kind = self.rng.choice(("query",) * 8 + ("load", "nop", "bad", "bad"))
+            getattr(self, kind)(tag)
+
+    def add(self, status: Status, fields: dict[str, Any], *results: tuple[int, int]) -> None:
+        self.entries.append(fields)
+        self.want.append(status)
+        self.results.append(list(results))
+
+    def query(self, tag: int) -> None:
+        rng = self.rng
+        bad = rng.random() < 0.1  # refused by the core
+        count = 0 if bad else rng.choice((1, 2, 7, 8, 9, 12, 16, rng.randint(1, 16)))
+        results = [(rng.randrange(1000), rng.randint(-32768, 32767)) for _ in range(count)]
+        status = Status.BAD_PIPELINE if bad else rng.choice((Status.OK, Status.OK, Status.BAD_ID))
+        self.host.answers[self.asked] = (results, status)
+        self.asked += 1
+        spoilt = {self.address(tag) + 64 * n for n in range(-(-count * 8 // 64))}
+        if status == Status.OK and spoilt & self.host.writes.errors:
+            status = Status.BUS_ERROR
+        fields = {
+            "opcode": Opcode.QUERY, "tag": tag, "pipeline": 0, "address": RECORDS,
+            "result": self.address(tag), "items": 16, "keep": [max(1, count), 0, 0, 0],
+        }  # fmt: skip
+        self.add(status, fields, *results)
+
+    @staticmethod
+    def address(tag: int) -> int:
+        return RESULTS + 128 * tag
+
+    def load(self, tag: int) -> None:
+        words = self.rng.randint(1, 60)
+        fields = {"opcode": Opcode.LOAD, "tag": tag, "items": words, "target": Target.LAYERS}
+        self.add(Status.OK, fields)
+
+    def nop(self, tag: int) -> None:
+        self.add(Status.OK, {"opcode": Opcode.NOP, "tag": tag})
+
+    def bad(self, tag: int) -> None:
+        bad = {"opcode": Opcode.QUERY, "tag": tag, "address": RECORDS, "keep": [1, 0, 0, 0]}
+        status, fields = self.rng.choice(
+            (
+                (Status.BAD_OPCODE, {"opcode": 7, "tag": tag}),
+                (Status.BAD_SIZE, bad | {"items": 0, "result": RESULTS}),
+                (Status.BAD_ADDRESS, bad | {"items": 2, "result": 64}),
+            )
+        )
+        self.add(status, fields)
+
+    async def submit(self, ctx: Any) -> None:
+        """Entries as the ring has room, several with one doorbell."""
+        host = self.host
+        while not self.started:
+            await ctx.tick()
+        for fields in self.entries:
+            while self.rng.random() < 0.2:
+                await ctx.tick()
+            # One slot stays free; the head follows the completions.
+            while (host.tail + 1) % host.size == ctx.get(host.front.submission_head):
+                await ctx.tick()
+            host.submit(ctx, **fields)
+
+    async def check(self, ctx: Any, *, gaps: float = 0.0) -> None:
+        """All completions, in order, and what was written when each came."""
+        host = self.host
+        self.started = True
+        for tag, (status, results) in enumerate(zip(self.want, self.results, strict=True)):
+            done = await host.completion(ctx)
+            entry = self.entries[tag]
+            assert (done.tag, done.opcode) == (tag, entry["opcode"])
+            assert (done.status, done.count) == (status, len(results)), tag
+            assert not done.cycles or done.cycles < 50_000
+            if status != Status.BUS_ERROR:
+                for i, (item, score) in enumerate(results):
+                    where = self.address(tag) + 8 * i
+                    assert host.load(where, 4) == item
+                    assert host.load(where + 4, 4) == score & 0xFFFFFFFF
+            while self.rng.random() < gaps:
+                await ctx.tick()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_queries_side_by_side(seed: int) -> None:
+    """Results out of order, entries of all kinds between, errors charged to their query."""
+    rng = random.Random(seed)
+    spoilt = {RESULTS + 128 * rng.randrange(40) + 64 * rng.randrange(2) for _ in range(8)}
+    config = (TINY, WIDE)[seed % 2]
+    host = Host(config, size=(8, 32)[seed // 2], stall=(0.1, 0.5)[seed % 2], write_errors=spoilt)
+    host.pace = (0.5, 0.1, 0.8, 0.3)[seed]
+    traffic = Traffic(host, count=40, seed=seed)
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        host.completed = host.failed = 0
+        await traffic.check(ctx, gaps=(0.0, 0.9)[seed % 2])
+
+    host.run(bench, traffic.submit)
+    assert host.most_at_work >= (4, 8)[seed // 2], "queries did not run side by side"
+    assert host.completed == len(traffic.want)
+    assert host.failed == sum(status != Status.OK for status in traffic.want)
+    assert host.ends == sum(entry["opcode"] == Opcode.QUERY for entry in traffic.entries)
+
+
+def test_one_query_at_a_time_where_the_host_filters() -> None:
+    host = Host(replace(TINY, features=Features(on_chip_filter=False)), size=32)
+    traffic = Traffic(host, count=24, seed=5)
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        await traffic.check(ctx)
+
+    host.run(bench, traffic.submit)
+    assert host.most_at_work == 1
+
+
+def test_full_completion_ring_does_not_hold_up_results() -> None:
+    """Eight queries at work end and write while the host reads nothing."""
+    host = Host(TINY, size=16)
+    answers = [[(10 * q + i, q) for i in range(9)] for q in range(10)]
+    host.answers = {q: (results, Status.OK) for q, results in enumerate(answers)}
+
+    def written(q: int) -> bool:
+        return host.load(RESULTS + 128 * q + 64, 8) == q << 32 | 10 * q + 8
+
+    async def bench(ctx: Any) -> None:
+        front = host.front
+        await host.load_pipeline(ctx, 0, 1)
+        ctx.set(front.completion_head, 2)  # one behind the tail: full
+        for q in range(10):
+            host.submit(
+                ctx, tag=q, opcode=Opcode.QUERY, pipeline=0, address=RECORDS,
+                result=RESULTS + 128 * q, items=16, keep=[9, 0, 0, 0],
+            )  # fmt: skip
+        await ctx.tick().repeat(2000)
+        assert ctx.get(front.completion_full) and host.ends == 0
+        assert [written(q) for q in range(10)] == [True] * 8 + [False] * 2
+        ctx.set(front.completion_head, 1)
+        for q in range(10):
+            done = await host.completion(ctx)
+            assert (done.tag, done.status, done.count) == (q, Status.OK, 9)
+            assert written(q)
+
+    host.run(bench)
+
+
+def test_soft_reset_with_queries_at_work() -> None:
+    """Whatever was under way, later entries are as after power-on."""
+    host = Host(TINY, size=16)
+    rng = random.Random(3)
+    query = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 16, "keep": [12, 0, 0, 0],
+    }  # fmt: skip
+    results = [(i, -i) for i in range(12)]
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        for turn in range(4):
+            seen = len(host.queries)
+            host.answers = {seen + i: (results, Status.OK) for i in range(15)}
+            for tag in range(12):
+                host.submit(ctx, tag=tag, **query)
+            await ctx.tick().repeat(rng.randrange(20, 700))
+            await host.soft_reset(ctx)
+            assert not ctx.get(host.front.busy)
+            assert not ctx.get(host.front.submission_head) | ctx.get(host.front.completion_tail)
+            await host.load_pipeline(ctx, 0, 1)
+            host.answers = {len(host.queries) + i: (results, Status.OK) for i in range(3)}
+            for tag in range(3):
+                host.submit(ctx, tag=1000 * turn + tag, **query)
+            for tag in range(3):
+                done = await host.completion(ctx)
+                assert (done.tag, done.status, done.count) == (1000 * turn + tag, Status.OK, 12)
+
+    host.run(bench)
+    assert host.most_at_work == 8
+
+
 def test_entries_wait_for_a_change_of_partition() -> None:
     host = Host(TINY)
     host.answers = {0: ([(1, 1)], Status.OK)}
@@ -296,14 +485,15 @@ def test_entries_wait_for_a_change_of_partition() -> None:
         ctx.set(front.hold, 0)
         assert (await host.completion(ctx)).status == Status.OK
         assert len(host.loads) == loaded + 4
-        # From its check until the dispatcher has it, a query counts as starting.
+        # From its check until the core has it, a query counts as starting.
         host.submit(ctx, **query)
         await ctx.tick().until(front.starting)
-        while not ctx.get(front.o_query.valid & front.o_query.ready):
-            assert ctx.get(front.starting)
-            await ctx.tick()
-        assert ctx.get(front.starting)
-        await ctx.tick()
+        taken = 0
+        while not taken:
+            _, _, taken, starting = await ctx.tick().sample(
+                front.o_query.valid & front.o_query.ready, front.starting
+            )
+            assert starting
         assert not ctx.get(front.starting)
         assert (await host.completion(ctx)).status == Status.OK
 

@@ -1,0 +1,127 @@
+"""The queries at work: where each one's results go, and which of its writes are not answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..interfaces import QUERY_BITS
+from .write_share import WriteShare, result_answer_layout
+
+__all__ = ["QueryPlaces", "queries_at_once"]
+
+
+def queries_at_once(config: Config) -> int:
+    """Queries that the core works on side by side: where the host filters it is one."""
+    return config.queries_in_flight if config.features.on_chip_filter else 1
+
+
+class QueryPlaces(wiring.Component):
+    """A place for each query from its begin to its completion.
+
+    Queries get the numbers 0 .. N - 1 in turns, as the core numbers them; they end in that order.
+    A place is taken with ``begin`` and given back with ``end``, which is always the oldest one's.
+
+    Parameters
+    ----------
+    config
+        Device sizes.
+
+    Members
+    -------
+    begin, result
+        Pulse: a query begins, only with ``free``; its results go to this address.
+    free, idle
+        There is a place; no place is taken.
+    query, address
+        A query's number; where its results go, in the same cycle.
+    asked, asked_query
+        Pulse: a burst of results of this query is on its way from now on.
+    answers
+        The memory's answers to these bursts.
+    oldest
+        Number of the oldest query at work.
+    written, error
+        All bursts of ``oldest`` so far are answered; one of the answers was an error.
+    end
+        Pulse: ``oldest`` is completed.
+    """
+
+    begin: Signal
+    result: Signal
+    free: Signal
+    idle: Signal
+    query: Signal
+    address: Signal
+    asked: Signal
+    asked_query: Signal
+    answers: Any
+    oldest: Signal
+    written: Signal
+    error: Signal
+    end: Signal
+
+    def __init__(self, *, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "begin": In(1),
+                "result": In(config.address_bits),
+                "free": Out(1),
+                "idle": Out(1),
+                "query": In(QUERY_BITS),
+                "address": Out(config.address_bits),
+                "asked": In(1),
+                "asked_query": In(QUERY_BITS),
+                "answers": In(data.ArrayLayout(result_answer_layout(), config.axi_channels)),
+                "oldest": Out(QUERY_BITS),
+                "written": Out(1),
+                "error": Out(1),
+                "end": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        places = queries_at_once(config)
+        taken = Signal(range(places + 1))
+        number = Signal(QUERY_BITS)  # of the next query
+        # On their way to the memory, waiting in the result writer (at most 2), or not answered.
+        most = config.axi_channels * WriteShare.OUTSTANDING + 2
+        addresses: Any = Array(
+            Signal(config.address_bits, name=f"address_{q}") for q in range(places)
+        )
+        open_bursts: Any = Array(Signal(range(most + 1), name=f"open_{q}") for q in range(places))
+        errors = Signal(places)
+        m.d.sync += taken.eq(taken + self.begin - self.end)
+        m.d.comb += [
+            self.free.eq(taken != places),
+            self.idle.eq(taken == 0),
+            self.address.eq(addresses[self.query]),
+            self.written.eq(open_bursts[self.oldest] == 0),
+            self.error.eq(errors.bit_select(self.oldest, 1)),
+        ]
+        with m.If(self.begin):
+            m.d.sync += number.eq(_next(number, places))
+        with m.If(self.end):
+            m.d.sync += self.oldest.eq(_next(self.oldest, places))
+        for q in range(places):
+            mine = [answer.valid & (answer.query == q) for answer in self.answers]
+            failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]
+            asked = self.asked & (self.asked_query == q)
+            m.d.sync += open_bursts[q].eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
+            with m.If(Cat(failed).any()):
+                m.d.sync += errors[q].eq(1)
+            with m.If(self.begin & (number == q)):
+                m.d.sync += [addresses[q].eq(self.result), errors[q].eq(0)]
+        return m
+
+
+def _next(number: Signal, count: int) -> Value:
+    """The number after ``number`` in a ring of ``count``."""
+    return Mux(number == count - 1, 0, number + 1)
