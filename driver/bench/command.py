@@ -13,6 +13,8 @@ _BENCHES = {
     "array": ("utilisation of a dense layer by engine size, of models by partition", "small"),
     "query": ("cycles and stalls of whole queries, by pipeline and partition, simulated", "small"),
     "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
+    "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds in cycles", "small"),
+    "mp-cache": ("where caching and approximating DHE vectors pays", "small"),
     "generate": ("time and size of generation, by preset", None),
 }
 
