@@ -9,8 +9,12 @@ from golden.filter import MOST_SUB_BATCHES, POLICIES
 
 from .errors import UserError
 
-__all__ = ["BACKENDS", "BIN_WIDTHS", "RunOptions"]
+__all__ = ["BACKENDS", "BIN_WIDTHS", "DRAM_MODES", "RunOptions"]
 
+DRAM_MODES = ("reference", "fast", "hostile")
+"""``reference``: latency 100, banks, open rows, refresh. ``fast``: a beat in the cycle after its
+address. ``hostile``: random latency up to 2000 cycles, bursts of different ids in any order and
+mixed, back-pressure; in simulation only."""
 BACKENDS = ("rtl", "timing", "golden", "board")
 BIN_WIDTHS = (4096, 1024, 256, 64)
 """Of the bins of policy binned, by the device's code."""
@@ -50,6 +54,10 @@ class RunOptions:
     """Parts of a query that stages work on one after the other; None: one."""
     bins: int | None = None
     """Width of the bins of policy binned; None: ``DEFAULT_BINS``."""
+    dram: str = "reference"
+    """Behaviour of device memory, see ``driver/dram.py``."""
+    table_dram: int | None = None
+    """Bytes of device memory for tables; others lie on an SSD. Timing model only."""
     waves: Path | None = None
     waves_depth: int | None = None
     waves_window: str | None = None
@@ -58,11 +66,13 @@ class RunOptions:
     """HTML page to write."""
 
     def __post_init__(self) -> None:
-        for field, known in (("backend", BACKENDS), ("policy", POLICIES)):
+        known_values = {"backend": BACKENDS, "policy": POLICIES, "dram": DRAM_MODES}
+        for field, known in known_values.items():
             value = getattr(self, field)
             if value not in known:
                 raise UserError(f"unknown {field} {value!r}; known: {', '.join(known)}")
-        for field in ("queries", "items", "max_rows", "in_flight", "sub_batches", "waves_depth"):
+        counts = ("queries", "items", "max_rows", "in_flight", "sub_batches", "waves_depth")
+        for field in counts:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise UserError(f"{field} must be at least 1, not {value}")
@@ -87,6 +97,14 @@ class RunOptions:
                 raise UserError(
                     f"bins must be {', '.join(map(str, BIN_WIDTHS))} wide, not {self.bins}"
                 )
+        if self.dram == "hostile" and self.backend == "timing":
+            raise UserError(
+                "dram hostile is random: it runs on backend rtl, not in the timing model"
+            )
+        if self.table_dram is not None and self.table_dram < 0:
+            raise UserError(f"table_dram must be at least 0 bytes, not {self.table_dram}")
+        if self.table_dram is not None and self.backend != "timing":
+            raise UserError("table_dram goes with backend timing: only it has an SSD")
         self._check_available()
 
     @property

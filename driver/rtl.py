@@ -21,6 +21,7 @@ from .cache_plan import plan_cache
 from .check import compare_traces, read_records
 from .deployment import Deployment, deploy
 from .device import build_device
+from .dram import simulated_memory
 from .errors import UserError
 from .host import (
     Host,
@@ -152,7 +153,12 @@ def run_rtl(
     progress(f"simulating {len(plan.queries)} queries")
     started = time.perf_counter()
     outcome = run_job(
-        build, plan.host.job, image=plan.image.to_bytes(), seed=options.seed, waves=waves
+        build,
+        plan.host.job,
+        image=plan.image.to_bytes(),
+        memory=simulated_memory(options.dram),
+        seed=options.seed,
+        waves=waves,
     )
     wall = time.perf_counter() - started
     _check_identity(config, outcome.result.values)

@@ -140,6 +140,7 @@ def _conditions(options: RunOptions) -> list[tuple[str, str]]:
         ("policy", options.policy),
         ("sub-batches", str(options.sub_batches or 1)),
         ("rows of a table", f"at most {options.max_rows}"),
+        ("device memory", options.dram),
         ("loading", "counted in the cycles" if options.cold else "not counted in the cycles"),
     ]
 
@@ -188,6 +189,7 @@ def _base(
         "preset": config.name,
         "pipeline": spec.name,
         "partition": partition.text,
+        "dram": options.dram,
         "backend": options.backend,
         "simulator": options.simulator if options.backend == "rtl" else None,
         "config_hash": f"{config.hash:08x}",

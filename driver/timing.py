@@ -29,6 +29,7 @@ from sim.timing import Plan as TimingPlan
 from sim.timing.array import LayerTiles
 
 from .deployment import Deployment
+from .dram import far_tables, timing_memory
 from .maps import PhaseMap
 from .options import RunOptions
 from .page.activity import from_prediction
@@ -136,9 +137,11 @@ def query_plans(
     return tuple(plans)
 
 
-def predict(plan: Plan, workload: Workload, expected: list[QueryResult]) -> Prediction:
+def predict(
+    plan: Plan, workload: Workload, expected: list[QueryResult], dram: Dram | None = None
+) -> Prediction:
     """Run the model on the queries of a plan, after its LOADs."""
-    config, dram = plan.deployment.config, Dram()
+    config, dram = plan.deployment.config, dram or Dram()
     loads = LoadsModel(config, dram)
     load_cycles = loads.run(
         tuple(
@@ -207,12 +210,25 @@ def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) ->
     return counters
 
 
+def _far(deployment: Deployment, room: int | None) -> tuple[tuple[int, int], ...]:
+    """Ranges of the tables on the SSD when device memory has ``room`` for tables."""
+    if room is None:
+        return ()
+    tables = [
+        (base, table.nbytes)
+        for bases, model in zip(deployment.tables, deployment.models, strict=True)
+        for base, table in zip(bases, model.tables, strict=True)
+    ]
+    return far_tables(tables, room)
+
+
 def run_timing(
     plan: Plan, workload: Workload, expected: list[QueryResult], options: RunOptions
 ) -> dict[str, Any]:
     """Predict; returns the run's keys. ``bit_exact`` is None: nothing is computed."""
     started = time.perf_counter()
-    prediction = predict(plan, workload, expected)
+    dram = timing_memory(options.dram, _far(plan.deployment, options.table_dram))
+    prediction = predict(plan, workload, expected, dram)
     wall = time.perf_counter() - started
     deployment, spec = plan.deployment, workload.pipeline
     config: Config = deployment.config

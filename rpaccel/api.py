@@ -36,6 +36,8 @@ def run(
     policy: str = "exact",
     sub_batches: int | None = None,
     bins: int | None = None,
+    dram: str = "reference",
+    table_dram: int | None = None,
     waves: str | os.PathLike[str] | None = None,
     waves_depth: int | None = None,
     waves_window: str | None = None,
@@ -63,6 +65,11 @@ def run(
         the timing model chooses; ``partition_search`` of the result says what the others give.
     cold
         Count the loading of weights and cache in ``cycles``.
+    dram
+        Device memory: ``reference``, ``fast`` (no latency) or ``hostile`` (random latency up to
+        2000 cycles, any order; not in the timing model).
+    table_dram
+        Timing model: bytes of device memory for tables; the larger ones lie on an SSD.
     waves, waves_depth, waves_window
         File to record signals in, levels of hierarchy, cycles as FROM:TO.
     in_flight, port, policy, sub_batches, bins, report
@@ -103,6 +110,8 @@ def run(
         policy=policy,
         sub_batches=sub_batches,
         bins=bins,
+        dram=dram,
+        table_dram=table_dram,
         waves=None if waves is None else Path(waves),
         waves_depth=waves_depth,
         waves_window=waves_window,

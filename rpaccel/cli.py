@@ -117,6 +117,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query, 1 to 16 (1)")
     add("--bins", metavar="W", type=int,
         help="width of the bins of policy binned: 4096, 1024, 256 or 64 (1024)")  # fmt: skip
+    add("--dram", choices=["reference", "fast", "hostile"], default="reference",
+        help="device memory: latency 100, none, or random up to 2000 (reference)")  # fmt: skip
+    add("--table-dram", metavar="BYTES", type=int,
+        help="timing: device memory for tables, larger ones lie on an SSD")  # fmt: skip
     add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
     add("--waves-depth", metavar="N", type=_positive, help="levels of hierarchy in the waves")
     add("--waves-window", metavar="FROM:TO", help="cycles to record")

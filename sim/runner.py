@@ -37,19 +37,28 @@ class Memory:
     """Cycles from the address to the first beat, row open."""
     row_cycles: int = 12
     """Further cycles when the row is not open."""
+    refresh_interval: int = 1950
+    """Cycles between two refreshes of a channel."""
+    refresh_cycles: int = 88
+    """Cycles of one, in which no burst is begun; it closes all rows. 0: none."""
     bandwidth: int = 256
     """Beats a channel moves in 256 cycles."""
     hostile: int = 0
     """0: none; 1: random latency, order, back-pressure; 2: also interleaved bursts."""
+    hostile_latency: int = 63
+    """Further cycles at most before a burst's first beat, when hostile."""
     error: tuple[int, int] | None = None
     """Addresses [low, high) answer with an error."""
+    error_response: int = 2
+    """That error: 2 SLVERR, 3 DECERR."""
 
     def plusargs(self, seed: int) -> list[str]:
         """Settings as the simulated memory reads them."""
-        words = {
-            "latency": self.latency, "row_cycles": self.row_cycles, "bandwidth": self.bandwidth,
-            "hostile": self.hostile, "memory_seed": seed,
-        }  # fmt: skip
+        names = (
+            "latency", "row_cycles", "refresh_interval", "refresh_cycles", "bandwidth", "hostile",
+            "hostile_latency", "error_response",
+        )  # fmt: skip
+        words = {name: getattr(self, name) for name in names} | {"memory_seed": seed}
         low, high = self.error or (0, 0)
         return [f"+{k}={v}" for k, v in words.items()] + [
             f"+error_low={low:x}",

@@ -7,13 +7,14 @@ hardware's own unit names. See `device.DeviceModel`.
 from __future__ import annotations
 
 from .device import DeviceModel, Prediction, StageTimes
+from .dram import Dram, Ssd
 from .loads import LoadEntry, LoadsModel
-from .memory import Dram
 from .plan import EnginePlan, PhasePlan, Plan, ProgramPlan, QueryPlan, StagePlan, StageQuery
 
 __all__ = [
     "DeviceModel",
     "Dram",
+    "Ssd",
     "EnginePlan",
     "LoadEntry",
     "LoadsModel",

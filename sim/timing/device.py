@@ -10,6 +10,7 @@ from hdl.control.engine_picker import EnginePicker
 from hdl.control.entry_fetcher import AHEAD
 from hdl.engine.cause import Cause
 
+from .dram import Dram
 from .engine import EngineModel, PhaseRecord
 from .events import Clock, Poll
 from .front_end import (
@@ -23,7 +24,7 @@ from .front_end import (
 )
 from .gather import Gather
 from .loader import LoadersModel, round_robin
-from .memory import Dram, Memory
+from .memory import Memory
 from .plan import EnginePlan, PhasePlan, Plan, QueryPlan
 from .ranking import RankingModel
 from .streamer import StreamerModel

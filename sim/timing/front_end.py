@@ -14,7 +14,8 @@ from hdl.control.submission_check import SubmissionCheck
 from hdl.program import SUBMISSION_BYTES
 from hdl.queue import Queue
 
-from .memory import REQUEST_LATENCY, Dram
+from .dram import Dram
+from .memory import REQUEST_LATENCY
 
 __all__ = [
     "DOORBELL_LATENCY",

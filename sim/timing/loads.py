@@ -19,6 +19,7 @@ from hdl.control.entry_fetcher import AHEAD
 from hdl.control.submission_check import SubmissionCheck
 from hdl.queue import Queue
 
+from .dram import Banks, Dram
 from .front_end import (
     DOORBELL_LATENCY,
     INTERRUPT_LATENCY,
@@ -26,7 +27,7 @@ from .front_end import (
     entry_beats,
     entry_taken,
 )
-from .memory import DATA_LATENCY, REQUEST_LATENCY, Banks, Dram
+from .memory import DATA_LATENCY, REQUEST_LATENCY
 
 __all__ = ["LoadEntry", "LoadsModel"]
 
@@ -58,7 +59,8 @@ class LoadsModel:
 
     def __init__(self, config: Config, dram: Dram) -> None:
         self._config, self._dram = config, dram
-        self._banks = [Banks(dram) for _ in range(config.axi_channels)]
+        channels = config.axi_channels
+        self._banks = [Banks(dram, channel, channels) for channel in range(channels)]
         self._bus_free = 0
         self._channel = 0
         self._arrived = -1  # last beat asked for so far is at the front end
@@ -114,7 +116,7 @@ class LoadsModel:
             self._channel = channel
         ready = self._banks[channel].ready(cycle + REQUEST_LATENCY, address)
         served = max(ready, self._bus_free)
-        self._bus_free = served + beats
+        self._bus_free = served + beats * self._dram.beat_interval
         return served + DATA_LATENCY
 
     def take(self, first: int, items: int) -> int:

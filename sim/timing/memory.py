@@ -1,7 +1,7 @@
 """Device memory and the way to it: read crossbar, AXI channels, DRAM.
 
 One event a burst. The DRAM is that of ``sim/verilog/dram.v`` without its hostile modes: latency,
-open rows in banks, one data bus a channel that takes the oldest burst that is ready.
+open rows in banks, refresh, one data bus a channel that takes the oldest burst that is ready.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hdl.bus.axi import PAGE_BYTES
 from hdl.bus.interleave import channel_number
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
 
+from .dram import Banks, Dram, Ssd
 from .events import Clock, Poll
 
 __all__ = [
@@ -37,41 +37,6 @@ DATA_LATENCY = 1 + RESPONSE_LATENCY
 """A burst chosen by the memory to its first beat at the requester: the data register and R."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dram:
-    """Settings of the simulated memory; defaults as in ``sim/verilog/dram.v``."""
-
-    latency: int = 100
-    """Cycles from the address handshake to the first beat of an open row."""
-    row_cycles: int = 12
-    """Further cycles, and the bank's occupation, when the row is not open."""
-    banks: int = 16
-    window: int = 8
-    """Oldest bursts among which the next one is chosen."""
-    shared_bus: bool = True
-    """Writes take their beats from the same bandwidth as reads."""
-
-
-class Banks:
-    """Open rows of one channel."""
-
-    def __init__(self, dram: Dram) -> None:
-        self._dram = dram
-        self._free = [0] * dram.banks
-        self.rows = [-1] * dram.banks
-
-    def ready(self, arrival: int, address: int) -> int:
-        """Earliest cycle in which a burst, its address taken in ``arrival``, gets the data bus."""
-        row = address // PAGE_BYTES
-        bank = (row ^ row >> 4 ^ row >> 8) % self._dram.banks
-        start = max(self._free[bank], arrival)
-        if self.rows[bank] != row:
-            start += self._dram.row_cycles
-            self._free[bank] = start
-            self.rows[bank] = row
-        return start + self._dram.latency - 1
-
-
 @dataclass(eq=False, slots=True)
 class _Burst:
     requester: int
@@ -85,13 +50,13 @@ class _Burst:
 class _Channel:
     """One AXI read channel: address arbiter, banks, data bus."""
 
-    def __init__(self, clock: Clock, dram: Dram) -> None:
+    def __init__(self, clock: Clock, dram: Dram, channel: int, channels: int) -> None:
         self._clock = clock
         self._dram = dram
         self._arbiter = Poll(clock, self._grant)
         self._asked: dict[int, deque[tuple[int, int, _Burst]]] = {}
         self._served = -1
-        self.banks = Banks(dram)
+        self.banks = Banks(dram, channel, channels)
         self._queue: deque[_Burst] = deque()
         self._bus_free = 0
         self._wake = -1
@@ -158,13 +123,29 @@ class _Channel:
         chosen.done = True
         while self._queue and self._queue[0].done:
             self._queue.popleft()
-        self._bus_free = cycle + chosen.beats
+        self._bus_free = cycle + chosen.beats * self._dram.beat_interval
         self._clock.at(cycle + DATA_LATENCY, chosen.call, chosen.beats)
         self._schedule(self._bus_free)
 
 
+class _Drive:
+    """The SSD: one stream of pages."""
+
+    def __init__(self, clock: Clock, ssd: Ssd) -> None:
+        self._clock, self._ssd = clock, ssd
+        self._free = 0.0
+        self.reads = 0
+
+    def read(self, cycle: int, beats: int, call: OnBeats) -> None:
+        """A line is asked for in ``cycle``."""
+        self.reads += 1
+        start = max(float(cycle), self._free)
+        self._free = start + self._ssd.page_bytes / self._ssd.bytes_per_cycle
+        self._clock.at(int(self._free) + self._ssd.latency + DATA_LATENCY, call, beats)
+
+
 class Memory:
-    """All channels behind the crossbar.
+    """All channels behind the crossbar, and the drive behind them if there is one.
 
     Requesters below ``ORDERED_REQUESTERS`` use one channel at a time: a request for another channel
     waits until all beats of theirs have come.
@@ -172,7 +153,10 @@ class Memory:
 
     def __init__(self, clock: Clock, config: Config, dram: Dram) -> None:
         self._clock, self._config = clock, config
-        self._channels = [_Channel(clock, dram) for _ in range(config.axi_channels)]
+        channels = config.axi_channels
+        self._channels = [_Channel(clock, dram, n, channels) for n in range(channels)]
+        self.drive = None if dram.ssd is None else _Drive(clock, dram.ssd)
+        self._ssd = dram.ssd
         self._beat_bytes = config.axi_bytes
         self._current = [0] * ORDERED_REQUESTERS
         self._flying = [0] * ORDERED_REQUESTERS
@@ -191,6 +175,9 @@ class Memory:
         self, cycle: int, requester: int, tag: int, address: int, beats: int, call: OnBeats
     ) -> None:
         """A burst is handed over in ``cycle``; ``call`` comes with its first beat."""
+        if self.drive is not None and self._ssd is not None and self._ssd.holds(address):
+            self.drive.read(cycle, beats, call)
+            return
         self.bursts += 1
         self.beats += beats
         channel = channel_number(self._config, address)

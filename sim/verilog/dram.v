@@ -9,10 +9,15 @@
 //   dump=FILE        where dumped words go, least significant byte first
 //   latency=N        cycles from the address handshake to the first beat of an open row (100)
 //   row_cycles=N     further cycles, and the bank's occupation, when the row is not open (12)
+//   refresh_interval=N  cycles between two refreshes of a channel, channels in turns (1950)
+//   refresh_cycles=N    cycles of one, the last of the interval, in which no burst is begun; it
+//                       closes all rows; 0: none (88)
 //   bandwidth=N      data beats a channel moves in 256 cycles, reads and writes together (256)
 //   hostile=N        0: none; 1: random latency, order and back-pressure; 2: also interleaving
+//   hostile_latency=N  further cycles at most before a burst's first beat, when hostile (63)
 //   memory_seed=N    seed of the hostile mode (1)
-//   error_low=HEX, error_high=HEX   accesses in [low, high) answer SLVERR
+//   error_low=HEX, error_high=HEX   accesses in [low, high) answer with an error
+//   error_response=N  that error: 2 SLVERR, 3 DECERR (2)
 // Accesses beyond the memory answer DECERR.
 module dram #(
     parameter CHANNELS = 1,
@@ -83,7 +88,8 @@ module dram #(
     /* verilator lint_on MULTIDRIVEN */
 
     // -- settings ----------------------------------------------------------------------------------
-    integer latency, row_cycles, bandwidth, hostile, memory_seed;
+    integer latency, row_cycles, bandwidth, hostile, hostile_latency, memory_seed;
+    integer refresh_interval, refresh_cycles, error_response;
     reg [ADDRESS_BITS-1:0] error_low, error_high;
     reg [8*256-1:0] image_name, dump_name;
     integer image_file, dump_file, loaded, dump_at;
@@ -93,7 +99,11 @@ module dram #(
         if (!$value$plusargs("row_cycles=%d", row_cycles)) row_cycles = 12;
         if (!$value$plusargs("bandwidth=%d", bandwidth)) bandwidth = BEAT;
         if (!$value$plusargs("hostile=%d", hostile)) hostile = 0;
+        if (!$value$plusargs("hostile_latency=%d", hostile_latency)) hostile_latency = 63;
+        if (!$value$plusargs("refresh_interval=%d", refresh_interval)) refresh_interval = 1950;
+        if (!$value$plusargs("refresh_cycles=%d", refresh_cycles)) refresh_cycles = 88;
         if (!$value$plusargs("memory_seed=%d", memory_seed)) memory_seed = 1;
+        if (!$value$plusargs("error_response=%d", error_response)) error_response = 2;
         if (!$value$plusargs("error_low=%h", error_low)) error_low = 0;
         if (!$value$plusargs("error_high=%h", error_high)) error_high = 0;
         if ($value$plusargs("image=%s", image_name)) begin
@@ -111,7 +121,7 @@ module dram #(
     function [1:0] response;
         input [ADDRESS_BITS-1:0] address;
         if ((address >> LOG2_BYTES) != 0) response = 2'd3;
-        else if (address >= error_low && address < error_high) response = 2'd2;
+        else if (address >= error_low && address < error_high) response = error_response[1:0];
         else response = 2'd0;
     endfunction
 
@@ -190,12 +200,13 @@ module dram #(
         reg [LOG2_READS:0] reads_left;
         reg [31:0] bank_free [0:BANKS-1];
         reg [ROW_BITS-1:0] bank_row [0:BANKS-1];
+        reg [31:0] bank_epoch [0:BANKS-1];  // refreshes before the row was opened
 
         reg bursting, blocked;
         reg [LOG2_READS-1:0] burst, slot, older;
         reg [ROW_BITS-1:0] row;
         reg [3:0] bank;
-        reg [31:0] start;
+        reg [31:0] start, since, epoch;
         integer i, j;
 
         assign arready[c] = ar_ready;
@@ -245,6 +256,7 @@ module dram #(
             for (i = 0; i < BANKS; i = i + 1) begin
                 bank_free[i] = 0;
                 bank_row[i] = {ROW_BITS{1'b1}};
+                bank_epoch[i] = 0;
             end
         end
 
@@ -268,12 +280,23 @@ module dram #(
                 row = araddr[c*ADDRESS_BITS + LOG2_ROW +: ROW_BITS];
                 bank = row[3:0] ^ row[7:4] ^ row[11:8];
                 start = $signed(bank_free[bank] - cycle) > 0 ? bank_free[bank] : cycle;
+                if (refresh_cycles != 0) begin
+                    since = start + c * refresh_interval / CHANNELS;
+                    epoch = since / refresh_interval;
+                    since = since - epoch * refresh_interval;
+                    if (since + refresh_cycles >= refresh_interval) begin
+                        start = start + refresh_interval - since;
+                        epoch = epoch + 1;
+                    end
+                    if (bank_epoch[bank] != epoch) bank_row[bank] = {ROW_BITS{1'b1}};
+                    bank_epoch[bank] = epoch;
+                end
                 if (bank_row[bank] != row) begin
                     start = start + row_cycles;
                     bank_free[bank] = start;
                     bank_row[bank] = row;
                 end
-                if (hostile != 0) start = start + random[31:26];
+                if (hostile != 0) start = start + random[31:16] % (hostile_latency + 1);
                 queue_id[slot] = arid[c*ID_BITS +: ID_BITS];
                 queue_address[slot] = araddr[c*ADDRESS_BITS +: ADDRESS_BITS];
                 queue_left[slot] = arlen[c*8 +: 8];

@@ -69,6 +69,18 @@ def _after(
     assert played.outcome.result.outstanding == 0
 
 
+@pytest.mark.parametrize("beat", range(4))
+def test_error_in_any_beat_of_a_record(beat: int) -> None:
+    """Dense values and ids of one item, SLVERR and DECERR in turns."""
+    case = Case()
+    size = CONFIG.axi_bytes
+    assert case.deployment.ids_offset + 4 * len(ROWS) == 4 * size
+    bad, good = case.query(0), case.query(1)
+    start = bad.records + 3 * case.deployment.pitch + beat * size
+    memory = Memory(error=(start, start + size), error_response=2 + beat % 2)
+    _after(case, case.run(memory=memory), bad.entry, good)
+
+
 def _records(case: Case, bad: PlacedQuery) -> Window:
     """The middle of the item records."""
     return bad.records + 5 * case.deployment.pitch, bad.records + 7 * case.deployment.pitch
@@ -95,7 +107,16 @@ def test_error_in_records_or_results(
     _after(case, played, bad.entry, good)
 
 
-def test_error_in_an_embedding_row() -> None:
+@pytest.mark.parametrize(
+    ("beat", "response"),
+    [
+        (0, 2),
+        (3, 3),
+        (7, 2),
+        *(pytest.param(n, 3, marks=pytest.mark.slow) for n in (1, 2, 4, 5, 6)),
+    ],
+)
+def test_error_in_an_embedding_row(beat: int, response: int) -> None:
     """Only the first query asks for a row of the line in the window; no row is cached."""
     case = Case(cached=False)
     last = ROWS[1] - 1
@@ -103,10 +124,11 @@ def test_error_in_an_embedding_row() -> None:
     asks, avoids = (query.ids.copy() for query in case.workload.queries[:2])
     asks[3, 1] = last
     avoids[:, 1] %= first
-    base = _row_address(case, program=0, feature=1) + 4 * first
+    base = _row_address(case, program=0, feature=1) + 4 * first + beat * CONFIG.axi_bytes
     bad, good = case.query(0, ids=asks), case.query(1, ids=avoids)
     # Rows of a line fail together, whichever beat it is.
-    played = case.run(memory=Memory(error=(base, base + CONFIG.axi_bytes)))
+    window = (base, base + CONFIG.axi_bytes)
+    played = case.run(memory=Memory(error=window, error_response=response))
     _after(case, played, bad.entry, good, case.golden(1, ids=avoids))
 
 
@@ -124,7 +146,8 @@ def _row_address(case: Case, *, program: int, feature: int) -> int:
     return int(unpack(fmt.FEATURE, blob[k * size : (k + 1) * size]).base)
 
 
-def test_error_in_a_weight_stream() -> None:
+@pytest.mark.parametrize(("beat", "response"), [(0, 3), (32, 2), (63, 3)])
+def test_error_in_a_weight_stream(beat: int, response: int) -> None:
     """The second stage's weights fail; a pipeline of the first stage alone still works."""
     case = Case(partition="split")
     mapped = case.deployment.maps[0].stages
@@ -149,7 +172,9 @@ def test_error_in_a_weight_stream() -> None:
     stream = _stream_address(case)
     bad = case.query(0)
     good = case.query(1, pipeline=1, keep=case.keep[:1])
-    played = case.run(memory=Memory(error=(stream + 256, stream + 264)))
+    start = stream + beat * CONFIG.axi_bytes
+    window = (start, start + CONFIG.axi_bytes)
+    played = case.run(memory=Memory(error=window, error_response=response))
     assert played.status(bad.entry) == Status.BUS_ERROR
     assert played.status(good.entry) == Status.OK
     golden = case.golden(1, stages=1)

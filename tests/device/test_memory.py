@@ -28,10 +28,24 @@ def test_hostile_memory(hostile: int, partition: str) -> None:
     assert case.difference(played, golden) is None
 
 
+def test_random_latency_up_to_2000() -> None:
+    """The command's hostile mode, caches and prefetches included: every event is golden's."""
+    result = rpaccel.run(preset="tiny", pipeline="demo-2", items=16, dram="hostile", seed=3)
+    assert result["bit_exact"] is True
+    assert result["dram"] == "hostile"
+    plain = rpaccel.run(preset="tiny", pipeline="demo-2", items=16, backend="golden", seed=3)
+    assert result["top"] == plain["top"]
+
+
 @pytest.mark.parametrize(
     "memory",
-    [Memory(latency=2, row_cycles=0), Memory(latency=700), Memory(bandwidth=24)],
-    ids=["fast", "far", "narrow"],
+    [
+        Memory(latency=1, row_cycles=0, refresh_cycles=0),
+        Memory(latency=700),
+        Memory(bandwidth=24),
+        Memory(refresh_interval=300, refresh_cycles=250),
+    ],
+    ids=["fast", "far", "narrow", "refreshing"],
 )
 def test_fast_and_slow_memory(memory: Memory) -> None:
     case = Case(partition="split")

@@ -15,6 +15,7 @@ from sim.bench import BenchSpec, Master, Trace
 from sim.errors import SimulationError, SimulatorError
 from sim.job import Job
 from sim.runner import Build, Memory, build_bench, run_job, run_module
+from sim.timing.dram import Banks, Dram
 from sim.waves import Waves
 
 from . import copy_device as device
@@ -130,7 +131,7 @@ def test_latency_and_row_are_as_stated(tmp_path: Path) -> None:
     cycles = {}
     for latency, row in ((100, 12), (50, 12), (50, 0)):
         job = copy_job(0, 0x8000, 2)
-        memory = Memory(latency=latency, row_cycles=row)
+        memory = Memory(latency=latency, row_cycles=row, refresh_cycles=0)
         seen = run_job(build, job, image=image(), memory=memory).result.cycles
         cycles[latency, row] = seen[5] - seen[4]
     # Two reads and two write responses wait for the latency; one read opens a row.
@@ -141,13 +142,32 @@ def test_latency_and_row_are_as_stated(tmp_path: Path) -> None:
     assert cycles[50, 0] == 2 * (50 + 15 + 1 + 16 + 50 + 1) + 1
 
 
+def test_refresh(tmp_path: Path) -> None:
+    """Bursts one after the other wait for refreshes and open their row again, as the model says."""
+    build = make(tmp_path, "verilator")
+    dram = Dram(latency=50, row_cycles=12, refresh_interval=150, refresh_cycles=40)
+    memory = Memory(latency=50, row_cycles=12, refresh_interval=150, refresh_cycles=40)
+    period = 50 + 15 + 1 + 16 + 50 + 1  # of a burst, see above
+    for idle in (1, 37, 90):
+        job = Job()
+        job.idle(idle)
+        job.steps += copy_job(0, 0x8000, 6).steps
+        seen = run_job(build, job, image=image(), memory=memory).result.cycles
+        banks = Banks(dram)
+        at = seen[5] + 1  # the first address is taken
+        for _ in range(6):
+            at = banks.ready(at, 0) + period - 49
+        assert seen[6] == at, idle
+
+
 def test_bandwidth(tmp_path: Path) -> None:
     """Half the bandwidth: each of the 15 beats after a burst's first takes two cycles."""
     build = make(tmp_path, "verilator")
     cycles = []
     for bandwidth in (256, 128):
         job = copy_job(0, 0x8000, 1)
-        seen = run_job(build, job, memory=Memory(bandwidth=bandwidth)).result.cycles
+        memory = Memory(bandwidth=bandwidth, refresh_cycles=0)
+        seen = run_job(build, job, memory=memory).result.cycles
         cycles.append(seen[5] - seen[4])
     assert cycles[1] - cycles[0] == 15
 

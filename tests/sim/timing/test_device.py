@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import driver.rtl
+import driver.timing
 from driver.check import read_records
 from driver.inputs import make_workload
 from driver.options import RunOptions
@@ -27,9 +28,9 @@ from driver.timing import predict, run_timing
 from driver.traces import Records
 from driver.workload import Workload, load_workload
 from golden.model import ModelShape, random_model
-from hdl.config import Config, preset
-from sim.runner import Outcome
-from sim.timing import Prediction
+from hdl.config import LINE_BYTES, Config, preset
+from sim.runner import Memory, Outcome
+from sim.timing import Dram, Prediction
 
 TINY, SMALL = preset("tiny"), preset("small")
 TOLERANCE = 0.02
@@ -49,18 +50,30 @@ class Both:
 
 
 def run_both(
-    *, preset_name: str, name: str, items: int | None, partition: str | None, seed: int = 1
+    *,
+    preset_name: str,
+    name: str,
+    items: int | None,
+    partition: str | None,
+    seed: int = 1,
+    refresh: bool = False,
 ) -> Both:
     """A named pipeline."""
     config = preset(preset_name)
     spec = pipeline(name).scaled(items)
     workload = load_workload(spec, queries=1, max_rows=10_000, seed=seed)
     cut = parse_partition(config, partition, stages=len(spec.stages))
-    return run_workload(config, cut, workload, seed)
+    return run_workload(config, cut, workload, seed, refresh)
 
 
-def run_workload(config: Config, cut: Partition, workload: Workload, seed: int) -> Both:
-    """A workload on the generated Verilog and on the timing model."""
+def run_workload(
+    config: Config, cut: Partition, workload: Workload, seed: int, refresh: bool = False
+) -> Both:
+    """A workload on the generated Verilog and on the timing model.
+
+    Without ``refresh``: where a refresh falls between two requests, a few cycles decide whether it
+    costs 88, which is more than 2 % of a short query.
+    """
     plan = plan_run(config, cut, workload)
     expected = golden_results(workload, keep_layers=True)
     options = RunOptions(preset=config.name, pipeline=workload.pipeline.name, seed=seed)
@@ -73,12 +86,28 @@ def run_workload(config: Config, cut: Partition, workload: Workload, seed: int) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver.rtl, "run_job", keep_traces)
+        if not refresh:
+            patch.setattr(driver.rtl, "simulated_memory", lambda _: Memory(refresh_cycles=0))
         rtl = run_rtl(plan, workload, expected, options, lambda text: None)
+    # The model's first cycle is the doorbell: only the bench knows how long after a refresh it is.
+    (doorbell,) = [
+        outcomes[0].result.cycles[n]
+        for n, step in enumerate(plan.host.job.steps)
+        if step["op"] == "write"
+        and step["data"] == plan.host.entries
+        and step["address"] == plan.host.registers.address("SUBMISSION_TAIL")
+    ]
+    dram = Dram(refresh_phase=doorbell % Dram().refresh_interval)
+    if not refresh:
+        dram = Dram(refresh_cycles=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver.timing, "timing_memory", lambda *_: dram)
+        timing = run_timing(plan, workload, expected, options)
     return Both(
         plan=plan,
         rtl=rtl,
-        timing=run_timing(plan, workload, expected, options),
-        prediction=predict(plan, workload, expected),
+        timing=timing,
+        prediction=predict(plan, workload, expected, dram),
         columns=read_records(config, outcomes[0].traces)["columns"],
     )
 
@@ -131,7 +160,14 @@ def check(both: Both) -> None:
         for cause, cycles in measured["stall_cycles"].items():
             said = predicted["stall_cycles"][cause]
             assert close(said, cycles, of=measured["cycles"] * engines), cause
-    assert timing["embedding"] == rtl["embedding"]
+    # A few cycles may decide which of two lookups of a line comes first, and whether it is still
+    # there: what depends on ids alone is exact.
+    exact = ("lookups", "static_hits", "prefetches")
+    for name, count in rtl["embedding"].items():
+        slack = 0 if name in exact else rtl["embedding"]["lookups"] // 1000
+        if name == "dram_bytes":
+            slack *= LINE_BYTES
+        assert abs(timing["embedding"][name] - count) <= slack, name
 
 
 @pytest.mark.parametrize(
@@ -139,7 +175,9 @@ def check(both: Both) -> None:
     [(64, None), (24, "4x4:4"), (21, "4x4:3@0,4x4:1@1")],
 )
 def test_tiny(items: int, partition: str | None) -> None:
-    check(run_both(preset_name="tiny", name="demo-2", items=items, partition=partition))
+    check(
+        run_both(preset_name="tiny", name="demo-2", items=items, partition=partition, refresh=True)
+    )
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 from hdl.config import Config, preset
 from hdl.program import SUBMISSION, Opcode, Target
 from hdl.words import pack_bytes
+from sim.timing.dram import Dram
 from sim.timing.loads import LoadEntry, LoadsModel
-from sim.timing.memory import Dram
 from tests.hdl.control.front_end_bench import SUBMISSIONS, Host
 
 LATENCY = 60
@@ -51,7 +51,8 @@ def measure(config: Config, loads: list[Load]) -> int:
 
 
 def predict(config: Config, loads: list[Load]) -> int:
-    model = LoadsModel(config, Dram(latency=LATENCY, row_cycles=0, shared_bus=False))
+    dram = Dram(latency=LATENCY, row_cycles=0, refresh_cycles=0, shared_bus=False)
+    model = LoadsModel(config, dram)
     entries = [
         LoadEntry(
             submission=SUBMISSIONS + 64 * number,
