@@ -10,6 +10,7 @@ from hdl.config import PRESETS, Config, ConfigError, Features, preset
 from sim.errors import SimulationError, SimulatorError
 
 from .api import import_checkpoint, load_model, run, workload
+from .data_api import evaluate, quantize
 
 __all__ = [
     "PRESETS",
@@ -19,9 +20,11 @@ __all__ = [
     "SimulationError",
     "SimulatorError",
     "UserError",
+    "evaluate",
     "import_checkpoint",
     "load_model",
     "preset",
+    "quantize",
     "run",
     "workload",
 ]

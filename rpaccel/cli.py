@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     guess = add("estimate", _estimate, words_of)
     _add_preset(guess)
     _add_workload_options(guess)
-    add_data_commands(add)
+    add_data_commands(add, _positive)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
     text = "measure the device and the generator"

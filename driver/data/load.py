@@ -18,7 +18,9 @@ from .schema import Schema
 from .tables import TableRows, read_table, time_cut
 from .vocabulary import Vocabulary
 
-__all__ = ["load_criteo", "load_table"]
+__all__ = ["Split", "load_criteo", "load_table"]
+
+Split = Literal["time", "user"]
 
 USER_SHARES = 10_000
 
@@ -59,7 +61,7 @@ def load_table(
     *,
     lines: int,
     query_items: int,
-    split: Literal["time", "user"] | None = None,
+    split: Split | None = None,
     share: float = 1 / 7,
     evaluation: bool = True,
 ) -> Dataset:
