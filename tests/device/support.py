@@ -21,13 +21,21 @@ from driver.inputs import make_workload
 from driver.partition import parse_partition
 from driver.traces import Records
 from driver.workload import Workload
+from golden.filter import FunnelRules
 from golden.model import ModelShape, random_model
-from golden.pipeline import QueryResult, run_integer
+from golden.pipeline import WHOLE, QueryResult, run_integer
 from hdl import program as fmt
 from hdl.config import preset
 from sim.runner import Build, Memory, Outcome, run_job
 
-__all__ = ["Case", "Played", "device", "small_workload", "smallest_workload"]
+__all__ = [
+    "Case",
+    "Played",
+    "device",
+    "small_workload",
+    "smallest_workload",
+    "three_stage_workload",
+]
 
 CONFIG = preset("tiny")
 ROWS = (3, 60, 17, 40, 9)
@@ -81,6 +89,19 @@ def small_workload() -> Workload:
 
 
 @cache
+def three_stage_workload() -> Workload:
+    """Three small stages."""
+    shapes = (
+        ModelShape(name="front", width=4, bottom=(6, 12, 4), top=(10, 1), rows=ROWS),
+        ModelShape(name="middle", width=4, bottom=(6, 20, 4), top=(9, 1), rows=ROWS),
+        ModelShape(
+            name="back", width=8, bottom=(6, 24, 8), top=(12, 1), rows=ROWS, interaction="cat"
+        ),
+    )
+    return _workload(shapes, items=ITEMS, keep=(11, 6, 4), queries=3)
+
+
+@cache
 def smallest_workload() -> Workload:
     """For Icarus, which simulates a few hundred cycles a second."""
     rows = ROWS[:2]
@@ -128,6 +149,8 @@ class Case:
         Engines.
     cached
         False: an empty static cache, so that every lookup reads device memory.
+    fractions
+        What each stage may forward early.
     """
 
     def __init__(
@@ -137,6 +160,7 @@ class Case:
         partition: str = "fused",
         cached: bool = True,
         entries: int = 60,
+        fractions: Sequence[Sequence[int]] = (),
     ) -> None:
         self.workload = workload or small_workload()
         self.keep = [stage.keep for stage in self.workload.pipeline.stages]
@@ -151,6 +175,7 @@ class Case:
             models=models,
             cache=plan_cache(CONFIG, models, counts),
             image=self.image,
+            fractions=fractions,
         )
         self.host = Host(self.deployment, self.image, entries=entries)
         self.placed: list[PlacedQuery] = []
@@ -161,12 +186,13 @@ class Case:
         *,
         ids: NDArray[np.uint32] | None = None,
         keep: Sequence[int] | None = None,
+        rules: FunnelRules = WHOLE,
         **changes: Any,
     ) -> PlacedQuery:
         """Place a query of the workload, with other ids, or changed fields of its entry."""
         query = self.workload.queries[number]
         placed = self.host.put_query(
-            query.dense, query.ids if ids is None else ids, keep or self.keep, **changes
+            query.dense, query.ids if ids is None else ids, keep or self.keep, rules, **changes
         )
         self.placed.append(placed)
         return placed
@@ -179,6 +205,7 @@ class Case:
         stages: int | None = None,
         items: int | None = None,
         keep: Sequence[int] | None = None,
+        rules: FunnelRules = WHOLE,
     ) -> QueryResult:
         """What a query of the workload, or its first ``items`` items, must give."""
         query = self.workload.queries[number]
@@ -187,6 +214,7 @@ class Case:
             (keep or self.keep)[:stages],
             query.dense[:items],
             (query.ids if ids is None else ids)[:items],
+            rules=rules,
             keep_layers=True,
             bad_ids_as_zero=True,
         )
