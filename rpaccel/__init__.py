@@ -10,7 +10,7 @@ from hdl.config import PRESETS, Config, ConfigError, Features, preset
 from sim.errors import SimulationError, SimulatorError
 
 from .api import import_checkpoint, load_model, run, workload
-from .data_api import evaluate, quantize
+from .data_api import evaluate, profile, quantize
 
 __all__ = [
     "PRESETS",
@@ -24,6 +24,7 @@ __all__ = [
     "import_checkpoint",
     "load_model",
     "preset",
+    "profile",
     "quantize",
     "run",
     "workload",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from driver.data.source import DataOptions
     from driver.quality.evaluate import Quantisation
     from golden.calibrate import Method
 
-__all__ = ["evaluate", "quantize"]
+__all__ = ["evaluate", "profile", "quantize"]
 
 PathLike = str | os.PathLike[str]
 
@@ -23,6 +24,24 @@ def _silent(text: str) -> None:
 def _paths(data: PathLike | Sequence[PathLike]) -> tuple[str, ...]:
     paths = [data] if isinstance(data, str | os.PathLike) else data
     return tuple(os.fspath(path) for path in paths)
+
+
+def _options(
+    data: PathLike | Sequence[PathLike],
+    schema: PathLike | None,
+    vocabulary: PathLike | None,
+    split: str,
+    share: float,
+) -> DataOptions:
+    from driver.data.source import DataOptions
+
+    return DataOptions(
+        paths=_paths(data),
+        schema=None if schema is None else Path(schema),
+        vocabulary=None if vocabulary is None else Path(vocabulary),
+        split=split,
+        share=share,
+    )
 
 
 def quantize(
@@ -67,15 +86,11 @@ def quantize(
     UserError
         Bad files, or a model that cannot be quantised.
     """
-    from driver.data.source import DataOptions
     from driver.quality.quantize import quantize as quantize_file
 
     return quantize_file(
         Path(model),
-        data=DataOptions(
-            paths=_paths(data), schema=None if schema is None else Path(schema),
-            vocabulary=None if vocabulary is None else Path(vocabulary), split=split, share=share,
-        ),
+        data=_options(data, schema, vocabulary, split, share),
         items=items, method=method, equalisation=equalisation, bias_correction=bias_correction,
         out=None if out is None else Path(out), page=None if report is None else Path(report),
         progress=progress,
@@ -129,15 +144,49 @@ def evaluate(
     UserError
         Bad files, or data that do not fit the models.
     """
-    from driver.data.source import DataOptions
     from driver.quality.evaluate import evaluate as evaluate_pipeline
 
     return evaluate_pipeline(
         pipeline,
-        data=DataOptions(
-            paths=_paths(data), schema=None if schema is None else Path(schema),
-            vocabulary=None if vocabulary is None else Path(vocabulary), split=split, share=share,
-        ),
+        data=_options(data, schema, vocabulary, split, share),
         models=None if models is None else [Path(path) for path in models],
         items=items, queries=queries, seed=seed, quantisation=quantisation, progress=progress,
     )  # fmt: skip
+
+
+def profile(
+    model: PathLike,
+    *,
+    data: PathLike | Sequence[PathLike],
+    schema: PathLike | None = None,
+    vocabulary: PathLike | None = None,
+    split: str = "time",
+    share: float = 1 / 7,
+    out: PathLike | None = None,
+    progress: Callable[[str], None] = _silent,
+) -> dict[str, Any]:
+    """How often each id of a model's features occurs, and what caches of the hottest would catch.
+
+    Parameters
+    ----------
+    model
+        Model file.
+    data, schema, vocabulary, split, share
+        Items, as for ``evaluate``: the training part is counted, hits are of the other part.
+    out
+        File of the histograms to write.
+
+    Returns
+    -------
+    What ``rpaccel profile --json`` writes, and ``text`` for people.
+
+    Raises
+    ------
+    UserError
+        Bad files.
+    """
+    from driver.data.profile import profile as profile_file
+
+    options = _options(data, schema, vocabulary, split, share)
+    out_path = None if out is None else Path(out)
+    return profile_file(Path(model), data=options, out=out_path, progress=progress)

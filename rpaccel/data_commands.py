@@ -29,6 +29,7 @@ def add_data_commands(add: Add, positive: Callable[[str], int]) -> None:
     _add_import(add)
     _add_quantize(add, positive)
     _add_evaluate(add, positive)
+    _add_profile(add)
 
 
 def _add_import(add: Add) -> None:
@@ -142,3 +143,16 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         quantisation=args.quantisation,
         progress=_progress,
     )
+
+
+def _add_profile(add: Add) -> None:
+    parser = add("profile", _profile, "count how often each id occurs, for the caches")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="model file")
+    _add_data_options(parser)
+    parser.add_argument("--out", metavar="FILE", type=Path, help="histograms to write")
+
+
+def _profile(args: argparse.Namespace) -> dict[str, Any]:
+    from driver.data.profile import profile
+
+    return profile(args.model, data=_data_options(args), out=args.out, progress=_progress)

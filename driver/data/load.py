@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from .schema import Schema
 from .tables import TableRows, read_table, time_cut
 from .vocabulary import Vocabulary
 
-__all__ = ["Split", "load_criteo", "load_table"]
+__all__ = ["Split", "load_criteo", "load_table", "stream_table"]
 
 Split = Literal["time", "user"]
 
@@ -82,22 +82,20 @@ def load_table(
     UserError
         As `read_table`, a split without its column, or fewer rows than one query.
     """
-    if split == "user" and schema.user is None:
-        raise UserError("to split by user the schema must name a user column")
-    cut = time_cut(path, schema, share) if split == "time" else 0.0
     taken: list[tuple[TableRows, NDArray[np.bool_]]] = []
     left = lines
-    for rows in read_table(path, schema, bad):
-        keep = np.ones(len(rows.labels), bool)
-        if split == "time":
-            keep = (rows.times >= cut) == evaluation
-        elif split == "user":
-            keep = _chosen(rows.users, share) == evaluation
+    parts = stream_table(path, schema, bad, split=split, share=share, evaluation=evaluation)
+    for rows, keep in parts:
         keep &= np.cumsum(keep) <= left
         left -= int(keep.sum())
         taken.append((rows, keep))
         if left == 0:
             break
+    if taken and taken[0][0].values.shape[1] != len(vocabulary.rows):
+        raise UserError(
+            f"{path}: the schema names {taken[0][0].values.shape[1]} sparse columns, "
+            f"the model has {len(vocabulary.rows)} features"
+        )
     labels = np.concatenate([rows.labels[keep] for rows, keep in taken])
     if len(labels) < query_items:
         raise UserError(f"{len(labels)} rows do not fill one query of {query_items} items")
@@ -108,6 +106,28 @@ def load_table(
         query_items=query_items,
         log=schema.log,
     )
+
+
+def stream_table(
+    path: Path,
+    schema: Schema,
+    bad: BadLines,
+    *,
+    split: Split | None,
+    share: float,
+    evaluation: bool,
+) -> Iterator[tuple[TableRows, NDArray[np.bool_]]]:
+    """Rows of a table and which of them are of the part asked for; parameters as `load_table`."""
+    if split == "user" and schema.user is None:
+        raise UserError("to split by user the schema must name a user column")
+    cut = time_cut(path, schema, share) if split == "time" else 0.0
+    for rows in read_table(path, schema, bad):
+        keep = np.ones(len(rows.labels), bool)
+        if split == "time":
+            keep = (rows.times >= cut) == evaluation
+        elif split == "user":
+            keep = _chosen(rows.users, share) == evaluation
+        yield rows, keep
 
 
 def _chosen(users: NDArray[np.uint32], share: float) -> NDArray[np.bool_]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driver.errors import UserError
 from driver.files import read_dataset
 from golden.dataset import Dataset
 
+from .criteo import read_criteo
 from .lines import BadLines, Part, time_split
-from .load import Split, load_criteo, load_table
+from .load import Split, load_criteo, load_table, stream_table
 from .schema import load_schema
 from .vocabulary import HashedVocabulary, Vocabulary, load_vocabulary
 
-__all__ = ["DEMO", "DataOptions", "load_items"]
+__all__ = ["DEMO", "DataOptions", "load_items", "stream_ids"]
+
+_CHUNK = 1 << 16
 
 DEMO = "demo"
 _DEMO_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "demo"
@@ -91,17 +97,67 @@ def load_items(
     UserError
         Bad files, an id outside its table, data of another shape than the model's.
     """
-    if options.paths == (DEMO,):
-        name = "queries.npz" if evaluation else "calibration.npz"
-        data = read_dataset(_DEMO_FOLDER / name)
-        data = _cut(data, lines, query_items)
-    elif len(options.paths) == 1 and options.paths[0].endswith(".npz"):
-        data = _cut(read_dataset(options.paths[0]), lines, query_items)
+    stored = _stored(options, evaluation)
+    if stored is not None:
+        data = _cut(stored, lines, query_items)
     else:
         data = _read(options, evaluation, _vocabulary(options, rows, features), query_items, lines,
                      bad, progress)  # fmt: skip
-    _check(options, data, rows)
+    _check(options, data.ids, rows)
     return data
+
+
+def stream_ids(
+    options: DataOptions,
+    *,
+    evaluation: bool,
+    rows: tuple[int, ...],
+    features: tuple[str, ...],
+    bad: BadLines,
+) -> Iterator[NDArray[np.uint32]]:
+    """Ids [n, features] of one part, chunk by chunk, in constant memory (parameters as above)."""
+    stored = _stored(options, evaluation)
+    if stored is not None:
+        _check(options, stored.ids, rows)
+        for first in range(0, len(stored.ids), _CHUNK):
+            yield stored.ids[first : first + _CHUNK]
+        return
+    vocabulary = _vocabulary(options, rows, features)
+    if options.schema is not None:
+        split = _table_split(options)
+        table = load_schema(options.schema)
+        for batch, keep in stream_table(
+            Path(options.paths[0]), table, bad,
+            split=split, share=options.share, evaluation=evaluation,
+        ):  # fmt: skip
+            _check(options, batch.values, (1 << 32,) * len(rows))
+            yield vocabulary.ids(batch.values[keep])
+        return
+    for criteo in read_criteo(_criteo_parts(options, evaluation), bad):
+        _check(options, criteo.values, (1 << 32,) * len(rows))
+        yield vocabulary.ids(criteo.values)
+
+
+def _stored(options: DataOptions, evaluation: bool) -> Dataset | None:
+    """The shipped data or a data set file; None for anything else."""
+    if options.paths == (DEMO,):
+        return read_dataset(_DEMO_FOLDER / ("queries.npz" if evaluation else "calibration.npz"))
+    if len(options.paths) == 1 and options.paths[0].endswith(".npz"):
+        return read_dataset(options.paths[0])
+    return None
+
+
+def _table_split(options: DataOptions) -> Split | None:
+    return None if options.split == "none" else "user" if options.split == "user" else "time"
+
+
+def _criteo_parts(options: DataOptions, evaluation: bool) -> list[Part]:
+    if options.split == "user":
+        raise UserError("Criteo has no users: --split time or none")
+    paths = [Path(path) for path in options.paths]
+    if options.split == "none":
+        return [Part(path) for path in paths]
+    return time_split(paths, options.share)[int(evaluation)]
 
 
 def _vocabulary(
@@ -121,22 +177,16 @@ def _read(
     bad: BadLines,
     progress: Callable[[int], None] | None,
 ) -> Dataset:
-    paths = [Path(path) for path in options.paths]
     if options.schema is not None:
-        split: Split | None = "user" if options.split == "user" else "time"
         return load_table(
-            paths[0], load_schema(options.schema), vocabulary, bad,
+            Path(options.paths[0]), load_schema(options.schema), vocabulary, bad,
             lines=lines, query_items=query_items, share=options.share, evaluation=evaluation,
-            split=None if options.split == "none" else split,
+            split=_table_split(options),
         )  # fmt: skip
-    if options.split == "user":
-        raise UserError("Criteo has no users: --split time or none")
-    parts = [Part(path) for path in paths]
-    if options.split == "time":
-        parts = time_split(paths, options.share)[int(evaluation)]
     return load_criteo(
-        parts, vocabulary, bad, lines=lines, query_items=query_items, progress=progress
-    )
+        _criteo_parts(options, evaluation), vocabulary, bad,
+        lines=lines, query_items=query_items, progress=progress,
+    )  # fmt: skip
 
 
 def _cut(data: Dataset, lines: int, query_items: int) -> Dataset:
@@ -153,14 +203,14 @@ def _cut(data: Dataset, lines: int, query_items: int) -> Dataset:
     )
 
 
-def _check(options: DataOptions, data: Dataset, rows: tuple[int, ...]) -> None:
+def _check(options: DataOptions, ids: NDArray[np.uint32], rows: tuple[int, ...]) -> None:
     name = options.paths[0]
-    if data.ids.shape[1] != len(rows):
-        raise UserError(f"{name}: {data.ids.shape[1]} features, the model has {len(rows)}")
+    if ids.shape[1] != len(rows):
+        raise UserError(f"{name}: {ids.shape[1]} features, the model has {len(rows)}")
     for feature, limit in enumerate(rows):
-        largest = int(data.ids[:, feature].max(initial=0))
+        largest = int(ids[:, feature].max(initial=0))
         if largest >= limit:
-            item = int(data.ids[:, feature].argmax())
+            item = int(ids[:, feature].argmax())
             raise UserError(
                 f"{name}: item {item}: id {largest} is outside table {feature} of {limit} rows"
             )
