@@ -6,7 +6,10 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 
 __all__ = [
+    "DECODER",
+    "DECODER_WORDS",
     "HASH_BYTES",
+    "HASH_CHUNK_BYTES",
     "ID_BITS",
     "MIN_BUCKETS",
     "PRIME_BITS",
@@ -58,3 +61,34 @@ def buckets_layout(
             "shift": unsigned(6),
         }
     )
+
+
+DECODER = data.StructLayout(
+    {
+        # word 0
+        "layer": unsigned(7),  # first entry in the layer table
+        "layers": unsigned(5),
+        "tiles": unsigned(24),  # weight tiles of all layers
+        "groups": unsigned(12),  # of hashes: ceil(k / hash lanes of an engine)
+        "pages": unsigned(12),  # of codes: ceil(k / E)
+        "_pad0": unsigned(4),
+        # word 1
+        "stream": unsigned(40),  # device memory address of the weight stream
+        "weights": unsigned(16),  # first word in the weight bank (resident)
+        "streamed": unsigned(1),
+        "feature": unsigned(7),  # number of its id among the ids of an item
+        # word 2
+        "hashes": unsigned(40),  # device memory address of the hashes, aligned to HASH_CHUNK_BYTES
+        "_pad1": unsigned(24),
+        # word 3
+        "buckets": buckets_layout(),
+        "_pad2": unsigned(1),
+    }
+)
+"""Descriptor of the decoder of one feature on one engine."""
+DECODER_WORDS = 4
+HASH_CHUNK_BYTES = 256
+"""Hashes come in chunks of this many bytes, aligned to it; the last one is padded."""
+
+if DECODER.size != 64 * DECODER_WORDS:
+    raise AssertionError(f"{DECODER!r} has {DECODER.size} bits, not {64 * DECODER_WORDS}")

@@ -1,0 +1,143 @@
+"""Hash constants from device memory: chunks in order to words for the hash lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from ..config import Config
+from ..interfaces import read_port_signature
+from ..queue import Queue
+from .layouts import HASH_BYTES, HASH_CHUNK_BYTES, hash_layout
+
+__all__ = ["HashFetch", "hash_job_layout"]
+
+CHUNKS = 2
+"""Chunks of room: one on its way while the other is used. A chunk holds 16 hashes, each of which
+keeps a lane busy for a whole row block, far longer than a memory latency for most blocks."""
+
+
+def hash_job_layout(config: Config) -> data.StructLayout:
+    """Hashes of one feature."""
+    return data.StructLayout({"address": unsigned(config.address_bits), "groups": unsigned(12)})
+
+
+class HashFetch(wiring.Component):
+    """Reads ``groups`` words of ``lanes`` hashes from an address on, job after job.
+
+    Hashes lie one behind the other, HASH_BYTES each, from an address aligned to HASH_CHUNK_BYTES;
+    whole chunks are read, what is behind the last word is dropped. Requests are sent only when the
+    queue has room for the chunk, so beats are always taken. Jobs follow each other without a gap in
+    the requests.
+
+    Parameters
+    ----------
+    config
+        Device configuration.
+    lanes
+        Hashes of a word, a power of two, at most 16.
+
+    Members
+    -------
+    i
+        Jobs.
+    read
+        Device memory. One burst tag: beats come in order.
+    o
+        Words of constants.
+    bus_error
+        Pulse: a beat came with an error; its constants are used all the same.
+    """
+
+    i: stream.Interface
+    read: Any
+    o: stream.Interface
+    bus_error: Signal
+
+    def __init__(self, *, config: Config, lanes: int) -> None:
+        if lanes < 1 or lanes & (lanes - 1) or lanes > 16:
+            raise ValueError(f"lanes must be a power of two, at most 16, not {lanes!r}")
+        self._config = config
+        self._lanes = lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(hash_job_layout(config))),
+                "read": Out(read_port_signature(config)),
+                "o": Out(stream.Signature(data.ArrayLayout(hash_layout(), lanes))),
+                "bus_error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        beats = HASH_CHUNK_BYTES // config.axi_bytes
+        words_log2 = exact_log2(HASH_CHUNK_BYTES // (HASH_BYTES * self._lanes))
+        m.submodules.beats = queue = Queue(shape=config.axi_data_bits, depth=CHUNKS * beats)
+        # What was asked for and is not yet used up: the groups of each chunk.
+        m.submodules.chunks = chunks = Queue(shape=unsigned(words_log2 + 1), depth=CHUNKS)
+        job: Any = Signal(hash_job_layout(config))
+        asking = Signal()
+        whole = Signal()  # the chunk is not the job's last
+        request = self.read.request
+        most = 1 << words_log2
+        m.d.comb += [
+            self.i.ready.eq(~asking),
+            whole.eq(job.groups > most),
+            request.valid.eq(asking & chunks.i.ready),
+            request.payload.address.eq(job.address),
+            request.payload.beats.eq(beats - 1),
+            chunks.i.valid.eq(asking & request.ready),
+            chunks.i.payload.eq(Mux(whole, most, job.groups)),
+            queue.i.valid.eq(self.read.response.valid),
+            queue.i.payload.eq(self.read.response.payload.data),
+            self.read.response.ready.eq(1),
+            self.bus_error.eq(self.read.response.valid & self.read.response.payload.error),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [job.eq(self.i.payload), asking.eq(1)]
+        with m.If(request.valid & request.ready):
+            m.d.sync += [
+                job.address.eq(job.address + HASH_CHUNK_BYTES),
+                job.groups.eq(job.groups - most),
+                asking.eq(whole),
+            ]
+        self._cut(m, queue, chunks, beats)
+        return m
+
+    def _cut(self, m: Module, queue: Queue, chunks: Queue, beats: int) -> None:
+        """Beats into a register of one chunk, words out of it.
+
+        The register is filled while the one before is used up only when a word is a whole beat or
+        more; a chunk lasts for 16 / lanes row blocks, so filling it costs next to nothing.
+        """
+        bits = self._config.axi_data_bits
+        held = Signal(8 * HASH_CHUNK_BYTES, reset_less=True)
+        filled = Signal(range(beats + 1))
+        used = Signal.like(chunks.o.payload)
+        full = Signal()
+        word = held.word_select(used, 8 * HASH_BYTES * self._lanes)
+        end = used + 1 == chunks.o.payload
+        m.d.comb += [
+            full.eq(filled == beats),
+            queue.o.ready.eq(~full),
+            self.o.valid.eq(full),
+            chunks.o.ready.eq(self.o.valid & self.o.ready & end),
+            *(
+                self.o.payload[n].as_value().eq(word[8 * HASH_BYTES * n :][: hash_layout().size])
+                for n in range(self._lanes)
+            ),
+        ]
+        with m.If(queue.o.valid & queue.o.ready):
+            m.d.sync += [
+                held.eq(Cat(held[bits:], queue.o.payload) if beats > 1 else queue.o.payload),
+                filled.eq(filled + 1),
+            ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += used.eq(used + 1)
+            with m.If(end):
+                m.d.sync += [used.eq(0), filled.eq(0)]
