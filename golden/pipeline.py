@@ -15,7 +15,7 @@ from golden.filter import FunnelRules, select, strided, top_k
 from golden.model import Model
 from golden.quantised_model import QuantisedModel
 
-__all__ = ["QueryResult", "StageResult", "run_float", "run_integer"]
+__all__ = ["QueryResult", "StageResult", "run_float", "run_integer", "run_scores"]
 
 WHOLE = FunnelRules()
 """Queries in one piece, exact."""
@@ -95,6 +95,21 @@ def run_float(
         return dict(float_model.forward(models[stage], dense[items], take_items(ids, items)))
 
     return _run(forward, len(models), keep, len(dense), rules, keep_layers)
+
+
+def run_scores(
+    scores: Sequence[NDArray[Any]], keep: Sequence[int], *, rules: FunnelRules = WHOLE
+) -> QueryResult:
+    """Rank a query whose every item is scored by every stage already; arguments as `run_integer`.
+
+    The same as `run_integer`, because an item's score does not depend on other items; what a stage
+    is not asked for is not looked at.
+    """
+
+    def forward(stage: int, items: NDArray[np.uint32]) -> dict[str, NDArray[Any]]:
+        return {"score": scores[stage][items]}
+
+    return _run(forward, len(scores), keep, len(scores[0]), rules, False)
 
 
 def _run(
