@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.quantised_model import QuantisedModel
-from hdl.config import Config
-from hdl.program import CACHE_TAG
+from hdl.config import LINE_BYTES, Config
+from hdl.program import CACHE_TAG, PIPELINE_STAGE
 from hdl.words import pack
 
 __all__ = ["CachePlan", "plan_cache"]
@@ -31,6 +31,8 @@ class CachePlan:
     regions: list[dict[str, int]]
     """CACHE_REGION values of regions 0..3 (region = program mod 4)."""
     contents: list[dict[tuple[int, int], tuple[int, int, int]] | None]
+    misses: list[float]
+    """Lookups of an item that are expected to miss, by program."""
 
     def seed(self, program: int, feature: int) -> int:
         """FEATURE.seed: spreads the tables of a lane over the sets."""
@@ -46,6 +48,15 @@ class CachePlan:
             rows = np.array([i for f, i in held if f == feature], np.uint32)
             out[:, feature] = np.isin(ids[:, feature], rows)
         return out
+
+    def rows_ahead(self, program: int) -> int:
+        """Items whose rows may be fetched ahead: their misses take half of the look-ahead cache.
+
+        The other half is room for lines in flight and for sets that more of them fall into.
+        """
+        lines = self.config.look_ahead_bytes // LINE_BYTES
+        most = (1 << PIPELINE_STAGE["ahead"].width) - 1  # type: ignore[index]
+        return min(most, int(lines / 2 / max(self.misses[program], 1e-3)))
 
     def lane_image(self, lane: int, models: Sequence[QuantisedModel]) -> tuple[bytes, bytes]:
         """Tag words and row data of a lane."""
@@ -94,6 +105,7 @@ def plan_cache(
         config=config,
         regions=[dict(empty) for _ in range(_REGIONS)],
         contents=[None] * len(models),
+        misses=[float(len(histograms)) for histograms in counts],
     )
     set_base = data_base = 0
     # All sizes are powers of two: with the largest first every region is aligned to its rows.
@@ -107,7 +119,10 @@ def plan_cache(
             "data_base": data_base,
         }
         plan.regions[program] = region
-        plan.contents[program] = _fill(plan, program, counts[program], sets, set_base)
+        held = plan.contents[program] = _fill(plan, program, counts[program], sets, set_base)
+        seen = sum(int(h.sum()) for h in counts[program])
+        found = sum(int(counts[program][f][i]) for f, i in held)
+        plan.misses[program] *= 1 - found / max(1, seen)
         set_base += sets
         data_base += sizes[program]
     return plan

@@ -263,12 +263,14 @@ class Core(wiring.Component):
         wiring.connect(m, queries.o_result, wiring.flipped(self.o_result))
         wiring.connect(m, queries.o_done, wiring.flipped(self.o_done))
         wiring.connect(m, queries.o_loader_job, embedding.i_job)
+        wiring.connect(m, queries.o_prefetch, embedding.i_prefetch)
         for lane in range(self._config.gather_lanes):
             m.d.comb += queries.lookup[lane].eq(embedding.lookup[lane])
         for number in range(self._config.record_loaders):
             m.d.comb += [
                 queries.list_address[number].eq(embedding.list_address[number]),
                 embedding.list_data[number].eq(queries.list_data[number]),
+                queries.walked[number].eq(embedding.walked[number]),
             ]
 
     def _events(self, m: Module, embedding: EmbeddingUnit, engines: list[Engine]) -> None:

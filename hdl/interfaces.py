@@ -35,6 +35,7 @@ __all__ = [
     "row_write_layout",
     "score_layout",
     "stream_state_layout",
+    "walked_layout",
     "weight_write_layout",
 ]
 
@@ -262,6 +263,11 @@ def lookup_event_layout(config: Config) -> data.StructLayout:
 def query_event_layout() -> data.StructLayout:
     """Event that concerns one query: a bad id, a beat with an error."""
     return data.StructLayout({"valid": unsigned(1), "query": unsigned(QUERY_BITS)})
+
+
+def walked_layout() -> data.StructLayout:
+    """Event: a row of a context's list is about to be looked up."""
+    return data.StructLayout({"valid": unsigned(1), "context": unsigned(4)})
 
 
 def result_layout(config: Config) -> data.StructLayout:

@@ -248,7 +248,7 @@ PIPELINE_STAGE = data.StructLayout(
         "program": unsigned(4),  # entry of the stage and feature tables
         "features": unsigned(7),
         "rows": unsigned(9),  # items of a full row block
-        "_pad": unsigned(12),
+        "ahead": unsigned(12),  # rows fetched ahead of their lookup, later stages; 0: none
     }
 )
 PIPELINE = data.StructLayout(

@@ -180,6 +180,7 @@ class Admission(wiring.Component):
             self.context.program.eq(entry.stage[stage].program),
             self.context.features.eq(entry.stage[stage].features),
             self.context.rows.eq(entry.stage[stage].rows),
+            self.context.ahead.eq(entry.stage[stage].ahead),
             self.context.first.eq(first),
             self.context.base.eq(self._base),
             self.context.records.eq(query.records),

@@ -71,6 +71,8 @@ class BlockIssuer(wiring.Component):
         Rows of ``select`` are given away.
     busy
         The context in work, one-hot.
+    available
+        Stages that have an engine with a free slot; one cycle behind ``free``.
     o_engine_job, o_loader_job
         The same job for the engine ``unit`` and the record loaders.
     """
@@ -88,6 +90,7 @@ class BlockIssuer(wiring.Component):
     take: Signal
     rows: Signal
     busy: Signal
+    available: Signal
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
 
@@ -108,6 +111,7 @@ class BlockIssuer(wiring.Component):
                 "take": Out(1),
                 "rows": Out(config.row_bits + 1),
                 "busy": Out(contexts),
+                "available": Out(config.max_stages),
                 "o_engine_job": Out(job),
                 "o_loader_job": Out(job),
             }
@@ -166,13 +170,12 @@ class BlockIssuer(wiring.Component):
         preferred = Signal(contexts)
         pool = Signal(contexts)
         chosen = Signal(contexts)
-        available = Signal(self._config.max_stages)
         m.d.sync += [
-            available.eq(Cat((mask & self.free) != 0 for mask in self.engines)),
+            self.available.eq(Cat((mask & self.free) != 0 for mask in self.engines)),
             behind.eq(((1 << contexts) - 1) << self.oldest),
             self._ready.eq(
                 Cat(
-                    self.pending[c] & available.bit_select(self.stage[c], 1)
+                    self.pending[c] & self.available.bit_select(self.stage[c], 1)
                     for c in range(contexts)
                 )
             ),

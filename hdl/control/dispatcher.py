@@ -74,6 +74,8 @@ class Dispatcher(wiring.Component):
         Stream of ``result_layout``.
     o_engine_job, o_loader_job
         The same jobs for engine and record loader, see ``JobIssuer``.
+    o_prefetch, walked
+        Nothing is fetched ahead.
     i_scores
         Array of ``sub_arrays`` streams of ``position_score_layout``, from the engines.
     list_address, list_data
@@ -98,6 +100,8 @@ class Dispatcher(wiring.Component):
     o_result: stream.Interface
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
+    o_prefetch: stream.Interface
+    walked: Any
     i_scores: Any  # array of streams
     list_address: Any  # arrays, one a record loader
     list_data: Any

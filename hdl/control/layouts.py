@@ -21,6 +21,7 @@ def context_layout(config: Config) -> data.StructLayout:
             "program": unsigned(4),
             "features": unsigned(7),
             "rows": unsigned(config.row_bits + 1),  # of a full row block
+            "ahead": unsigned(12),  # rows to be fetched ahead
             "first": unsigned(1),
             "base": unsigned(config.candidate_bits),
             "records": unsigned(config.address_bits),

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import job_layout
-from ..queue import Queue
+from ..interfaces import job_layout, walked_layout
 from ..ranking.funnel_layouts import CONTEXT_BITS
 from .block_issuer import fill_job
 from .layouts import block_layout, context_layout
 
-__all__ = ["GROUPS_AHEAD", "Prefetcher"]
-
-GROUPS_AHEAD = 16
-"""Groups that wait: the sub-batches of one query. Behind them groups go without prefetch."""
+__all__ = ["Prefetcher"]
 
 
 class Prefetcher(wiring.Component):
-    """Turns every new group of a later stage into prefetch jobs for the record loaders.
+    """Walks the lists of later stages some rows ahead of the lookups, with prefetch jobs.
 
-    Prefetches are hints: a group that finds the queue full is dropped, its lookups will miss.
-    Jobs have ``prefetch`` set and at most ``rows`` of the largest row block; the unit is that of
-    the job's number, so that loaders take turns.
+    A list is fetched from where its lookups are on, ``MARGIN`` rows further, up to ``ahead`` rows
+    before them: all lists together claim no more than ``ahead`` rows at a time, so that what was
+    fetched stays in the look-ahead cache until it is looked up. The list first in the ring from
+    ``oldest`` on goes first. A stage with a free engine needs none: its rows are looked up at once.
+
+    Prefetches are hints: with several engines a stage's rows are not looked up in the order of the
+    list; one that comes too late costs a line until its query ends.
+
+    A job every 6 cycles at best, of at most ``rows`` rows.
 
     Parameters
     ----------
@@ -35,24 +37,53 @@ class Prefetcher(wiring.Component):
 
     Members
     -------
-    grown
-        Event: a context got a group.
+    opened, number
+        A context begins.
+    listed
+        Items in the list of each context; 0 for first stages.
+    walked
+        Array of events, one a record loader: a row of a context is looked up.
+    flight
+        Contexts of queries in flight.
+    oldest
+        First context of the oldest query.
+    stage, available
+        Stage of each context; stages that have an engine with a free slot.
     select, context
         Number of a context; its record, one cycle later.
     o
-        Jobs.
+        Jobs; ``unit``, ``slot`` and dense fields mean nothing.
     """
 
-    grown: data.View
+    MARGIN = 4
+    """Rows between the pick of a row to look up and its ``walked``, and as many picked since."""
+
+    opened: Signal
+    number: Signal
+    listed: Any
+    walked: Any
+    flight: Signal
+    oldest: Signal
+    stage: Any
+    available: Signal
     select: Signal
     context: data.View
     o: stream.Interface
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
+        contexts = config.filter_contexts
+        self._count = config.item_bits + 1
         super().__init__(
             {
-                "grown": In(data.StructLayout({"valid": 1, "block": block_layout(config)})),
+                "opened": In(1),
+                "number": In(CONTEXT_BITS),
+                "listed": In(data.ArrayLayout(self._count, contexts)),
+                "walked": In(walked_layout()).array(config.record_loaders),
+                "flight": In(contexts),
+                "oldest": In(CONTEXT_BITS),
+                "stage": In(data.ArrayLayout(2, contexts)),
+                "available": In(config.max_stages),
                 "select": Out(CONTEXT_BITS),
                 "context": In(context_layout(config)),
                 "o": Out(stream.Signature(job_layout(config))),
@@ -62,38 +93,94 @@ class Prefetcher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.groups = groups = Queue(shape=block_layout(config), depth=GROUPS_AHEAD)
+        contexts = config.filter_contexts
+        self._next = [Signal(self._count, name=f"next_{c}") for c in range(contexts)]
+        self._ahead = [Signal(self._count, name=f"ahead_{c}") for c in range(contexts)]
+        reserve = Signal()
+        rows = Signal(config.row_bits + 1)
+        chosen = Signal(contexts)  # one-hot
+        wants = self._follow(m, reserve, chosen, rows)
+        behind = Signal(contexts)  # contexts from the oldest one to the end of the numbers
+        total = Signal(self._count + 4)
+        m.d.sync += [
+            behind.eq(((1 << contexts) - 1) << self.oldest),
+            total.eq(sum(self._ahead, start=Value.cast(0))),
+        ]
+        preferred = Mux((wants & behind) != 0, wants & behind, wants)
+        number = self.select[: max(1, (contexts - 1).bit_length())]
+        position = Array(self._next)[number]
+        left, room = Signal(self._count), Signal(12)
         block: Any = Signal(block_layout(config))
         job: Any = Signal(job_layout(config))
-        rows = Signal(config.row_bits + 1)
         m.d.comb += [
-            groups.i.payload.eq(self.grown.block),
-            groups.i.valid.eq(self.grown.valid),
-            self.select.eq(block.context),
-            rows.eq(Mux(block.left < config.rows, block.left, config.rows)),
             self.o.payload.eq(job),
             self.o.payload.prefetch.eq(1),
+            rows.eq(_least(left, room, config.rows)),
+            block.context.eq(self.select),
+            block.position.eq(position),
+            block.stride.eq(1),
         ]
         with m.FSM(name="state"):
-            with m.State("IDLE"):
-                m.d.comb += groups.o.ready.eq(1)
-                m.d.sync += block.eq(groups.o.payload)
-                with m.If(groups.o.valid):
-                    m.next = "READ"
+            with m.State("PICK"):
+                m.d.sync += chosen.eq(preferred & -preferred)
+                with m.If(wants != 0):
+                    m.next = "ENCODE"
+            with m.State("ENCODE"):
+                for bit in range(CONTEXT_BITS):
+                    odd = sum(1 << c for c in range(contexts) if c >> bit & 1)
+                    m.d.sync += self.select[bit].eq((chosen & odd) != 0)
+                m.next = "READ"
             with m.State("READ"):
+                m.next = "SIZE"
+            with m.State("SIZE"):
+                window = self.context.ahead
+                m.d.sync += [
+                    left.eq(Array(self.listed)[number] - position),
+                    room.eq(Mux(total < window, window - total, 0)),
+                ]
                 m.next = "FILL"
             with m.State("FILL"):
+                # Rows looked up since then are left in the job: they are few, see ``MARGIN``.
                 fill_job(m, job, self.context, block, rows)
-                m.next = "SEND"
+                m.next = "PICK"
+                with m.If(rows != 0):
+                    m.d.comb += reserve.eq(1)
+                    m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += [
-                        block.position.eq(block.position + rows),
-                        block.left.eq(block.left - rows),
-                        job.unit.eq(job.unit + 1),
-                    ]
-                    m.next = "FILL"
-                    with m.If(block.left == rows):
-                        m.next = "IDLE"
+                    m.next = "PICK"
         return m
+
+    def _follow(self, m: Module, reserve: Signal, chosen: Signal, rows: Signal) -> Signal:
+        """Next row of each list and the rows fetched before it; returns lists that want more."""
+        wants = Signal(self._config.filter_contexts)
+        for c in range(self._config.filter_contexts):
+            looked_up = Signal(self._count, name=f"looked_up_{c}")
+            events = (event.valid & (event.context == c) for event in self.walked)
+            step = Signal(range(self._config.record_loaders + 1), name=f"step_{c}")
+            place, floor = self._next[c], Signal(self._count, name=f"floor_{c}")
+            m.d.comb += floor.eq(Mux(looked_up == 0, 0, looked_up + self.MARGIN))
+            m.d.sync += [
+                step.eq(sum(events, start=Value.cast(0))),
+                looked_up.eq(looked_up + step),
+                self._ahead[c].eq(Mux(self.flight[c] & (place > looked_up), place - looked_up, 0)),
+                wants[c].eq(
+                    self.flight[c]
+                    & (place < self.listed[c])
+                    & ~self.available.bit_select(self.stage[c], 1)
+                ),
+            ]
+            with m.If(reserve & chosen[c]):
+                m.d.sync += place.eq(place + rows)
+            with m.Elif((place < floor) & ~chosen[c]):
+                m.d.sync += place.eq(floor)
+            with m.If(self.opened & (self.number == c)):
+                m.d.sync += [looked_up.eq(0), place.eq(0), wants[c].eq(0)]
+        return wants
+
+
+def _least(left: Signal, room: Signal, rows: int) -> Value:
+    """The least of the three."""
+    least = Mux(left < room, left, room)
+    return Mux(least < rows, least, rows)

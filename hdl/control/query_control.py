@@ -18,6 +18,7 @@ from ..interfaces import (
     query_done_layout,
     query_layout,
     result_layout,
+    walked_layout,
 )
 from ..ranking.funnel import Funnel
 from ..ranking.funnel_layouts import kept_layout
@@ -46,6 +47,8 @@ def query_control_members(config: Config) -> dict[str, Member]:
         "o_result": Out(stream.Signature(result_layout(config))),
         "o_engine_job": Out(job),
         "o_loader_job": Out(job),
+        "o_prefetch": Out(job),
+        "walked": In(walked_layout()).array(loaders),
         "i_scores": In(stream.Signature(position_score_layout(config))).array(units),
         "list_address": In(data.ArrayLayout(unsigned(config.candidate_bits), loaders)),
         "list_data": Out(data.ArrayLayout(unsigned(config.item_bits), loaders)),
@@ -80,8 +83,10 @@ class QueryControl(wiring.Component):
     i_query, o_done, o_result
         Queries in; their ends, in the order of admission; their results, ordered, those of one
         query without a break.
-    o_engine_job, o_loader_job
-        Row blocks, see ``BlockIssuer``; prefetches for the record loaders.
+    o_engine_job, o_loader_job, o_prefetch
+        Row blocks, see ``BlockIssuer``; jobs that only fetch ahead, see ``Prefetcher``.
+    walked
+        Array of events, one a record loader: rows of later stages are looked up.
     i_scores
         From the engines.
     list_address, list_data
@@ -104,6 +109,8 @@ class QueryControl(wiring.Component):
     o_result: stream.Interface
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
+    o_prefetch: stream.Interface
+    walked: Any
     i_scores: Any
     list_address: Any
     list_data: Any
@@ -134,6 +141,8 @@ class QueryControl(wiring.Component):
             self.list_data.eq(funnel.list_data),
             self.kept.eq(funnel.kept),
         ]
+        for loader in range(config.record_loaders):
+            m.d.comb += scheduler.walked[loader].eq(self.walked[loader])
         for lane in range(config.gather_lanes):
             m.d.comb += counters.lookup[lane].eq(self.lookup[lane])
         for unit in range(config.sub_arrays):
@@ -142,6 +151,6 @@ class QueryControl(wiring.Component):
         wiring.connect(m, funnel.o_forward, scheduler.i_forward)
         wiring.connect(m, funnel.o_result, scheduler.i_result)
         wiring.connect(m, wiring.flipped(self.i_query), scheduler.i_query)
-        for name in ("o_done", "o_result", "o_engine_job", "o_loader_job"):
+        for name in ("o_done", "o_result", "o_engine_job", "o_loader_job", "o_prefetch"):
             wiring.connect(m, getattr(scheduler, name), wiring.flipped(getattr(self, name)))
         return m

@@ -16,6 +16,7 @@ from ..interfaces import (
     query_done_layout,
     query_layout,
     result_layout,
+    walked_layout,
 )
 from ..ranking.funnel_layouts import forward_layout, funnel_result_layout, open_layout
 from .admission import Admission
@@ -65,7 +66,9 @@ class Scheduler(wiring.Component):
         Ranking unit (``Funnel``): contexts, reports of selections, ordered results.
     o_result
         Results with the number of their query.
-    o_engine_job, o_loader_job
+    walked
+        Array of events, one a record loader: rows of later stages are looked up.
+    o_engine_job, o_loader_job, o_prefetch
         Jobs.
     idle
         No query is in flight.
@@ -90,6 +93,8 @@ class Scheduler(wiring.Component):
     o_result: stream.Interface
     o_engine_job: stream.Interface
     o_loader_job: stream.Interface
+    o_prefetch: stream.Interface
+    walked: Any
     idle: Signal
 
     def __init__(self, *, config: Config) -> None:
@@ -117,6 +122,8 @@ class Scheduler(wiring.Component):
                 "o_result": Out(stream.Signature(result_layout(config))),
                 "o_engine_job": Out(job),
                 "o_loader_job": Out(job),
+                "o_prefetch": Out(job),
+                "walked": In(walked_layout()).array(config.record_loaders),
                 "idle": Out(1),
             }
         )
@@ -166,11 +173,10 @@ class Scheduler(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_forward), work.i_forward)
         wiring.connect(m, retirement.o_done, wiring.flipped(self.o_done))
         wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
-        if config.features.look_ahead:
-            m.d.comb += prefetcher.grown.eq(work.grown)
+        wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
+        self._prefetch(m, admission, work, issuer, prefetcher, retirement)
         self._records(m, admission, issuer, prefetcher)
-        self._stages(m, admission, issuer, retirement)
-        self._loader_jobs(m, issuer, prefetcher)
+        self._stages(m, admission, issuer, prefetcher, retirement)
         in_flight = Signal(range(config.queries_in_flight + 1))
         m.d.sync += in_flight.eq(
             in_flight
@@ -231,8 +237,36 @@ class Scheduler(wiring.Component):
             read = storage.read_port(domain="sync")
             m.d.comb += [read.addr.eq(user.select), user.context.eq(read.data)]
 
+    def _prefetch(
+        self,
+        m: Module,
+        admission: Admission,
+        work: WorkTable,
+        issuer: BlockIssuer,
+        prefetcher: Prefetcher,
+        retirement: Retirement,
+    ) -> None:
+        if not self._config.features.look_ahead:
+            return
+        wiring.connect(m, prefetcher.o, wiring.flipped(self.o_prefetch))
+        m.d.comb += [
+            prefetcher.opened.eq(admission.opened),
+            prefetcher.number.eq(self.o_open.payload.context),
+            prefetcher.listed.eq(work.listed),
+            prefetcher.oldest.eq(retirement.oldest),
+            prefetcher.stage.eq(issuer.stage),
+            prefetcher.available.eq(issuer.available),
+        ]
+        for loader in range(self._config.record_loaders):
+            m.d.comb += prefetcher.walked[loader].eq(self.walked[loader])
+
     def _stages(
-        self, m: Module, admission: Admission, issuer: BlockIssuer, retirement: Retirement
+        self,
+        m: Module,
+        admission: Admission,
+        issuer: BlockIssuer,
+        prefetcher: Prefetcher,
+        retirement: Retirement,
     ) -> None:
         """Stage of each context, and when its time starts and stops."""
         forward, result = self.i_forward, self.o_result
@@ -268,25 +302,10 @@ class Scheduler(wiring.Component):
                 m.d.sync += started[c].eq(1)
             m.d.comb += [
                 issuer.stage[c].eq(stage),
+                prefetcher.flight[c].eq(retirement.flight.bit_select(queries[c], 1)),
                 retirement.begun[c].eq((opened & admission.context.first) | (grows & ~started[c])),
                 retirement.ended[c].eq(
                     (forwarded & report.last & ~report.final & (report.context == c))
                     | (last & (self.i_result.payload.context == c))
                 ),
             ]
-
-    def _loader_jobs(self, m: Module, issuer: BlockIssuer, prefetcher: Prefetcher) -> None:
-        """Row blocks go before prefetches; a register keeps what is offered."""
-        offer = self.o_loader_job
-        move = Signal()
-        m.d.comb += [
-            move.eq(~offer.valid | offer.ready),
-            issuer.o_loader_job.ready.eq(move),
-            prefetcher.o.ready.eq(move & ~issuer.o_loader_job.valid),
-        ]
-        with m.If(move):
-            m.d.sync += offer.valid.eq(issuer.o_loader_job.valid | prefetcher.o.valid)
-            with m.If(issuer.o_loader_job.valid):
-                m.d.sync += offer.payload.eq(issuer.o_loader_job.payload)
-            with m.Else():
-                m.d.sync += offer.payload.eq(prefetcher.o.payload)

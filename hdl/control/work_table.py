@@ -46,8 +46,8 @@ class WorkTable(wiring.Component):
         Contexts that the issuer works on, a bit each.
     open
         Contexts that have, or may get, rows to give away.
-    grown
-        Event struct with valid: a later context got a group, for the prefetcher.
+    listed
+        Items in the list of each later context.
     """
 
     opened: Signal
@@ -61,7 +61,7 @@ class WorkTable(wiring.Component):
     rows: Signal
     busy: Signal
     open: Signal
-    grown: data.View
+    listed: Any
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -79,7 +79,7 @@ class WorkTable(wiring.Component):
                 "rows": In(config.row_bits + 1),
                 "busy": In(contexts),
                 "open": Out(contexts),
-                "grown": Out(data.StructLayout({"valid": 1, "block": block_layout(config)})),
+                "listed": Out(data.ArrayLayout(config.item_bits + 1, contexts)),
             }
         )
 
@@ -96,7 +96,6 @@ class WorkTable(wiring.Component):
         self._left = registers(count, "left")
         self._position = registers(count, "position")  # of the next row, given away up to here
         self._sub_batch = registers(SUB_BATCH_BITS, "sub_batch")  # of the open group
-        self._listed = registers(count, "listed")  # items known of a later context
         self._begun = registers(5, "begun")  # groups opened
         self._known = registers(5, "known")  # groups there are
         self._first = Signal(contexts)
@@ -126,7 +125,7 @@ class WorkTable(wiring.Component):
                     self._complete[c].eq(context.first),
                     self._left[c].eq(0),
                     self._position[c].eq(0),
-                    self._listed[c].eq(0),
+                    self.listed[c].eq(0),
                     self._begun[c].eq(0),
                     self._known[c].eq(Mux(context.first, context.sub_batches, 0)),
                     self._sub_batches[c].eq(Mux(context.first, context.sub_batches, 1)),
@@ -138,34 +137,24 @@ class WorkTable(wiring.Component):
         """Messages of the ranking unit become groups."""
         message = self.i_forward.payload
         number = message.next_context[: max(1, (self._config.filter_contexts - 1).bit_length())]
-        listed: Any = Array(self._listed)
         known: Any = Array(self._known)
         start = Signal(self._config.item_bits + 1)
         more = Signal()
         group: Any = write.data
-        block = self.grown.block
         closes = self.i_forward.valid & message.last & ~message.final
         m.d.comb += [
             self.i_forward.ready.eq(1),
-            start.eq(listed[number]),
+            start.eq(self.listed[number]),
             more.eq(self.i_forward.valid & ~message.final & (message.count != start)),
             write.addr.eq(Cat(known[number][:4], number)[: len(write.addr)]),
             group.rows.eq(message.count - start),
             group.sub_batch.eq(message.sub_batch),
             write.en.eq(more),
         ]
-        m.d.sync += [
-            self.grown.valid.eq(more),
-            block.context.eq(message.next_context),
-            block.sub_batch.eq(message.sub_batch),
-            block.position.eq(start),
-            block.stride.eq(1),
-            block.left.eq(message.count - start),
-        ]
         for c in range(self._config.filter_contexts):
             with m.If(more & (number == c)):
                 m.d.sync += [
-                    self._listed[c].eq(message.count),
+                    self.listed[c].eq(message.count),
                     self._known[c].eq(self._known[c] + 1),
                 ]
             with m.If(closes & (number == c)):

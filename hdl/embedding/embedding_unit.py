@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,6 +16,7 @@ from ..interfaces import (
     lookup_event_layout,
     read_port_signature,
     row_write_layout,
+    walked_layout,
 )
 from ..program import ALL_UNITS
 from ..share import share
@@ -32,7 +33,7 @@ class EmbeddingUnit(wiring.Component):
     """Record loaders and gather lanes: every loader feeds every lane, a lane its banks.
 
     A job goes to the loader of its engine (``config.loader_of``), so an engine always has the same
-    one; ``prefetch`` jobs go to the loaders in turns. Nothing here waits for an engine but dense
+    one; prefetches go to the loaders in turns. Nothing here waits for an engine but dense
     chunks (``o_dense``) and slots (``can_allocate``); row words are never refused, so every id that
     was read is looked up and handed over.
 
@@ -45,8 +46,10 @@ class EmbeddingUnit(wiring.Component):
     -------
     levels
         Partition in force.
-    i_job
-        Row blocks.
+    i_job, i_prefetch
+        Row blocks; jobs that only fetch ahead, ``prefetch`` set.
+    walked
+        Array of event structs, one a loader: a row of a later stage is about to be looked up.
     list_address, list_data
         Arrays, one item list port a loader; data belongs to the address of the cycle before.
     can_allocate, allocate, allocate_address, allocate_index
@@ -71,8 +74,10 @@ class EmbeddingUnit(wiring.Component):
 
     levels: Any
     i_job: stream.Interface
+    i_prefetch: stream.Interface
     list_address: Any
     list_data: Any
+    walked: Any
     can_allocate: Signal
     allocate: Signal
     allocate_address: Any
@@ -96,8 +101,10 @@ class EmbeddingUnit(wiring.Component):
             {
                 "levels": In(data.ArrayLayout(unsigned(config.level_bits), units)),
                 "i_job": In(stream.Signature(job_layout(config))),
+                "i_prefetch": In(stream.Signature(job_layout(config))),
                 "list_address": Out(config.candidate_bits).array(loaders),
                 "list_data": In(config.item_bits).array(loaders),
+                "walked": Out(walked_layout()).array(loaders),
                 "can_allocate": In(units),
                 "allocate": Out(units),
                 "allocate_address": In(data.ArrayLayout(unsigned(13), units)),
@@ -154,6 +161,7 @@ class EmbeddingUnit(wiring.Component):
             m.d.comb += [
                 self.list_address[number].eq(loader.list_address),
                 loader.list_data.eq(self.list_data[number]),
+                self.walked[number].eq(loader.walked),
             ]
             allocate = allocate | loader.allocate
             loaders.append(loader)
@@ -195,15 +203,13 @@ class EmbeddingUnit(wiring.Component):
     def _route(self, m: Module, loaders: list[RecordLoader]) -> None:
         """Each job to its loader."""
         config = self._config
-        job = self.i_job.payload
+        job, ahead = self.i_job, self.i_prefetch
         chosen = Signal(range(max(2, len(loaders))))
-        turn = Signal.like(chosen)  # of prefetch jobs
-        with m.If(job.prefetch):
-            m.d.comb += chosen.eq(turn)
-            with m.If(self.i_job.valid & self.i_job.ready):
-                m.d.sync += turn.eq(Mux(turn == len(loaders) - 1, 0, turn + 1))
-        with m.Elif(len(loaders) > 1):
-            with m.Switch(job.unit):
+        turn = Signal.like(chosen)  # of prefetches; the number of loaders is a power of two
+        if len(loaders) > 1:
+            with m.If(ahead.valid & ahead.ready):
+                m.d.sync += turn.eq(turn + 1)
+            with m.Switch(job.payload.unit):
                 for u in config.anchors:
                     row, column = divmod(u, config.grid)
                     with m.Case(u), m.Switch(self.levels[u]):
@@ -212,9 +218,13 @@ class EmbeddingUnit(wiring.Component):
                                 number = config.loader_of(row, column, level)
                                 m.d.comb += chosen.eq(number)
         for number, loader in enumerate(loaders):
-            m.d.comb += [
-                loader.i_job.payload.eq(job),
-                loader.i_job.valid.eq(self.i_job.valid & (chosen == number)),
-            ]
-            with m.If(chosen == number):
-                m.d.comb += self.i_job.ready.eq(loader.i_job.ready)
+            for source, to, choice in (
+                (job, loader.i_job, chosen),
+                (ahead, loader.i_prefetch, turn),
+            ):
+                m.d.comb += [
+                    to.payload.eq(source.payload),
+                    to.valid.eq(source.valid & (choice == number)),
+                ]
+                with m.If(choice == number):
+                    m.d.comb += source.ready.eq(to.ready)

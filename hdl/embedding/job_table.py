@@ -18,8 +18,9 @@ class JobTable(wiring.Component):
     """Holds up to two jobs a unit and knows which pass comes next for each.
 
     ``i_job`` is refused while both places of its unit are in use. A unit's jobs pass through in
-    order: first the dense pass, then the id pass, which gives the place free. ``prefetch`` jobs
-    are those of one more unit, number ``config.sub_arrays``; they have no dense pass.
+    order: first the dense pass, then the id pass, which gives the place free. Prefetches, jobs of
+    ``i_prefetch``, are those of one more unit, number ``config.sub_arrays``; they have no dense
+    pass and wait while a row block comes in.
 
     Parameters
     ----------
@@ -28,8 +29,8 @@ class JobTable(wiring.Component):
 
     Members
     -------
-    i_job
-        Row blocks.
+    i_job, i_prefetch
+        Row blocks; jobs that only fetch ahead, ``prefetch`` set.
     dense_pending, id_pending
         One bit a unit: it has a job whose dense pass is to be done; one whose id pass is.
     dense_unit, dense_rows, dense_place, dense_done
@@ -44,6 +45,7 @@ class JobTable(wiring.Component):
     """
 
     i_job: stream.Interface
+    i_prefetch: stream.Interface
     dense_pending: Value
     id_pending: Value
     dense_unit: Value
@@ -77,6 +79,7 @@ class JobTable(wiring.Component):
         super().__init__(
             {
                 "i_job": In(stream.Signature(job_layout(config))),
+                "i_prefetch": In(stream.Signature(job_layout(config))),
                 **passes,
                 "read": In(1),
                 "read_unit": In(self._unit_bits),
@@ -107,23 +110,26 @@ class JobTable(wiring.Component):
         m.submodules.jobs = jobs
         # Rows beside the jobs: a pass must know its last row before its job is read.
         rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
-        new = self.i_job.payload
+        new: Any = Signal(shape)
         new_unit = Signal(self._unit_bits)
+        blocks, ahead = self.i_job, self.i_prefetch
         write = jobs.write_port()
         m.d.comb += [
-            new_unit.eq(Mux(new.prefetch, units - 1, new.unit)),
+            new.eq(Mux(blocks.valid, blocks.payload.as_value(), ahead.payload.as_value())),
+            new_unit.eq(Mux(blocks.valid, blocks.payload.unit, units - 1)),
             # Two apart, modulo 4.
-            self.i_job.ready.eq((accepted[new_unit] ^ finished[new_unit]) != 2),
+            blocks.ready.eq((accepted[blocks.payload.unit] ^ finished[blocks.payload.unit]) != 2),
+            ahead.ready.eq(~blocks.valid & ((accepted[units - 1] ^ finished[units - 1]) != 2)),
             write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
             write.data.eq(new),
-            write.en.eq(self.i_job.valid & self.i_job.ready),
+            write.en.eq((blocks.valid & blocks.ready) | (ahead.valid & ahead.ready)),
         ]
         with m.If(write.en):
             m.d.sync += [
                 accepted[new_unit].eq(accepted[new_unit] + 1),
                 rows[write.addr].eq(new.rows),
             ]
-            with m.If(new.prefetch):
+            with m.If(~blocks.valid):
                 m.d.sync += densed[units - 1].eq(densed[units - 1] + 1)
 
         read = jobs.read_port(domain="sync")

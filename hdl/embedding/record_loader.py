@@ -40,8 +40,10 @@ class RecordLoader(wiring.Component):
 
     Members
     -------
-    i_job
-        Row blocks, see ``RecordWalker`` for the order of service.
+    i_job, i_prefetch
+        Row blocks, jobs that only fetch ahead, see ``RecordWalker`` for the order of service.
+    walked
+        Event: a row of a later stage is about to be looked up.
     list_address, list_data
         Item lists; data belongs to the address of the cycle before.
     can_allocate, allocate, allocate_address, allocate_index
@@ -57,9 +59,11 @@ class RecordLoader(wiring.Component):
     """
 
     i_job: stream.Interface
+    i_prefetch: stream.Interface
     o_dense: stream.Interface
     o_id: Any
     read: Any
+    walked: Any
     list_address: Value
     list_data: Value
     can_allocate: Value
@@ -88,6 +92,7 @@ class RecordLoader(wiring.Component):
         m.submodules.reader = reader = RecordReader(config=self._config)
         m.submodules.unpacker = unpacker = RecordUnpacker(config=self._config)
         wiring.connect(m, wiring.flipped(self.i_job), walker.i_job)
+        wiring.connect(m, wiring.flipped(self.i_prefetch), walker.i_prefetch)
         wiring.connect(m, walker.o, reader.i)
         wiring.connect(m, reader.read, wiring.flipped(self.read))
         wiring.connect(m, reader.o_record, unpacker.i_record)
@@ -97,7 +102,7 @@ class RecordLoader(wiring.Component):
             wiring.connect(m, unpacker.o_id[lane], wiring.flipped(self.o_id[lane]))
         for name in ("list_data", "can_allocate", "allocate_address", "allocate_index"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        for name in ("list_address", "allocate"):
+        for name in ("list_address", "allocate", "walked"):
             m.d.comb += getattr(self, name).eq(getattr(walker, name))
         m.d.comb += [
             self.bus_error.eq(reader.bus_error),

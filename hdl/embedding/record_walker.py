@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.round_robin import RoundRobin
 from ..config import Config
-from ..interfaces import job_layout
+from ..interfaces import job_layout, walked_layout
 from ..queue import Queue
 from .job_table import JobTable
 from .record_layouts import record_task_layout
@@ -23,6 +23,8 @@ def walker_members(config: Config) -> dict[str, Any]:
     units = config.sub_arrays
     return {
         "i_job": In(stream.Signature(job_layout(config))),
+        "i_prefetch": In(stream.Signature(job_layout(config))),
+        "walked": Out(walked_layout()),
         "list_address": Out(config.candidate_bits),
         "list_data": In(config.item_bits),
         "can_allocate": In(units),
@@ -44,11 +46,11 @@ def _number(one_hot: Value) -> Value:
 class RecordWalker(wiring.Component):
     """Walks the rows of all jobs, dense pass first, and allocates vector slots for the id pass.
 
-    Each unit has two places for jobs, and so have ``prefetch`` jobs; ``i_job`` is refused while
-    both are in use. A job leaves its place when the id pass of its last row was picked. Rows of
-    dense and id passes take turns while there are both. A row block's dense rows come in order
+    Each unit has two places for jobs, and so have prefetches; ``i_job``, ``i_prefetch`` are refused
+    while both are in use. A job leaves its place when the id pass of its last row was picked. Rows
+    of dense and id passes take turns while there are both. A row block's dense rows come in order
     before those of the next, units taking turns. An id row is walked when its unit can allocate a
-    slot, units taking turns row by row, ``prefetch`` jobs (which need no slot) being one unit more;
+    slot, units taking turns row by row, prefetches (which need no slot) being one unit more;
     rows of a unit come in order, a unit's next job after all rows of the one before. A job without
     features allocates its slots but sends nothing in the id pass.
 
@@ -63,10 +65,12 @@ class RecordWalker(wiring.Component):
 
     Members
     -------
-    i_job
-        Row blocks; ``rows``, ``dense_bytes`` are at least 1.
+    i_job, i_prefetch
+        Row blocks, jobs that only fetch ahead; ``rows``, ``dense_bytes`` are at least 1.
     o
         Record parts in the order in which they are to be read.
+    walked
+        Event: an id row of a job with a list, that is no prefetch, is on its way.
     list_address, list_data
         Item lists; data belongs to the address of the cycle before.
     can_allocate, allocate, allocate_address, allocate_index
@@ -78,7 +82,9 @@ class RecordWalker(wiring.Component):
     """
 
     i_job: stream.Interface
+    i_prefetch: stream.Interface
     o: stream.Interface
+    walked: data.View
     list_address: Value
     list_data: Value
     can_allocate: Value
@@ -110,6 +116,7 @@ class RecordWalker(wiring.Component):
         m.submodules.jobs = jobs = JobTable(config=self._config)
         m.submodules.tasks = tasks = Queue(shape=record_task_layout(self._config), depth=self.TASKS)
         wiring.connect(m, wiring.flipped(self.i_job), jobs.i_job)
+        wiring.connect(m, wiring.flipped(self.i_prefetch), jobs.i_prefetch)
         wiring.connect(m, tasks.o, wiring.flipped(self.o))
         # Places in the queue not yet given to a row; a row without a part gives its place back.
         room = Signal(range(self.TASKS + 1), init=self.TASKS)
@@ -249,6 +256,8 @@ class RecordWalker(wiring.Component):
             task_3.eq(fields),
             first_3.eq(job.first),
             item_3.eq(position),
+            self.walked.valid.eq(valid_2 & ~dense_2 & ~job.first & ~job.prefetch),
+            self.walked.context.eq(job.context),
             pitch_3.eq(job.pitch[6:]),
             self.list_address.eq(job.list_base + position),
             valid_4.eq(valid_3),

@@ -15,6 +15,9 @@ from hdl.ranking.funnel_layouts import Policy
 from hdl.words import pack
 from tests.hdl.support import simulate
 
+AHEAD = 20
+"""Rows that may be fetched ahead."""
+
 
 @dataclass
 class Query:
@@ -48,7 +51,10 @@ def _pipeline(stages: list[tuple[int, int]]) -> list[int]:
         "pitch": 128,
         "dense_bytes": 13,
         "ids_offset": 36,
-        "stage": [{"program": program, "features": 5, "rows": rows} for program, rows in stages]
+        "stage": [
+            {"program": program, "features": 5, "rows": rows, "ahead": AHEAD}
+            for program, rows in stages
+        ]
         + [{}] * (4 - len(stages)),
     }
     bits = pack(PIPELINE, entry)
@@ -80,6 +86,9 @@ class Bench:
         self.prefetched: list[dict[str, int]] = []
         self.issued: list[tuple[int, int]] = []  # (query, stage) of each job, in order
         self.done: list[Any] = []
+        self.to_walk: list[int] = []  # contexts of rows to be looked up
+        self.walked: dict[int, int] = {}  # rows of a context looked up, and fetched ahead
+        self.fetched: dict[int, int] = {}
         self.oldest = 0  # first context of the oldest query
         self.cycle = 0
 
@@ -176,10 +185,17 @@ class Bench:
             ctx.set(dut.o_result.ready, rng.random() < 0.7)
             ctx.set(dut.o_engine_job.ready, rng.random() < 0.7)
             ctx.set(dut.o_loader_job.ready, rng.random() < 0.7)
+            ctx.set(dut.o_prefetch.ready, rng.random() < 0.7)
+            walk = bool(self.to_walk) and rng.random() < 0.3
+            ctx.set(dut.walked[0].valid, walk)
+            if walk:
+                number = self.to_walk.pop(0)
+                ctx.set(dut.walked[0].context, number)
+                self.walked[number] += 1
             ports = {
                 name: (ctx.get(getattr(dut, name).valid), ctx.get(getattr(dut, name).ready))
                 for name in ("i_query", "o_open", "o_done", "i_forward", "o_result",
-                             "o_engine_job", "o_loader_job")
+                             "o_engine_job", "o_loader_job", "o_prefetch")
             }  # fmt: skip
             moved = {name for name, (valid, ready) in ports.items() if valid and ready}
             if "i_query" in moved:
@@ -194,6 +210,7 @@ class Bench:
                     assert other == opened["context"] or not words & region
                 regions[opened["context"]] = words
                 self.contexts[opened["context"]] = Context(opened)
+                self.walked[opened["context"]] = self.fetched[opened["context"]] = 0
             if "i_forward" in moved:
                 self.deliver(self.messages.pop(0))
             if "o_result" in moved:
@@ -214,7 +231,13 @@ class Bench:
             if "o_loader_job" in moved:
                 view = ctx.get(dut.o_loader_job.payload)
                 job = {name: int(getattr(view, name)) for name, _ in view.shape()}
-                (self.prefetched if job["prefetch"] else self.loaded).append(job)
+                assert not job["prefetch"]
+                self.loaded.append(job)
+                if not job["first"]:
+                    self.to_walk += [job["context"]] * job["rows"]
+            if "o_prefetch" in moved:
+                view = ctx.get(dut.o_prefetch.payload)
+                self.prefetch({name: int(getattr(view, name)) for name, _ in view.shape()})
             if "o_done" in moved:
                 view = ctx.get(dut.o_done.payload)
                 query = self.queries[len(self.done)]
@@ -226,10 +249,26 @@ class Bench:
                 self.done.append([view.query, [int(c) for c in view.stage_cycles]])
             await ctx.tick()
             self.cycle += 1
-            for entry in [w for w in self.working if w[0] <= self.cycle]:
+            # A job ends when all its rows were looked up.
+            for entry in [
+                w
+                for w in self.working
+                if w[0] <= self.cycle and w[1]["context"] not in self.to_walk
+            ]:
                 self.working.remove(entry)
                 self.slots[entry[1]["unit"]] += 1
                 self.finish(entry[1])
+
+    def prefetch(self, job: dict[str, int]) -> None:
+        """Rows of a list, each once, in order, never more than the window."""
+        context = self.contexts[job["context"]]
+        assert job["prefetch"] and job["stride"] == 1 and not job["first"]
+        assert self.fetched[job["context"]] <= job["position"]
+        end = self.fetched[job["context"]] = job["position"] + job["rows"]
+        assert end <= context.listed and job["rows"] > 0
+        ahead = sum(max(0, end - self.walked[c]) for c, end in self.fetched.items())
+        assert ahead <= AHEAD
+        self.prefetched.append(job)
 
     def stage_of(self, job: dict[str, int]) -> int:
         for stages in self.pipelines.values():

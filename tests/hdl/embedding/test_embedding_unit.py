@@ -258,7 +258,9 @@ def exercise(config: Config, *, pattern: str, seed: int, bad: bool = True) -> di
         ctx.set(dut.live, 1 << PREFETCH)
         await scene.fill(ctx, dut.config_write)
         assert ctx.get(dut.idle)
-        await put_all(ctx, dut.i_job, jobs, stall=stall, seed=seed)
+        for number, job in enumerate(jobs):
+            port = dut.i_prefetch if "prefetch" in job else dut.i_job
+            await put_all(ctx, port, [job], stall=stall, seed=seed + number)
 
     def dense(loader: int) -> Any:
         async def bench(ctx: Any) -> None:

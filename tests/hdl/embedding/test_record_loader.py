@@ -174,7 +174,7 @@ def test_both_passes(name: str, pattern: str, first: bool) -> None:
     events: list[tuple[str, int]] = []
 
     async def setup(ctx: Any) -> None:
-        await put_all(ctx, dut.i_job, jobs, stall=stall, seed=3)
+        await put_jobs(ctx, dut, jobs, stall=stall, seed=3)
 
     async def item_memory(ctx: Any) -> None:
         while True:
@@ -245,6 +245,15 @@ def test_both_passes(name: str, pattern: str, first: bool) -> None:
     assert all(first_dense[u] < first_id[u] for u in range(4))
 
 
+async def put_jobs(
+    ctx: Any, dut: RecordLoader, jobs: list[dict[str, int]], *, stall: float, seed: int
+) -> None:
+    """Row blocks and prefetches, each at its port, in their order."""
+    for number, job in enumerate(jobs):
+        port = dut.i_prefetch if job["prefetch"] else dut.i_job
+        await put_all(ctx, port, [job], stall=stall, seed=seed + number)
+
+
 def plain_job(config: Config, **fields: int) -> dict[str, int]:
     """A job of the first stage with 26 ids behind 4 dense bytes."""
     place = {"records": 0, "pitch": 4 * config.record_alignment, "dense_bytes": 4}
@@ -269,7 +278,7 @@ def test_a_beat_a_cycle(name: str) -> None:
     begins = []
 
     async def bench(ctx: Any) -> None:
-        await put_all(ctx, dut.i_job, jobs, stall=0.0, seed=1)
+        await put_jobs(ctx, dut, jobs, stall=0.0, seed=1)
 
     async def dense(ctx: Any) -> None:
         await get_all(ctx, dut.o_dense, 48, stall=0.0, seed=1)

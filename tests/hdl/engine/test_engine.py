@@ -112,7 +112,7 @@ class Bench:
         self.bank = [[0] * CONFIG.activation_bytes for _ in range(self.edge)]
         self.accepted = 0
         self.loaded = False
-        self.scores: list[tuple[int, int]] = []
+        self.scores: list[tuple[int, ...]] = []
         self.phases: list[tuple[int, bool]] = []  # job, top; in the order of their first row
         self.streams: list[int] = []
         self.causes: list[Cause] = []
