@@ -55,7 +55,7 @@ class CachePlan:
         The other half is room for lines in flight and for sets that more of them fall into.
         """
         lines = self.config.look_ahead_bytes // LINE_BYTES
-        most = (1 << PIPELINE_STAGE["ahead"].width) - 1  # type: ignore[index]
+        most = (1 << PIPELINE_STAGE["ahead"].width) - 1
         return min(most, int(lines / 2 / max(self.misses[program], 1e-3)))
 
     def lane_image(self, lane: int, models: Sequence[QuantisedModel]) -> tuple[bytes, bytes]:

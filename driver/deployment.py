@@ -248,7 +248,7 @@ class _Builder:
                 "program": number,
                 "features": m.shape.sparse_features,
                 "rows": d.rows[number],
-                "ahead": d.cache.rows_ahead(number),
+                "ahead": 0 if d.cache is None else d.cache.rows_ahead(number),
             }
         word = pack_bytes(
             fmt.PIPELINE,
