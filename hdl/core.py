@@ -20,7 +20,6 @@ from .engine.cause import Cause
 from .engine.engine import Engine
 from .engine.weight_streamer import WeightStreamer
 from .interfaces import (
-    QUERY_BITS,
     config_write_layout,
     query_done_layout,
     query_layout,
@@ -149,10 +148,7 @@ class Core(wiring.Component):
             self.needed.eq(queries.needed),
             self.engine_idle.eq(~0),  # where no engine is
             queries.bad_ids.eq(embedding.bad_id),
-            # Weights are not of one query: any in flight may have met them.
-            queries.bus_errors.eq(
-                embedding.bus_error | streamer.bus_error.replicate(1 << QUERY_BITS)
-            ),
+            queries.bus_errors.eq(embedding.bus_error | streamer.bus_error),
         ]
         self._query(m, embedding, queries)
         m.submodules.streamer_reads = ordered = OrderedReads(config=config)

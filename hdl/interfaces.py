@@ -151,6 +151,7 @@ def stream_state_layout(config: Config) -> data.StructLayout:
             "tiles": unsigned(24),
             "ring_base": unsigned(16),
             "ring_log2_words": unsigned(5),
+            "query": unsigned(QUERY_BITS),  # that runs on these weights, for errors
         }
     )
 

@@ -244,6 +244,7 @@ class Engine(wiring.Component):
         for number, slot in enumerate(slots):
             m.d.comb += [
                 issuer.rows[number].eq(slot.rows),
+                issuer.queries[number].eq(slot.query),
                 slot.phase_pushed.eq(issuer.pushed.valid & (issuer.pushed.slot == number)),
                 slot.bottom_done.eq(done & ~sequencer.done.top & (sequencer.done.slot == number)),
                 slot.top_done.eq(done & sequencer.done.top & (sequencer.done.slot == number)),

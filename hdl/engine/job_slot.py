@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import job_layout
+from ..interfaces import QUERY_BITS, job_layout
 
 __all__ = ["JobSlot"]
 
@@ -48,7 +48,7 @@ class JobSlot(wiring.Component):
         The interaction has the job.
     score_taken
         A score was handed over.
-    rows, program
+    rows, program, query
         Of the job.
     tail_rows, tail_position, tail_stride, tail_context, tail_sub_batch
         Of the job whose top phase was queued last.
@@ -77,6 +77,7 @@ class JobSlot(wiring.Component):
     score_taken: Signal
     rows: Signal
     program: Signal
+    query: Signal
     tail_rows: Signal
     tail_position: Signal
     tail_stride: Signal
@@ -129,6 +130,7 @@ class JobSlot(wiring.Component):
                 "bottom_layers": In(5),
                 "rows": Out(config.row_bits + 1),
                 "program": Out(4),
+                "query": Out(QUERY_BITS),
                 "tail_rows": Out(config.row_bits + 1),
             }
             | {f"tail_{name}": Out(layout[name].shape) for name in _SCORED}
@@ -156,6 +158,7 @@ class JobSlot(wiring.Component):
                     self.rows.eq(self.job.rows),
                     *(value.eq(self.job[name]) for name, value in scored.items()),
                     self.program.eq(self.job.program),
+                    self.query.eq(self.job.query),
                 ]
                 with m.If(self.start):
                     move("STAGE")

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import phase_layout, stream_state_layout
+from ..interfaces import QUERY_BITS, phase_layout, stream_state_layout
 from ..program import STAGE
 from .row_walker import phase_name_layout
 
@@ -38,8 +38,8 @@ class PhaseIssuer(wiring.Component):
         Wishes, a bit per slot; stay until ``pushed``.
     older
         Slot of the older job when both slots are in use.
-    stages, rows
-        Descriptor and number of rows of each slot's job.
+    stages, rows, queries
+        Descriptor, number of rows and query of each slot's job.
     done
         A phase ended.
     pushed
@@ -55,6 +55,7 @@ class PhaseIssuer(wiring.Component):
     older: Signal
     stages: data.View
     rows: data.View
+    queries: data.View
     done: data.View
     pushed: data.View
     o: stream.Interface
@@ -71,6 +72,7 @@ class PhaseIssuer(wiring.Component):
                 "older": In(1),
                 "stages": In(data.ArrayLayout(STAGE, 2)),
                 "rows": In(data.ArrayLayout(unsigned(config.row_bits + 1), 2)),
+                "queries": In(data.ArrayLayout(QUERY_BITS, 2)),
                 "done": In(phase_name_layout()),
                 "pushed": Out(phase_name_layout()),
                 "o": Out(stream.Signature(phase_layout(config))),
@@ -128,6 +130,7 @@ class PhaseIssuer(wiring.Component):
             phase.top.eq(top),
             phase.ring_base.eq(stage.ring_base),
             phase.ring_log2_words.eq(stage.ring_log2_words),
+            request.query.eq(self.queries[slot]),
             request.address.eq(phase.stream),
             request.tiles.eq(phase.tiles),
             request.ring_base.eq(stage.ring_base),

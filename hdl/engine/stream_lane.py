@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
-from ..interfaces import stream_state_layout
+from ..interfaces import QUERY_BITS, stream_state_layout
 from ..program import STREAM_CHUNK_BYTES
 
 __all__ = ["StreamLane", "stream_chunk_layout"]
@@ -20,6 +20,7 @@ def stream_chunk_layout(config: Config) -> data.StructLayout:
         {
             "address": unsigned(config.address_bits),
             "useful": unsigned((STREAM_CHUNK_BYTES // config.axi_bytes).bit_length()),
+            "query": unsigned(QUERY_BITS),
         }
     )
 
@@ -135,6 +136,7 @@ class StreamLane(wiring.Component):
         held = Signal(beat_bits + 1)  # beats asked for whose tile was not consumed
         useful = Signal(range(chunk_beats + 1))
         offer = Signal()
+        query = Signal(QUERY_BITS)
         chunk = self.o.payload
         m.d.comb += [
             self.i.ready.eq(left == 0),
@@ -149,6 +151,7 @@ class StreamLane(wiring.Component):
                 self.o.valid.eq(1),
                 chunk.address.eq(address << exact_log2(STREAM_CHUNK_BYTES)),
                 chunk.useful.eq(useful),
+                chunk.query.eq(query),
                 address.eq(address + 1),
                 left.eq(left - useful),
             ]
@@ -158,6 +161,7 @@ class StreamLane(wiring.Component):
             words = exact_log2(config.weight_words)
             one_hot = Cat(asked.ring_log2_words == bit for bit in range(words + 1))
             m.d.sync += address.eq(asked.address[exact_log2(STREAM_CHUNK_BYTES) :])
+            m.d.sync += query.eq(asked.query)
             with m.Switch(self.level):
                 for level in levels:
                     with m.Case(level):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Member, Out
 from ..array.layouts import grid_weight_write_layout
 from ..bus.round_robin import RoundRobin
 from ..config import Config
-from ..interfaces import read_port_signature, stream_state_layout
+from ..interfaces import QUERY_BITS, read_port_signature, stream_state_layout
 from ..program import STREAM_CHUNK_BYTES
 from ..queue import Queue
 from ..share import share
@@ -50,7 +50,8 @@ class WeightStreamer(wiring.Component):
     weight_write
         To the grid: one word, ``mask`` has the one bank that owns it.
     bus_error
-        Pulse: a beat came with an error; its data is written all the same.
+        Queries whose stream has a beat with an error in this cycle; its data is written all the
+        same.
     """
 
     levels: data.View
@@ -67,7 +68,7 @@ class WeightStreamer(wiring.Component):
             "levels": In(data.ArrayLayout(unsigned(config.level_bits), config.sub_arrays)),
             "read": Out(read_port_signature(config)),
             "weight_write": Out(grid_weight_write_layout(config)),
-            "bus_error": Out(1),
+            "bus_error": Out(1 << QUERY_BITS),
         }
         for u in config.anchors:
             members |= {
@@ -98,6 +99,7 @@ class WeightStreamer(wiring.Component):
                 {
                     "unit": unsigned(max(1, (config.sub_arrays - 1).bit_length())),
                     "useful": unsigned(chunk_beats.bit_length()),
+                    "query": unsigned(QUERY_BITS),
                 }
             ),
             depth=self.IN_FLIGHT,
@@ -132,6 +134,7 @@ class WeightStreamer(wiring.Component):
                 m.d.comb += [
                     in_flight.i.payload.unit.eq(u),
                     in_flight.i.payload.useful.eq(lane.o.payload.useful),
+                    in_flight.i.payload.query.eq(lane.o.payload.query),
                 ]
                 with m.If(take):
                     m.d.sync += request.payload.address.eq(lane.o.payload.address)
@@ -173,7 +176,7 @@ class WeightStreamer(wiring.Component):
             write.mask.eq(_one_hot(place.target, config.sub_arrays)),
             write.address.eq(place.address),
             write.data.eq(response.payload.data),
-            self.bus_error.eq(fire & response.payload.error),
+            self.bus_error.eq(Mux(fire & response.payload.error, 1 << head.query, 0)),
         ]
         for u, lane in lanes.items():
             m.d.sync += getattr(self, f"landed_{u}").eq(lane.beat & lane.tile_last)

@@ -227,14 +227,15 @@ def test_error_is_reported() -> None:
     dut: Any = WeightStreamer(config=TINY)
 
     async def bench(ctx: Any) -> None:
-        ctx.set(dut.i_0.payload, {"address": 0, "tiles": 16, "ring_base": 0, "ring_log2_words": 7})
+        request = {"address": 0, "tiles": 16, "ring_base": 0, "ring_log2_words": 7, "query": 5}
+        ctx.set(dut.i_0.payload, request)
         ctx.set(dut.i_0.valid, 1)
         ctx.set(dut.read.request.ready, 1)
         await ctx.tick().until(dut.read.request.valid)
         ctx.set(dut.read.response.payload.error, 1)
         ctx.set(dut.read.response.valid, 1)
         await ctx.tick().until(dut.read.response.ready)
-        assert ctx.get(dut.bus_error) == 1
+        assert ctx.get(dut.bus_error) == 1 << 5
         ctx.set(dut.read.response.valid, 0)
         await ctx.tick()
         assert ctx.get(dut.bus_error) == 0
