@@ -27,6 +27,7 @@ def code_job_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "slot": unsigned(1),  # of the engine
+            "feature": unsigned(7),  # number of its id in the id store
             "rows": unsigned(config.row_bits + 1),  # 1 .. config.rows
             "groups": unsigned(12),  # ceil(k / lanes)
             "buckets": buckets_layout(),
@@ -61,8 +62,8 @@ class CodeGenerator(wiring.Component):
         Features of row blocks, in order.
     i_hashes
         Constants: one word of ``lanes`` hashes for each group, held for all rows.
-    id_row, id
-        To and from the id buffer.
+    id_slot, id_feature, id_row, id
+        To and from the id store.
     o
         Chunks of int8 codes.
     idle
@@ -74,6 +75,8 @@ class CodeGenerator(wiring.Component):
     level: Signal
     i_job: stream.Interface
     i_hashes: stream.Interface
+    id_slot: Signal
+    id_feature: Signal
     id_row: Signal
     id: Signal
     o: stream.Interface
@@ -92,6 +95,8 @@ class CodeGenerator(wiring.Component):
                 "level": In(config.level_bits),
                 "i_job": In(stream.Signature(code_job_layout(config))),
                 "i_hashes": In(stream.Signature(data.ArrayLayout(hash_layout(), lanes))),
+                "id_slot": Out(1),
+                "id_feature": Out(7),
                 "id_row": Out(config.row_bits),
                 "id": In(ID_BITS),
                 "o": Out(stream.Signature(chunk_layout(config))),
@@ -115,6 +120,8 @@ class CodeGenerator(wiring.Component):
         m.d.comb += [
             self.i_job.ready.eq(~held),
             self.idle.eq(~held),
+            self.id_slot.eq(job.slot),
+            self.id_feature.eq(job.feature),
             self.id_row.eq(row),
             self.starved.eq(sending & ~self.i_hashes.valid),
             sent.eq(sending & self.i_hashes.valid & (room != 0)),

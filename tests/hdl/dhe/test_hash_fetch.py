@@ -23,7 +23,7 @@ from tests.hdl.support import PATTERNS, get_all, put_all, simulate
 def test_words(name: str, lanes: int, stalls: tuple[str, str]) -> None:
     config = preset(name)
     dut = HashFetch(config=config, lanes=lanes)
-    encoders = [random_encoder(k, seed=[k], policy="per-hash") for k in (37, 16, 1)]
+    encoders = [random_encoder(k, seed=[k], policy="per-hash") for k in (21, 16, 1)]
     image = b"\0" * 512
     jobs = []
     expected = []
