@@ -14,6 +14,7 @@ from golden.neumf import NeuMf
 from .dlrm import import_reference, import_torchrec
 from .mprec import DheOptions, import_mprec
 from .neumf import Join, import_neumf, is_neumf
+from .onnx_dlrm import import_onnx
 from .safetensors import read_safetensors
 from .tensors import Tensor, Tensors
 from .torch_zip import read_torch
@@ -37,7 +38,7 @@ def import_checkpoint(
     join: Join | None = None,
     dhe: DheOptions | None = None,
 ) -> Model | NeuMf:
-    """Read a checkpoint: `torch.save` or safetensors, DLRM or NeuMF. No code of it is run.
+    """Read a checkpoint: `torch.save`, safetensors or ONNX, DLRM or NeuMF. No code of it is run.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ def import_checkpoint(
         Missing, damaged, malicious or foreign file, missing keys, shapes that do not fit, NaN.
     """
     try:
+        if Path(path).suffix == ".onnx" and Path(path).is_file():
+            return import_onnx(Path(path).read_bytes(), name or Path(path).stem)
         tensors = _state_dict(path)
         return _model(tensors, name or Path(path).stem, join, dhe or DheOptions())
     except UserError as error:

@@ -101,6 +101,7 @@ def main(words: Sequence[str] | None = None, *, stop_after: int | None = None) -
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args(words)
     torch.set_num_threads(1)
+    torch.sparse.check_sparse_tensor_invariants.disable()  # said, or PyTorch warns of it
     torch.manual_seed(arguments.seed)
     shape = shape_of(arguments)
     module = Dlrm(shape.rows, shape.bottom, shape.top)

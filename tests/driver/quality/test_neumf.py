@@ -83,8 +83,8 @@ def test_trained_models_beat_random_order(tmp_path: Path) -> None:
     from examples.train import neumf
 
     ratings = tmp_path / "ratings.dat"
-    write_ratings(ratings, users=200, items=150)
-    line = ["--data", str(ratings), "--model", "movielens20m-large", "--passes", "6"]
+    write_ratings(ratings, users=120, items=100)
+    line = ["--data", str(ratings), "--model", "movielens20m-medium", "--passes", "8"]
     neumf.main([*line, "--out", str(tmp_path / "whole.pt")])
     neumf.main([*line, "--out", str(tmp_path / "parts.pt")], stop_after=4)
     neumf.main([*line, "--out", str(tmp_path / "parts.pt"), "--resume"])
@@ -92,5 +92,5 @@ def test_trained_models_beat_random_order(tmp_path: Path) -> None:
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     model = tmp_path / "model.npz"
     assert cli.main(["import", str(tmp_path / "whole.pt"), "--out", str(model)]) == 0
-    got = rpaccel.evaluate("movielens20m-1", data=ratings, models=[model], items=100)
+    got = rpaccel.evaluate("movielens20m-1", data=ratings, models=[model], items=50)
     assert got["models"][0]["auc_int8"] > 0.6
