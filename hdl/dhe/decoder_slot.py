@@ -13,10 +13,11 @@ __all__ = ["DecoderSlot"]
 
 
 class DecoderSlot(wiring.Component):
-    """State of one slot: descriptor, codes, phase, end; then the next decoder.
+    """State of one slot: descriptor, list of rows, codes, phase, end; then the next decoder.
 
-    The phase is asked for when the codes of all rows are in the banks, and the codes of the next
-    feature when the phase has ended: its first layer reads them until then.
+    A decoder without rows (all its vectors are held) is passed over. The phase is asked for when
+    the codes of all rows are in the banks, and the codes of the next feature when the phase has
+    ended: its first layer reads them until then.
 
     Parameters
     ----------
@@ -25,9 +26,9 @@ class DecoderSlot(wiring.Component):
 
     Members
     -------
-    start, first, count, rows
-        Pulse: a row block of ``rows`` rows and its decoders first .. first + count - 1, which may
-        be none. Only while ``free``.
+    start, first, count
+        Pulse: a row block and its decoders first .. first + count - 1, which may be none. Only
+        while ``free``.
     pages
         Code pages of the descriptor in force.
     free
@@ -36,6 +37,10 @@ class DecoderSlot(wiring.Component):
         Pulse: the vectors of all decoders are written.
     want_descriptor, number, descriptor_done
         The descriptor of decoder ``number`` is wanted until it is there.
+    want_list, list_done, misses
+        The rows to decode are wanted until their number is there.
+    decode_rows
+        That number.
     want_codes, codes_begun
         Codes are wanted until the generator took the job.
     page_row
@@ -47,13 +52,16 @@ class DecoderSlot(wiring.Component):
     start: Signal
     first: Signal
     count: Signal
-    rows: Signal
     pages: Signal
     free: Signal
     done: Signal
     want_descriptor: Signal
     number: Signal
     descriptor_done: Signal
+    want_list: Signal
+    list_done: Signal
+    misses: Signal
+    decode_rows: Signal
     want_codes: Signal
     codes_begun: Signal
     page_row: Signal
@@ -67,13 +75,16 @@ class DecoderSlot(wiring.Component):
                 "start": In(1),
                 "first": In(NUMBER_BITS),
                 "count": In(NUMBER_BITS),
-                "rows": In(config.row_bits + 1),
                 "pages": In(12),
                 "free": Out(1),
                 "done": Out(1),
                 "want_descriptor": Out(1),
                 "number": Out(NUMBER_BITS),
                 "descriptor_done": In(1),
+                "want_list": Out(1),
+                "list_done": In(1),
+                "misses": In(config.row_bits + 1),
+                "decode_rows": Out(config.row_bits + 1),
                 "want_codes": Out(1),
                 "codes_begun": In(1),
                 "page_row": In(1),
@@ -85,16 +96,14 @@ class DecoderSlot(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        rows = Signal.like(self.rows)
         left = Signal(NUMBER_BITS)
-        row = Signal.like(self.rows)
+        row = Signal.like(self.misses)  # of a code page
         page = Signal(12)
-        last_row = row + 1 == rows
+        last_row = row + 1 == self.decode_rows
         with m.FSM(name="state") as fsm:
             with m.State("FREE"):
                 with m.If(self.start):
                     m.d.sync += [self.number.eq(self.first), left.eq(self.count)]
-                    m.d.sync += rows.eq(self.rows)
                     m.next = "NEXT"
             with m.State("NEXT"):
                 m.d.sync += [row.eq(0), page.eq(0)]
@@ -104,6 +113,13 @@ class DecoderSlot(wiring.Component):
                     m.next = "FREE"
             with m.State("DESCRIPTOR"):
                 with m.If(self.descriptor_done):
+                    m.next = "LIST"
+            with m.State("LIST"):
+                m.d.sync += self.decode_rows.eq(self.misses)
+                with m.If(self.list_done & (self.misses == 0)):
+                    self._advance(m, left)
+                    m.next = "NEXT"
+                with m.Elif(self.list_done):
                     m.next = "CODES"
             with m.State("CODES"):
                 with m.If(self.codes_begun):
@@ -120,12 +136,17 @@ class DecoderSlot(wiring.Component):
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(self.phase_done):
-                    m.d.sync += [self.number.eq(self.number + 1), left.eq(left - 1)]
+                    self._advance(m, left)
                     m.next = "NEXT"
         m.d.comb += [
             self.free.eq(fsm.ongoing("FREE")),
             self.want_descriptor.eq(fsm.ongoing("DESCRIPTOR")),
+            self.want_list.eq(fsm.ongoing("LIST")),
             self.want_codes.eq(fsm.ongoing("CODES")),
             self.want_phase.eq(fsm.ongoing("PHASE")),
         ]
         return m
+
+    def _advance(self, m: Module, left: Signal) -> None:
+        """To the next decoder."""
+        m.d.sync += [self.number.eq(self.number + 1), left.eq(left - 1)]

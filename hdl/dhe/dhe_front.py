@@ -17,6 +17,8 @@ from .decoder_table import NUMBER_BITS, DecoderTable, table_write_layout
 from .hash_fetch import HashFetch
 from .id_store import IdStore
 from .layouts import DECODER
+from .list_turns import ListTurns
+from .miss_list import MissList, placed_layout
 
 __all__ = ["DheFront", "dhe_start_layout"]
 
@@ -41,6 +43,10 @@ class DheFront(wiring.Component):
     are made while the array decodes the other's: with two row blocks the array waits for codes only
     where k * rows / lanes is longer than a decoder's phase.
 
+    With tags of finished vectors, the ids of a feature are looked up first, and only those that
+    miss get codes, row after row without gaps; a decoder without misses is passed over. ``placed``
+    tells where each row's vector will be.
+
     Parameters
     ----------
     config
@@ -51,13 +57,15 @@ class DheFront(wiring.Component):
         Most ids of an item.
     decoders
         Descriptors held.
+    result_sets, result_ways
+        Tags of finished vectors; no sets: none are held, row r of a decoder is row r of the block.
 
     Members
     -------
     level
         Partition level of the engine.
-    table_write
-        LOAD of decoder descriptors.
+    table_write, tag_write
+        LOAD of decoder descriptors and of tags of finished vectors.
     first_id
         Byte of each slot's first id in a record, see `IdStore`.
     i_dense, o_dense
@@ -70,8 +78,10 @@ class DheFront(wiring.Component):
         By slot: no decoder to run; pulse: the vectors of all are written.
     o_codes, code_row
         Chunks of codes to the bank writer, and its pulses for chunks with ``last``.
-    want_phase, decoder, phase_pushed, phase_done
-        By slot: wish for the phase of ``decoder``, handed over, ended.
+    want_phase, decoder, phase_rows, phase_pushed, phase_done
+        By slot: wish for the phase of ``decoder`` over so many rows, handed over, ended.
+    placed
+        Pulse for each row and feature, before its codes.
     read, bus_error
         Device memory, for hash constants; a beat came with an error.
     starved
@@ -80,6 +90,7 @@ class DheFront(wiring.Component):
 
     level: Signal
     table_write: data.View
+    tag_write: data.View
     first_id: Any
     i_dense: stream.Interface
     o_dense: stream.Interface
@@ -92,22 +103,37 @@ class DheFront(wiring.Component):
     code_row: data.View
     want_phase: Signal
     decoder: data.View
+    phase_rows: Any
     phase_pushed: Signal
     phase_done: Signal
+    placed: data.View
     read: Any
     bus_error: Signal
     starved: Signal
 
-    def __init__(self, *, config: Config, lanes: int, ids: int, decoders: int) -> None:
+    def __init__(
+        self,
+        *,
+        config: Config,
+        lanes: int,
+        ids: int,
+        decoders: int,
+        result_sets: int = 0,
+        result_ways: int = 4,
+    ) -> None:
         self._config = config
         self._store = IdStore(config=config, ids=ids)
         self._table = DecoderTable(decoders=decoders)
         self._fetch = HashFetch(config=config, lanes=lanes)
         self._generator = CodeGenerator(config=config, lanes=lanes)
+        self._list: MissList | None = None
+        if result_sets:
+            self._list = MissList(config=config, sets=result_sets, ways=result_ways)
         super().__init__(
             {
                 "level": In(config.level_bits),
                 "table_write": In(table_write_layout()),
+                "tag_write": In(table_write_layout()),
                 "first_id": In(13).array(2),
                 "i_dense": In(stream.Signature(chunk_layout(config))),
                 "o_dense": Out(stream.Signature(chunk_layout(config))),
@@ -120,8 +146,10 @@ class DheFront(wiring.Component):
                 "code_row": In(row_done_layout()),
                 "want_phase": Out(2),
                 "decoder": Out(data.ArrayLayout(DECODER, 2)),
+                "phase_rows": Out(config.row_bits + 1).array(2),
                 "phase_pushed": In(2),
                 "phase_done": In(2),
+                "placed": Out(placed_layout(config)),
                 "read": Out(read_port_signature(config)),
                 "bus_error": Out(1),
                 "starved": Out(1),
@@ -144,17 +172,60 @@ class DheFront(wiring.Component):
         m.d.comb += [
             generator.level.eq(self.level),
             *(theirs.eq(ours) for theirs, ours in zip(store.first, self.first_id, strict=True)),
-            store.slot.eq(generator.id_slot),
-            store.feature.eq(generator.id_feature),
-            store.row.eq(generator.id_row),
-            generator.id.eq(store.id),
             self.ids_row.eq(store.row_done),
             self.bus_error.eq(fetch.bus_error),
             self.starved.eq(generator.starved),
         ]
+        held_rows = [Signal(self._config.row_bits + 1, name=f"rows_{n}") for n in range(2)]
+        for number in range(2):
+            with m.If(self.start[number]):
+                m.d.sync += held_rows[number].eq(self.start_slot[number].rows)
         self._run_slots(m, slots)
+        if self._list is None:
+            self._take_all_rows(m, slots, held_rows)
+        else:
+            self._list_misses(m, slots, held_rows, self._list)
         self._begin_codes(m, slots)
         return m
+
+    def _take_all_rows(self, m: Module, slots: list[DecoderSlot], held_rows: list[Signal]) -> None:
+        """No tags: every row is decoded, ids come straight from the store."""
+        store, generator = self._store, self._generator
+        m.d.comb += [
+            store.slot.eq(generator.id_slot),
+            store.feature.eq(generator.id_feature),
+            store.row.eq(generator.id_row),
+            generator.id.eq(store.id),
+        ]
+        for slot, rows in zip(slots, held_rows, strict=True):
+            m.d.comb += [slot.list_done.eq(slot.want_list), slot.misses.eq(rows)]
+
+    def _list_misses(
+        self, m: Module, slots: list[DecoderSlot], held_rows: list[Signal], misses: MissList
+    ) -> None:
+        """Ids of a feature through the tags; the generator reads those that are left."""
+        store, generator = self._store, self._generator
+        m.submodules.misses = misses
+        m.submodules.turns = turns = ListTurns(config=self._config)
+        wiring.connect(m, turns.o, misses.i)
+        m.d.comb += [
+            misses.write.eq(self.tag_write),
+            self.placed.eq(misses.placed),
+            store.slot.eq(misses.id_slot),
+            store.feature.eq(misses.id_feature),
+            store.row.eq(misses.id_row),
+            misses.id.eq(store.id),
+            misses.slot.eq(generator.id_slot),
+            misses.row.eq(generator.id_row),
+            generator.id.eq(misses.listed),
+            turns.want.eq(Cat(slot.want_list for slot in slots)),
+            *(theirs.eq(rows) for theirs, rows in zip(turns.rows, held_rows, strict=True)),
+            turns.decoder.eq(self._table.decoder),
+            turns.ended.eq(misses.done),
+            turns.ended_slot.eq(misses.done_slot),
+        ]
+        for number, slot in enumerate(slots):
+            m.d.comb += [slot.list_done.eq(turns.done[number]), slot.misses.eq(misses.misses)]
 
     def _run_slots(self, m: Module, slots: list[DecoderSlot]) -> None:
         """Starts, descriptors, pulses and phases of each slot."""
@@ -174,7 +245,7 @@ class DheFront(wiring.Component):
                 slot.start.eq(self.start[number]),
                 slot.first.eq(begin.first),
                 slot.count.eq(begin.count),
-                slot.rows.eq(begin.rows),
+                self.phase_rows[number].eq(slot.decode_rows),
                 slot.pages.eq(table.decoder[number].pages),
                 slot.descriptor_done.eq(table.done[number]),
                 slot.page_row.eq(self.code_row.valid & (self.code_row.slot == number)),
@@ -190,14 +261,8 @@ class DheFront(wiring.Component):
         rows = Signal(self._config.row_bits + 1)
         decoder = self._table.decoder[turn]
         job = generator.i_job.payload
-        held_rows = [
-            Signal(self._config.row_bits + 1, name=f"rows_{number}") for number in range(2)
-        ]
-        for number in range(2):
-            with m.If(self.start[number]):
-                m.d.sync += held_rows[number].eq(self.start_slot[number].rows)
         m.d.comb += [
-            rows.eq(Mux(turn, held_rows[1], held_rows[0])),
+            rows.eq(Mux(turn, slots[1].decode_rows, slots[0].decode_rows)),
             fetch.i.payload.address.eq(decoder.hashes),
             fetch.i.payload.groups.eq(decoder.groups),
             job.slot.eq(turn),

@@ -14,6 +14,7 @@ __all__ = [
     "MIN_BUCKETS",
     "PRIME_BITS",
     "RECIPROCAL_BITS",
+    "RESULT_TAG",
     "buckets_layout",
     "hash_layout",
 ]
@@ -79,13 +80,17 @@ DECODER = data.StructLayout(
         "feature": unsigned(7),  # number of its id among the ids of an item
         # word 2
         "hashes": unsigned(40),  # device memory address of the hashes, aligned to HASH_CHUNK_BYTES
-        "_pad1": unsigned(24),
+        "table": unsigned(9),  # of the tags of finished vectors: program * 64 + feature
+        "seed": unsigned(15),  # their set = (id ^ seed) mod sets
         # word 3
         "buckets": buckets_layout(),
         "_pad2": unsigned(1),
     }
 )
 """Descriptor of the decoder of one feature on one engine."""
+
+RESULT_TAG = data.StructLayout({"valid": unsigned(1), "table": unsigned(9), "id": unsigned(32)})
+"""Tag of a finished vector that is held."""
 DECODER_WORDS = 4
 HASH_CHUNK_BYTES = 256
 """Hashes come in chunks of this many bytes, aligned to it; the last one is padded."""

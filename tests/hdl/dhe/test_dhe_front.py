@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from driver.hash_words import bucket_constants, hash_stream
+from driver.result_plan import choose_results
 from golden.dhe import HashEncoder, integer_code
 from golden.encoders import PrimePolicy, random_encoder
 from hdl.config import preset
 from hdl.dhe.decoder_table import DecoderTable
 from hdl.dhe.dhe_front import DheFront
-from hdl.dhe.layouts import DECODER, DECODER_WORDS, HASH_CHUNK_BYTES
+from hdl.dhe.layouts import DECODER, DECODER_WORDS, HASH_CHUNK_BYTES, RESULT_TAG
 from hdl.words import pack
 from tests.hdl.dhe.test_id_store import chunks
 from tests.hdl.embedding.memory_model import MemoryModel
@@ -24,18 +25,28 @@ from tests.hdl.support import simulate
 
 DENSE_BYTES = 16
 LANES = 2
+SEED = 5
 
 
 class Engine:
     """Loaders, banks and sequencer around a front; jobs go to the slots in turns."""
 
     def __init__(
-        self, encoders: list[HashEncoder], blocks: list[NDArray[np.uint32]], *, stall: float
+        self,
+        encoders: list[HashEncoder],
+        blocks: list[NDArray[np.uint32]],
+        *,
+        stall: float,
+        held: dict[tuple[int, int], int] | None = None,
     ) -> None:
         self.config = preset("tiny")
         self.edge = self.config.sub_array << 1
         self.encoders, self.blocks, self.stall = encoders, blocks, stall
-        self.dut = DheFront(config=self.config, lanes=LANES, ids=26, decoders=8)
+        self.held = held or {}
+        self.dut = DheFront(
+            config=self.config, lanes=LANES, ids=26, decoders=8, result_sets=8 if held else 0
+        )
+        self.placed: list[tuple[int, ...]] = []
         self.banks: list[dict[tuple[int, int], int]] = [{}, {}]
         self.phases: list[tuple[int, int]] = []
         self.ended = 0
@@ -55,6 +66,8 @@ class Engine:
                     "streamed": 1,
                     "feature": f,
                     "hashes": len(self.image),
+                    "table": f,
+                    "seed": SEED,
                     "buckets": bucket_constants(encoder.m),
                 },
             )
@@ -73,6 +86,11 @@ class Engine:
             ctx.set(dut.table_write, {"valid": 1, "address": address, "data": word})
             await ctx.tick()
         ctx.set(dut.table_write.valid, 0)
+        for (table, id_), place in self.held.items():
+            word = pack(RESULT_TAG, {"valid": 1, "table": table, "id": id_})
+            ctx.set(dut.tag_write, {"valid": 1, "address": place, "data": word})
+            await ctx.tick()
+        ctx.set(dut.tag_write.valid, 0)
         for number, ids in enumerate(self.blocks):
             slot = number & 1
             while not ctx.get(dut.free) >> slot & 1:
@@ -129,7 +147,10 @@ class Engine:
                 slot = rng.choice([s for s in range(2) if wants >> s & 1])
                 descriptor = ctx.get(dut.decoder[slot])
                 feature = descriptor.layer
+                while not self.missed(job[slot], done[slot]):  # nothing to decode: passed over
+                    done[slot] += 1
                 assert feature == done[slot] and descriptor.tiles == 7 + feature
+                assert ctx.get(dut.phase_rows[slot]) == len(self.missed(job[slot], feature))
                 self.check(slot, job[slot], feature)
                 self.phases.append((slot, feature))
                 ctx.set(dut.phase_pushed, 1 << slot)
@@ -142,6 +163,8 @@ class Engine:
                 await self.tick(ctx)
                 ctx.set(dut.phase_done, 0)
                 done[slot] += 1
+                while done[slot] < len(self.encoders) and not self.missed(job[slot], done[slot]):
+                    done[slot] += 1
                 if done[slot] == len(self.encoders):
                     done[slot] = 0
                     job[slot] += 2
@@ -151,16 +174,27 @@ class Engine:
         (done,) = (await ctx.tick().sample(self.dut.done))[2:]
         self.ended += done.bit_count()
 
+    def missed(self, job: int, feature: int) -> list[int]:
+        """Rows of a block whose vector is not held."""
+        ids = self.blocks[job][:, feature].tolist()
+        return [row for row, x in enumerate(ids) if (feature, x) not in self.held]
+
+    async def watch(self, ctx: Any) -> None:
+        async for _, _, placed in ctx.tick().sample(self.dut.placed):
+            if placed.valid:
+                self.placed.append((placed.feature, placed.row, placed.hit, placed.place))
+
     def check(self, slot: int, job: int, feature: int) -> None:
         """Codes of all rows are in the slot's pages."""
-        code = integer_code(self.encoders[feature], self.blocks[job][:, feature])
+        ids = self.blocks[job][:, feature][self.missed(job, feature)]
+        code = integer_code(self.encoders[feature], ids)
         for row in range(len(code)):
             got = [self.banks[slot][row, k] for k in range(code.shape[1])]
             assert got == code[row].tolist(), (job, feature, row)
 
     def run(self) -> None:
         memory = MemoryModel(config=self.config, contents=self.image, ordered=True)
-        background = [self.take_codes, self.run_phases, memory.server(self.dut.read)]
+        background = [self.take_codes, self.run_phases, self.watch, memory.server(self.dut.read)]
         simulate(self.dut, self.load, background=background, cycles=40_000)
 
 
@@ -181,6 +215,33 @@ def test_codes_are_there_when_the_phase_is_wanted(policy: PrimePolicy, stall: fl
     # The slots take turns: neither runs all its decoders in one go while the other waits.
     assert engine.phases[:2] in ([(0, 0), (1, 0)], [(0, 0), (0, 1)])
     assert {slot for slot, _ in engine.phases[:4]} == {0, 1}
+
+
+def test_held_vectors_are_left_out() -> None:
+    """Hits close up, a feature that hits throughout is passed over, places are as the plan says."""
+    encoders = [random_encoder(k, seed=[k]) for k in (11, 6, 8)]
+    blocks = [block % 9 for block in blocks_of([6, 3, 1, 5], 3)]
+    blocks[2][0] = 7
+    counts = [np.full(9, 1, np.int64) for _ in range(3)]
+    counts[0][7:] = counts[1][7:] = counts[2][:7] = 0
+    counts[0][7] = 1
+    plan = choose_results(
+        counts, [(8, 8)] * 3, tables=range(3), seeds=[SEED] * 3, sets=8, ways=4
+    )  # fmt: skip
+    engine = Engine(encoders, blocks, stall=0.3, held=plan.places)
+    engine.run()
+    work = [(j, f) for j in range(4) for f in range(3) if engine.missed(j, f)]
+    assert len(engine.phases) == len(work) < 12
+    expected = set()
+    for block in blocks:
+        for f in range(3):
+            misses = 0
+            for row, x in enumerate(block[:, f].tolist()):
+                hit = (f, x) in plan.places
+                expected.add((f, row, int(hit), plan.places[f, x] if hit else misses))
+                misses += not hit
+    assert set(engine.placed) == expected
+    assert len(engine.placed) == sum(map(len, blocks)) * 3
 
 
 def test_a_block_without_decoders_is_done_at_once() -> None:
