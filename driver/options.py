@@ -118,8 +118,6 @@ class RunOptions:
         """Words of the contract that this version does not carry yet: said, never ignored."""
         if self.backend == "board":
             raise UserError("backend board is not available yet; use rtl, timing or golden")
-        if self.backend == "timing" and (self.policy != "exact" or (self.sub_batches or 1) > 1):
-            raise UserError("the timing model runs queries in one piece; use backend rtl or golden")
         if self.port is not None:
             raise UserError("port goes with backend board, which is not available yet")
 

@@ -56,6 +56,7 @@ class Plan:
     image: MemoryImage
     host: Host
     queries: list[PlacedQuery]
+    rules: FunnelRules = WHOLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def plan_run(
     host = Host(deployment, image, entries=len(workload.queries))
     keep = [stage.keep for stage in stages]
     queries = [host.put_query(query.dense, query.ids, keep, rules) for query in workload.queries]
-    return Plan(deployment=deployment, image=image, host=host, queries=queries)
+    return Plan(deployment=deployment, image=image, host=host, queries=queries, rules=rules)
 
 
 def _write_job(plan: Plan, in_flight: int | None) -> _Steps:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.pipeline import QueryResult
+from golden.pipeline import QueryResult, StageResult
 from hdl.config import Config
 from hdl.engine.cause import Cause
 from hdl.program import COMPLETION_BYTES, SUBMISSION_BYTES, Destination, Target
@@ -89,6 +89,7 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
             rows=deployment.rows[number],
             features=model.shape.sparse_features,
             row_bytes=model.shape.width,
+            ahead=0 if deployment.cache is None else deployment.cache.rows_ahead(number),
         )
         for number, model in enumerate(deployment.models)
     )
@@ -102,18 +103,24 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
 
 
 def _stage_query(
-    deployment: Deployment, number: int, ids: NDArray[np.uint32], items: NDArray[Any], kept: Any
+    deployment: Deployment, number: int, keep: int, ids: NDArray[np.uint32], stage: StageResult
 ) -> StageQuery:
+    items = stage.items
     mine = ids[items]
     bases = np.array(deployment.tables[number], np.int64)
     addresses = bases + mine.astype(np.int64) * deployment.models[number].shape.width
     cache = deployment.cache
     hits = np.zeros(mine.shape, bool) if cache is None else cache.hits(number, mine)
+    position = np.zeros(len(ids), np.intp)
+    position[items] = np.arange(len(items))
     return StageQuery(
         items=items.astype(np.int64),
+        scores=stage.scores.astype(np.int64),
         addresses=addresses,
         hits=hits,
-        survivors=np.flatnonzero(np.isin(items, kept)),
+        keep=keep,
+        forwarded=tuple(position[part] for part in stage.forwarded),
+        dropped=position[stage.dropped],
     )
 
 
@@ -121,26 +128,29 @@ def query_plans(
     plan: Plan, workload: Workload, expected: list[QueryResult]
 ) -> tuple[QueryPlan, ...]:
     """Queries as the timing model takes them: lookups of every stage's items."""
-    plans = []
-    for placed, query, result in zip(plan.queries, workload.queries, expected, strict=True):
-        kept = [stage.items for stage in result.stages[1:]] + [result.items]
-        plans.append(
-            QueryPlan(
-                records=placed.records,
-                submission=plan.host.submissions + placed.entry * SUBMISSION_BYTES,
-                stages=tuple(
-                    _stage_query(plan.deployment, n, query.ids, stage.items, kept[n])
-                    for n, stage in enumerate(result.stages)
-                ),
-            )
+    keep = [stage.keep for stage in workload.pipeline.stages]
+    return tuple(
+        QueryPlan(
+            records=placed.records,
+            submission=plan.host.submissions + placed.entry * SUBMISSION_BYTES,
+            stages=tuple(
+                _stage_query(plan.deployment, n, keep[n], query.ids, stage)
+                for n, stage in enumerate(result.stages)
+            ),
+            rules=plan.rules,
         )
-    return tuple(plans)
+        for placed, query, result in zip(plan.queries, workload.queries, expected, strict=True)
+    )
 
 
 def predict(
-    plan: Plan, workload: Workload, expected: list[QueryResult], dram: Dram | None = None
+    plan: Plan,
+    workload: Workload,
+    expected: list[QueryResult],
+    dram: Dram | None = None,
+    in_flight: int | None = None,
 ) -> Prediction:
-    """Run the model on the queries of a plan, after its LOADs."""
+    """Run the model on the queries of a plan, after its LOADs; at most so many in flight."""
     config, dram = plan.deployment.config, dram or Dram()
     loads = LoadsModel(config, dram)
     load_cycles = loads.run(
@@ -155,7 +165,7 @@ def predict(
         )
     )
     model = DeviceModel(config, timing_plan(plan.deployment), dram, loads.open_rows)
-    prediction = model.run(query_plans(plan, workload, expected))
+    prediction = model.run(query_plans(plan, workload, expected), in_flight)
     prediction.load_cycles = load_cycles
     prediction.load_reads = loads.bursts
     prediction.load_beats = loads.beats
@@ -198,7 +208,7 @@ def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) ->
         "merged": prediction.merged,
         "misses": prediction.misses,
         "bad_ids": 0,
-        "prefetches": 0,
+        "prefetches": prediction.prefetches,
         "read_bursts": prediction.load_reads + prediction.dram_reads,
         "read_beats": prediction.load_beats + prediction.dram_beats,
         "write_bursts": loads + prediction.write_bursts,
@@ -228,7 +238,7 @@ def run_timing(
     """Predict; returns the run's keys. ``bit_exact`` is None: nothing is computed."""
     started = time.perf_counter()
     dram = timing_memory(options.dram, _far(plan.deployment, options.table_dram))
-    prediction = predict(plan, workload, expected, dram)
+    prediction = predict(plan, workload, expected, dram, options.in_flight)
     wall = time.perf_counter() - started
     deployment, spec = plan.deployment, workload.pipeline
     config: Config = deployment.config
@@ -245,7 +255,7 @@ def run_timing(
         "cycles_per_query": cycles / queries,
         "clock_mhz": config.clock_mhz,
         "microseconds_per_query": cycles / queries / config.clock_mhz,
-        "query_cycles": None,
+        "query_cycles": prediction.query_cycles,
         "load_cycles": prediction.load_cycles,
         "mac_utilization": macs(workload, expected) / (config.pes * cycles),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
@@ -264,7 +274,7 @@ def run_timing(
             "lookahead_hits": prediction.look_ahead_hits,
             "misses": prediction.misses,
             "merged": prediction.merged,
-            "prefetches": 0,
+            "prefetches": prediction.prefetches,
             "dram_reads": prediction.dram_reads,
             "dram_bytes": prediction.dram_beats * config.axi_bytes,
             "speculative_lookups": speculative_lookups(workload, expected),

@@ -6,7 +6,8 @@ hardware's own unit names. See `device.DeviceModel`.
 
 from __future__ import annotations
 
-from .device import DeviceModel, Prediction, StageTimes
+from .core import JobRecord, StageTimes
+from .device import DeviceModel, Prediction
 from .dram import Dram, Ssd
 from .loads import LoadEntry, LoadsModel
 from .plan import EnginePlan, PhasePlan, Plan, ProgramPlan, QueryPlan, StagePlan, StageQuery
@@ -16,6 +17,7 @@ __all__ = [
     "Dram",
     "Ssd",
     "EnginePlan",
+    "JobRecord",
     "LoadEntry",
     "LoadsModel",
     "PhasePlan",

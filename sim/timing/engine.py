@@ -49,6 +49,7 @@ class _Slot:
 
     def __init__(self) -> None:
         self.state = "FREE"
+        self.free_from = 0
         self.job: LoaderJob | None = None
         self.staged = False
         self.configured = False
@@ -155,10 +156,10 @@ class EngineModel:
         self._states: list[tuple[int, Cause]] = [(0, Cause.IDLE)]
 
     # -- jobs ----------------------------------------------------------------------------------
-    @property
-    def free(self) -> bool:
-        """A job can be taken in this cycle."""
-        return self._slots[self._accept].state == "FREE"
+    def free(self, cycle: int) -> bool:
+        """A job can be taken in ``cycle``: this one or one since the last job was taken."""
+        slot = self._slots[self._accept]
+        return slot.state == "FREE" and slot.free_from <= cycle
 
     @property
     def next_slot(self) -> int:
@@ -273,6 +274,7 @@ class EngineModel:
         self._jobs_of[id(phase)] = (slot.job, phase.top)
         if phase.top:
             slot.state, slot.staged = "FREE", False
+            slot.free_from = cycle + 1
             slot.tail, slot.tail_ended, slot.tail_scored = True, 0, 0
             self._on_free(cycle + 1)
         else:

@@ -1,37 +1,34 @@
-"""Rings, results and completions: what surrounds a query's stages.
+"""Front end: entries in, queries to the core, results and completions out.
 
-Follows ``hdl/control``'s front end and result writer and ``hdl/bus``'s write master.
+Follows ``hdl/control``'s front end and its parts for queries, with one event a query and writer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
 
 from hdl.config import Config
-from hdl.control.dispatcher import Dispatcher
-from hdl.control.result_writer import BURST_BYTES, RESULT_BYTES
+from hdl.control.entry_fetcher import AHEAD
+from hdl.control.query_places import queries_at_once
 from hdl.control.submission_check import SubmissionCheck
 from hdl.program import SUBMISSION_BYTES
 from hdl.queue import Queue
 
+from .core import CoreModel
 from .dram import Dram
-from .memory import REQUEST_LATENCY
+from .events import Clock, Poll
+from .memory import Memory
+from .writes import ResultWriterModel, WritePortModel
 
-__all__ = [
-    "DOORBELL_LATENCY",
-    "Results",
-    "completion_end",
-    "dispatch_start",
-    "entry_beats",
-    "entry_taken",
-]
+__all__ = ["DOORBELL_LATENCY", "INTERRUPT_LATENCY", "FrontEndModel", "entry_beats", "entry_taken"]
 
 DOORBELL_LATENCY = 2
 """Data handshake of the tail's write to the register: AXI4-Lite data register, register."""
 INTERRUPT_LATENCY = 2
 """End of a completion to the interrupt pin: status register, output register."""
-WRITE_LATENCY = 1
-"""Burst or beat taken by the write master to AW or W."""
+ENDS = 2
+"""Ends of queries that wait for their completion."""
 
 
 def entry_beats(config: Config) -> int:
@@ -52,85 +49,164 @@ def entry_taken(config: Config, last_beat: int, free: int) -> int:
     return max(last_beat + Queue.BUFFERED_LATENCY, free + entry_beats(config) - 1)
 
 
-def dispatch_start(check: int, stages: int) -> int:
-    """First stage starts (ranking takes n and k), from the start of the submission check.
-
-    That check, QUERY, then the dispatcher's own check.
-    """
-    query = check + SubmissionCheck.LATENCY + 1
-    return query + Dispatcher.CHECK_CYCLES + stages
-
-
-class Results:
-    """The result writer: when each result is taken and when the last one is written.
+class FrontEndModel:
+    """Queries that are submitted at cycle 0, or as soon as one of those before is completed.
 
     Parameters
     ----------
-    count
-        Results of the query.
+    submissions
+        Address of each query's entry.
+    window
+        Queries submitted and not completed, at most; the host takes no time for it. None: all.
     """
 
-    def __init__(self, config: Config, dram: Dram, count: int) -> None:
-        self._per_beat = config.axi_bytes // RESULT_BYTES
-        self._per_burst = BURST_BYTES // config.axi_bytes
-        self._dram = dram
-        self._count = count
-        self._bus_free = 0
-        self.beats = 0
-        self.bursts = 0
-        self.answered = 0
+    def __init__(
+        self,
+        clock: Clock,
+        config: Config,
+        memory: Memory,
+        dram: Dram,
+        submissions: Sequence[int],
+        window: int | None = None,
+    ) -> None:
+        self._clock, self._config, self._memory = clock, config, memory
+        self._submissions = submissions
+        self.core: CoreModel
+        self.writes = WritePortModel(clock, dram)
+        self._results = ResultWriterModel(clock, config, self.writes)
+        self._rung = len(submissions) if window is None else min(window, len(submissions))
+        self._asked = self._held = 0  # entries asked for; of them those that are not taken
+        self._ask_from = DOORBELL_LATENCY
+        self._arrived: dict[int, int] = {}  # last beats of entries
+        self._entry = 0  # the next one to begin
+        self._free: int | None = 0  # the front end takes its beats from here on
+        self._places = queries_at_once(config)
+        self._at_work = 0
+        self._start = Poll(clock, self._check)
+        self._checked: int | None = None  # entry that waits for a place
+        self._start_from = 0
+        self._since: dict[int, int] = {}  # cycle of each entry's last beat
+        # Ends of queries: query, from which cycle on it is held.
+        self._offered: int | None = None
+        self._ends: deque[tuple[int, int]] = deque()
+        self._complete = Poll(clock, self._try_complete)
+        self._ring_free = 0
+        self.ends: list[int] = []
+        """Cycle in which each query's completion is answered."""
+        self.latencies: list[int] = []
+        """As the completions tell them: from the entry's last beat."""
 
-    def run(self, offered: list[int], done: Callable[[int], int]) -> int:
-        """Take results offered at these cycles; returns when all are written and answered.
+    def begin(self) -> None:
+        """The doorbell."""
+        self._ask(self._ask_from)
 
-        ``done`` maps the cycle of the last result to that in which ``end`` is known.
-        """
-        held = beats = taken = 0
-        at = 0
-        previous_offer = previous_taken = 0
-        for index, offer in enumerate(offered):
-            # A refused result delays those behind it: the source keeps its own distance.
-            if index:
-                offer = max(offer, previous_taken + (offer - previous_offer))
-            previous_offer = offered[index]
-            taken = max(offer, at)
-            previous_taken = taken
-            at = taken + 1
-            held += 1
-            if held == self._per_beat:
-                at += 2  # found full, beat handed over
-                held, beats = 0, beats + 1
-                if beats == self._per_burst:
-                    at += 2
-                    self._burst(at - 1, beats)
-                    beats = 0
-        end = done(taken)
-        at = max(at, end)
-        if held:
-            at += 2
-            beats += 1
-        at += 1  # complete: LAST
-        if beats:
-            self._burst(at, beats)
-        # LAST to IDLE; the queues are empty when the beats are gone.
-        return max(at + 1, self.answered)
+    # -- entries -------------------------------------------------------------------------------
+    def _ask(self, cycle: int) -> None:
+        """Entries are asked for ahead of their turn, one a cycle."""
+        while self._asked < self._rung and self._held < AHEAD:
+            at = max(cycle, self._ask_from)
+            self._clock.at(at, self._fetch, self._asked)
+            self._asked, self._held, self._ask_from = self._asked + 1, self._held + 1, at + 1
 
-    def _burst(self, asked: int, beats: int) -> None:
-        """A burst is put into its queue in ``asked``."""
-        take = max(asked + 1, self._bus_free)
-        self._bus_free = take + beats + 1
-        self.bursts += 1
-        self.beats += beats
-        # W one after the other; the answer comes a latency after the last one.
-        self.answered = take + beats + WRITE_LATENCY + self._dram.latency + 1
+    def _room(self, cycle: int) -> None:
+        """An entry is taken."""
+        self._held -= 1
+        self._ask(cycle)
 
+    def _fetch(self, cycle: int, number: int) -> None:
+        """An entry is asked for."""
 
-def completion_end(config: Config, dram: Dram, accepted: int) -> int:
-    """A completion is answered and counted, from the cycle in which the ring takes it."""
-    take = accepted + 1
-    return take + entry_beats(config) + WRITE_LATENCY + dram.latency + 1
+        def entry(first: int, beats: int) -> None:
+            self._arrived[number] = first + beats - 1
+            self._take()
 
+        address = self._submissions[number]
+        self._memory.read(cycle, 0, 0, address, entry_beats(self._config), entry)
 
-def request_to_beats(dram: Dram) -> int:
-    """Uncontended request in an open row to its first beat."""
-    return REQUEST_LATENCY + dram.latency
+    def _take(self) -> None:
+        """The next entry, when it is there and the front end is free."""
+        number = self._entry
+        if self._free is None or number not in self._arrived:
+            return
+        taken = entry_taken(self._config, self._arrived.pop(number), self._free)
+        self._clock.at(max(taken + 1, self._clock.now), self._room)
+        self._free, self._checked, self._start_from = None, number, taken + 1
+        self._since[number] = taken
+        self._entry += 1
+        self._start.at(taken + 1)
+
+    def _check(self, cycle: int) -> None:
+        """START: a query waits for a place."""
+        number = self._checked
+        if number is None or cycle < self._start_from or self._at_work == self._places:
+            return
+        self._checked = None
+        self._clock.at(cycle + SubmissionCheck.LATENCY + 1, self._offer, number)
+
+    def _offer(self, cycle: int, number: int) -> None:
+        self.core.offer(cycle, number)
+
+    def taken(self, cycle: int, query: int) -> None:
+        """The core takes the query on offer."""
+        self._at_work += 1
+        self._free = cycle + 1
+        self._take()
+
+    # -- results and ends ----------------------------------------------------------------------
+    def results(self, query: int, offers: list[int], last: bool = True) -> int:
+        """Results of a query are on offer in these cycles, if none has to wait."""
+
+        def on_last(cycle: int) -> None:
+            self.core.result_taken(cycle, query)
+
+        return self._results.take(
+            query, offers, last=last, on_last=on_last, on_written=self._complete.at
+        )
+
+    def done(self, cycle: int, query: int) -> None:
+        """The end of a query is on offer."""
+        self._offered = query
+        self._take_end(cycle)
+
+    def _take_end(self, cycle: int) -> None:
+        if self._offered is None or len(self._ends) == ENDS:
+            return
+        query, self._offered = self._offered, None
+        self._ends.append((query, cycle + Queue.LATENCY))
+        self._complete.at(cycle + Queue.LATENCY)
+        self._clock.at(cycle, self._end_taken, query)
+
+    def _end_taken(self, cycle: int, query: int) -> None:
+        self.core.done_taken(cycle, query)
+
+    def _try_complete(self, cycle: int) -> None:
+        """The oldest query: its end is there, its results are written, the ring takes it."""
+        if not self._ends:
+            return
+        query, since = self._ends[0]
+        at = max(since, self._results.written(query), self._ring_free)
+        if at > cycle:
+            if at < 1 << 60:
+                self._complete.at(at)
+            return
+        self._ends.popleft()
+        self.latencies.append(cycle - self._since[query])
+        self._ring_free = 1 << 60
+        self.writes.ask(cycle + 1, True, entry_beats(self._config), self._handed, self._answered)
+        self._clock.at(cycle + 1, self._place_free)
+
+    def _place_free(self, cycle: int) -> None:
+        self._at_work -= 1
+        self._start.at(cycle)
+        self._take_end(cycle)
+
+    def _handed(self, cycle: int) -> None:
+        """The completion's beats are handed over: the next one may come from ``cycle`` on."""
+        self._ring_free = cycle
+        self._complete.at(cycle)
+
+    def _answered(self, cycle: int) -> None:
+        self.ends.append(cycle)
+        if self._rung < len(self._submissions):
+            self._rung += 1
+            self._clock.at(cycle + INTERRUPT_LATENCY + DOORBELL_LATENCY, self._ask)

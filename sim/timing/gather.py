@@ -122,20 +122,22 @@ class _Lane:
 
     def _line(self, cycle: int, lookup: Lookup, pending: int) -> None:
         """A step that has to do with a line."""
-        cache = self.cache
+        cache, live, ahead = self.cache, self._gather.live, lookup.prefetch
         address = lookup.address // LINE_BYTES + self._half
         miss = cache.find(address) < 0
-        if miss and cache.victim(address, pending=pending, prefetch=lookup.prefetch) >= 0:
+        if miss and cache.victim(address, pending=pending, prefetch=ahead, live=live) >= 0:
             if not self._slots or self._slots[0][0] > cycle:
                 self._wait(cycle)
                 return
-        elif miss and not lookup.prefetch:
+        elif miss and not ahead:
             self._wait(cycle)
             return
-        outcome, line = cache.request(address, pending=pending, prefetch=lookup.prefetch)
+        outcome, line = cache.request(
+            address, pending=pending, prefetch=ahead, query=lookup.query, live=live
+        )
         if outcome is Outcome.MISS:
             self._fetch(cycle, address, line)
-        if not lookup.prefetch:
+        if not ahead:
             size = min(lookup.row_bytes, LINE_BYTES)
             self._push(cycle, lookup, size, self._fetches[line])
         if lookup.row_bytes > LINE_BYTES and not self._half:
@@ -248,6 +250,8 @@ class Gather:
         self._lanes = [_Lane(self, number) for number in range(config.gather_lanes)]
         self.hits = self.look_ahead_hits = self.merged = self.misses = 0
         self.prefetches = self.dropped = 0
+        self.live = 0
+        """Queries in flight, a bit each: whose prefetches claim lines."""
 
     def push(self, cycle: int, lane: int, lookup: Lookup) -> None:
         """An id is on offer to a lane from ``cycle`` on; the lane takes its ids in order."""

@@ -76,7 +76,8 @@ class _Loader:
         self._owner, self._number = owner, number
         self._clock, self._config, self._plan = owner.clock, owner.config, owner.plan
         self._engines = owner.engines
-        self._jobs = {unit: _UnitJobs() for unit in units}
+        self._prefetch = owner.prefetch_unit
+        self._jobs = {unit: _UnitJobs() for unit in (*units, self._prefetch)}
         self._units = units
         # Walker.
         self._walk = Poll(self._clock, self._pick)
@@ -108,8 +109,9 @@ class _Loader:
         return held + (opened is not None and opened[0].unit == unit) < 2
 
     def job(self, cycle: int, job: LoaderJob) -> None:
-        """A row block is taken in ``cycle``."""
-        self._jobs[job.unit].dense.append(job)
+        """A row block is taken in ``cycle``; rows to be fetched ahead have no dense pass."""
+        jobs = self._jobs[job.unit]
+        (jobs.ids if job.prefetch else jobs.dense).append(job)
         self._walk.at(cycle + 1)
 
     def wake(self, cycle: int) -> None:
@@ -133,6 +135,8 @@ class _Loader:
             for u in self._units
             if u != before and self._jobs[u].ids and self._engines[u].can_allocate
         ]
+        if before != self._prefetch and self._jobs[self._prefetch].ids:
+            ready.append(self._prefetch)  # the last unit, and in need of no slot
         if opened is not None and (not ready or not self._was_dense):
             self._was_dense = True
             self._pick_dense(cycle, *opened)
@@ -155,7 +159,9 @@ class _Loader:
         job, row = jobs.ids[0], jobs.id_row
         self._id_last = unit
         self._picked = (cycle, unit)
-        self._clock.at(cycle + RecordWalker.ALLOCATE_CYCLE, self._engines[unit].allocate)
+        if not job.prefetch:
+            self._clock.at(cycle + RecordWalker.ALLOCATE_CYCLE, self._engines[unit].allocate)
+            self._owner.on_walked(cycle, job.context)
         last = row + 1 == job.rows
         jobs.id_row = 0 if last else row + 1
         if last:
@@ -336,6 +342,8 @@ class LoadersModel:
         Partition level of each engine.
     on_place
         Called with the cycle from which a job place is free again.
+    on_walked
+        (cycle, context): an id row of a row block is picked.
     """
 
     def __init__(
@@ -347,10 +355,15 @@ class LoadersModel:
         gather: Gather,
         engines: Mapping[int, EngineSide],
         on_place: Callable[[int], None],
+        on_walked: Callable[[int, int], None],
     ) -> None:
+        self.on_walked = on_walked
         self.clock, self.config, self.plan = clock, config, plan
         self.memory, self.gather, self.engines = memory, gather, engines
         self.on_place = on_place
+        self.prefetch_unit = config.sub_arrays
+        """The unit of jobs that fetch ahead."""
+        self._turn = 0  # loader of the next one
         self.words = min(config.axi_bytes // 4, config.gather_lanes)
         """Ids of a step."""
         self._of = {
@@ -388,17 +401,32 @@ class LoadersModel:
         out = []
         for f in range(max(first, 0), min(first + self.words, features)):
             # Vector 1 + f; the lane's next one would be G further on.
-            lookup = Lookup(job.unit, hits[f], addresses[f], job.row_bytes, f + lanes >= features)
+            last = f + lanes >= features
+            lookup = Lookup(
+                job.unit, hits[f], addresses[f], job.row_bytes, last, job.prefetch, job.query
+            )
             out.append(((1 + f) % lanes, lookup))
         return out
 
-    def room(self, cycle: int, unit: int) -> bool:
-        """A job place of the unit is free."""
-        return self._loaders[self._of[unit]].room(cycle, unit)
+    def _loader_of(self, job: LoaderJob) -> _Loader:
+        return self._loaders[self._turn if job.prefetch else self._of[job.unit]]
+
+    def room(self, cycle: int, job: LoaderJob) -> bool:
+        """A place for the job is free."""
+        return self._loader_of(job).room(cycle, job.unit)
+
+    def room_ahead(self, cycle: int, block: LoaderJob | None) -> bool:
+        """A job that fetches ahead is taken, ``block`` being on offer to its loader meanwhile."""
+        loader = self._loaders[self._turn]
+        if block is not None and self._loader_of(block) is loader:
+            return False
+        return loader.room(cycle, self.prefetch_unit)
 
     def job(self, cycle: int, job: LoaderJob) -> None:
-        """A row block is taken in ``cycle``."""
-        self._loaders[self._of[job.unit]].job(cycle, job)
+        """A job is taken in ``cycle``."""
+        self._loader_of(job).job(cycle, job)
+        if job.prefetch:
+            self._turn = (self._turn + 1) % len(self._loaders)
 
     def wake(self, cycle: int) -> None:
         """A vector slot of some engine may be free from ``cycle`` on."""

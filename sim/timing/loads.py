@@ -11,23 +11,19 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hdl.bus.axi import PAGE_BYTES
+from hdl.bus.interleave import channel_number
 from hdl.config import Config
 from hdl.control.completion_ring import CompletionRing
+from hdl.control.completions import RECORDS
 from hdl.control.config_loader import BURST_BYTES, IN_FLIGHT, TASKS
 from hdl.control.entry_fetcher import AHEAD
 from hdl.control.submission_check import SubmissionCheck
 from hdl.queue import Queue
 
 from .dram import Banks, Dram
-from .front_end import (
-    DOORBELL_LATENCY,
-    INTERRUPT_LATENCY,
-    completion_end,
-    entry_beats,
-    entry_taken,
-)
+from .front_end import DOORBELL_LATENCY, INTERRUPT_LATENCY, entry_beats, entry_taken
 from .memory import DATA_LATENCY, REQUEST_LATENCY
+from .writes import completion_end
 
 __all__ = ["LoadEntry", "LoadsModel"]
 
@@ -90,7 +86,9 @@ class LoadsModel:
             # START, the check, LOAD.
             load = taken + 1 + SubmissionCheck.LATENCY + 1
             if number >= TASKS:
-                load = max(load, reported[number - TASKS] + 1, loader.popped[number - TASKS] + 1)
+                load = max(load, loader.popped[number - TASKS] + 1)
+            if number >= RECORDS:
+                load = max(load, reported[number - RECORDS] + 1)
             accepted = max(load, loader.ready)
             free = accepted + 1
             done = loader.load(accepted, entry, fetches) + 1
@@ -110,7 +108,7 @@ class LoadsModel:
         """A burst is handed over in ``cycle``; returns the cycle of its first beat."""
         self.bursts += 1
         self.beats += beats
-        channel = address // PAGE_BYTES % len(self._banks)
+        channel = channel_number(self._config, address)
         if channel != self._channel:  # an ordered requester uses one channel at a time
             cycle = max(cycle, self._arrived)
             self._channel = channel

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.filter import FunnelRules
+
 from .array import LayerTiles
 
 __all__ = ["EnginePlan", "PhasePlan", "Plan", "ProgramPlan", "QueryPlan", "StagePlan", "StageQuery"]
@@ -65,6 +67,8 @@ class StagePlan:
     features: int
     row_bytes: int
     """Bytes of an embedding row."""
+    ahead: int
+    """Rows that may be fetched ahead of their lookup."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +85,22 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class StageQuery:
-    """A stage of one query: its items and their lookups."""
+    """A stage of one query: its list of items, their lookups, and what the filter makes of them."""
 
     items: NDArray[np.int64]
-    """Item index by position."""
+    """Item index by position, those that are dropped later among them."""
+    scores: NDArray[np.int64]
+    """By position."""
     addresses: NDArray[np.int64]
     """``[items, features]``: device memory address of the row."""
     hits: NDArray[np.bool_]
     """``[items, features]``: the row is in the static cache."""
-    survivors: NDArray[np.int64]
-    """Positions that the filter keeps, ascending."""
+    keep: int
+    """k."""
+    forwarded: tuple[NDArray[np.intp], ...]
+    """For each sub-batch the positions that its selection passes on, ascending."""
+    dropped: NDArray[np.intp]
+    """Positions that were passed on and are no survivors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +112,4 @@ class QueryPlan:
     submission: int
     """Device memory address of its submission entry."""
     stages: tuple[StageQuery, ...]
+    rules: FunnelRules = FunnelRules()

@@ -10,17 +10,30 @@ __all__ = ["EngineSide", "LoaderJob", "Lookup"]
 
 @dataclass(eq=False, kw_only=True)
 class LoaderJob:
-    """A row block on its way through dispatcher, loader and engine."""
+    """A row block on its way through loader and engine, or rows to be fetched ahead."""
 
     unit: int
     slot: int
     stage: int
     rows: int
+    query: int
+    """Number of its query among those in flight."""
+    context: int
+    sub_batch: int
+    position: int
+    """Of the first row in the stage's list."""
+    stride: int
+    prefetch: bool = False
     records: int
     items: list[int]
     hits: list[list[bool]]
     addresses: list[list[int]]
     row_bytes: int
+
+    @property
+    def positions(self) -> range:
+        """Of the rows in the stage's list."""
+        return range(self.position, self.position + self.rows * self.stride, self.stride)
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +48,8 @@ class Lookup:
     row_bytes: int
     item_last: bool
     """The lane's last one of the item."""
-    prefetch: bool = False
+    prefetch: bool
+    query: int
 
 
 class EngineSide(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from golden.filter import select, shares, strided
+from golden.filter import select, strided
 from sim.timing.funnel import StageTiming, ready_cycles
 from tests.hdl.ranking.funnel_bench import FunnelBench, Query
 from tests.hdl.ranking.test_funnel import CONFIGS, shaped
@@ -45,7 +45,8 @@ def test_reports_come_when_the_model_says(benches: dict[str, FunnelBench], polic
             }
             chosen = select(here, items, groups, **options)
             timing = StageTiming(config, here, items, groups, first=stage == 0, **options)
-            got = timing.selection(0, chosen.forwarded[0], quota=keep[stage])
+            got = timing.selection(0)
+            assert len(got.listed) == len(chosen.forwarded[0])
             wait = ready_cycles(config) + got.report
             assert bench.waits[stage] == wait, (name, shape, stage)
             items = items[chosen.forwarded[0]]
@@ -63,8 +64,17 @@ def test_the_last_of_several_sub_batches(benches: dict[str, FunnelBench]) -> Non
         bench.check([Query([scores, scores], [k, 5], parts, policy, [fractions, []])], lull=9)
         chosen = select(scores, items, groups, k=k, policy=policy, fractions=fractions)
         timing = StageTiming(
-            config, scores, items, groups, k=k, policy=policy, first=True, final=False
+            config,
+            scores,
+            items,
+            groups,
+            k=k,
+            policy=policy,
+            fractions=fractions,
+            first=True,
+            final=False,
         )
-        quota = k if policy == "exact" else shares(k, parts)[-1]
-        got = timing.selection(2, chosen.forwarded[2], quota=quota, dropped=chosen.dropped)
-        assert got.report + ready_cycles(config) in bench.waits
+        selections = [timing.selection(part) for part in range(parts)]
+        for selection, forwarded in zip(selections, chosen.forwarded, strict=True):
+            assert len(selection.listed) == len(forwarded)
+        assert selections[-1].report + ready_cycles(config) in bench.waits

@@ -50,6 +50,7 @@ def model(scene: Scene, items: list[Item], latency: int) -> tuple[list[int], Gat
     engine = SimpleNamespace(row_word=row_word)
     units = {item.unit: engine for item in items}
     gather = Gather(clock, config, Memory(clock, latency), units, taken)  # type: ignore[arg-type]
+    gather.live = 0xFFFF
     for item in items:
         for k, (word, id_) in enumerate(zip(scene.words, item.ids, strict=True)):
             offers.append(
@@ -60,6 +61,7 @@ def model(scene: Scene, items: list[Item], latency: int) -> tuple[list[int], Gat
                     row_bytes=word.row_bytes,
                     item_last=k == len(scene.words) - 1,
                     prefetch=item.prefetch,
+                    query=item.query,
                 )
             )
     gather.push(0, 0, offers.popleft())
