@@ -13,7 +13,7 @@ from hdl.config import LINE_BYTES, Config
 from hdl.program import CACHE_TAG, PIPELINE_STAGE
 from hdl.words import pack
 
-__all__ = ["CachePlan", "plan_cache"]
+__all__ = ["CachePlan", "lane_features", "plan_cache", "ways_in_sets"]
 
 _REGIONS = 4
 """Regions of a lane's static cache; programs beyond have none."""
@@ -128,7 +128,7 @@ def plan_cache(
     return plan
 
 
-def _features(config: Config, lane: int, count: int) -> range:
+def lane_features(config: Config, lane: int, count: int) -> range:
     """Features of a lane: vector 1 + f belongs to lane (1 + f) mod G."""
     return range((lane - 1) % config.gather_lanes, count, config.gather_lanes)
 
@@ -152,7 +152,7 @@ def _split(
         scale = items[program] * len(histograms) / total
         lanes = []
         for lane in range(config.gather_lanes):
-            mine = [histograms[f] for f in _features(config, lane, len(histograms))]
+            mine = [histograms[f] for f in lane_features(config, lane, len(histograms))]
             rows = np.concatenate(mine) if mine else np.zeros(0, np.int64)
             lanes.append(np.concatenate([[0], np.cumsum(np.sort(rows)[::-1])]) * scale)
         hits.append(lanes)
@@ -192,7 +192,7 @@ def _fill(
     config = plan.config
     held: dict[tuple[int, int], tuple[int, int, int]] = {}
     for lane in range(config.gather_lanes):
-        features = _features(config, lane, len(counts))
+        features = lane_features(config, lane, len(counts))
         feature_of = [np.full(np.count_nonzero(counts[f]), f) for f in features]
         ids_of = [np.flatnonzero(counts[f]) for f in features]
         if not feature_of:
@@ -200,15 +200,21 @@ def _fill(
         feature = np.concatenate(feature_of)
         ids = np.concatenate(ids_of)
         weight = np.concatenate([counts[f][i] for f, i in zip(features, ids_of, strict=True)])
-        used = np.zeros(sets, int)
-        left = sets * config.cache_ways
-        for k in np.lexsort((ids, feature, -weight)):
-            f, id_ = int(feature[k]), int(ids[k])
-            set_ = (id_ ^ plan.seed(program, f)) & (sets - 1)
-            if used[set_] < config.cache_ways:
-                held[f, id_] = (lane, set_base + set_, int(used[set_]))
-                used[set_] += 1
-                left -= 1
-                if left == 0:
-                    break
+        order = np.lexsort((ids, feature, -weight))
+        seeds = np.array([plan.seed(program, f) for f in range(len(counts))])
+        sets_of = ((ids ^ seeds[feature]) & (sets - 1))[order]
+        ways = ways_in_sets(sets_of)
+        fits = ways < config.cache_ways
+        rows = (feature[order][fits], ids[order][fits], sets_of[fits] + set_base, ways[fits])
+        for f, id_, set_, way in zip(*(column.tolist() for column in rows), strict=True):
+            held[f, id_] = (lane, set_, way)
     return held
+
+
+def ways_in_sets(sets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of each entry among those of its set, in the order given."""
+    order = np.argsort(sets, kind="stable")
+    sorted_sets = sets[order]
+    ways = np.empty(len(sets), np.int64)
+    ways[order] = np.arange(len(sets)) - np.searchsorted(sorted_sets, sorted_sets)
+    return ways

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.look_ahead import LaneCaches, LineCache, Outcome, Step, TablePlace
+from golden.look_ahead import Outcome
 from golden.pipeline import QueryResult
-from hdl.embedding.line_geometry import LineGeometry
 
 from .deployment import Deployment
+from .lane_replay import Filled, replay_lane
 from .traces import Records, decode_jobs
 
 __all__ = ["compare_lookups"]
@@ -95,73 +95,23 @@ def _key(query: Any, table: Any, ids: Any) -> NDArray[np.int64]:
     return lookup | np.asarray(query, np.int64) << 41
 
 
-def _tables(
-    deployment: Deployment,
-) -> tuple[dict[int, TablePlace], dict[int, frozenset[int]]]:
-    """Tables and what the static cache holds of them, by table number."""
-    config = deployment.config
-    tables, static = {}, {}
-    for number, (model, bases) in enumerate(zip(deployment.models, deployment.tables, strict=True)):
-        held: dict[int, set[int]] = {}
-        contents = None if deployment.cache is None else deployment.cache.contents[number]
-        for feature, row in contents or ():
-            held.setdefault(feature, set()).add(row)
-        for feature, base in enumerate(bases):
-            table = number * config.max_features + feature
-            tables[table] = TablePlace(base=base, row_bytes=model.shape.width)
-            static[table] = frozenset(held.get(feature, ()))
-    return tables, static
-
-
 def _compare_outcomes(deployment: Deployment, steps: Records, fills: Records) -> str | None:
     """Each lane's log through its golden caches."""
     outcome = np.full(len(steps), len(_OUTCOMES))
     for number, name in reversed(list(enumerate(_OUTCOMES))):
         outcome = np.where(steps[name] != 0, number, outcome)
-    names = list(_OUTCOMES.values())
-    tables, static = _tables(deployment)
-    geometry = LineGeometry(deployment.config)
+    names = [*_OUTCOMES.values(), None]
     for lane in range(deployment.config.gather_lanes):
-        lines = LineCache(
-            sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits
-        )
-        caches = LaneCaches(lines=lines, tables=tables, static=static)
-        mine, filled = np.flatnonzero(steps.source == lane), np.flatnonzero(fills.source == lane)
-        # A fetch's end counts behind the decision of its cycle.
-        order = np.lexsort(
-            (
-                np.repeat([0, 1], [len(mine), len(filled)]),
-                np.concatenate([steps.cycle[mine], fills.cycle[filled]]),
-            )
-        )
-        fields = {name: steps[name][mine].tolist() for name in steps.fields}
-        found = outcome[mine].tolist()
-        for place in order.tolist():
-            if place >= len(mine):
-                fill = filled[place - len(mine)]
-                caches.lines.filled(int(fills["line"][fill]), error=bool(fills["error"][fill]))
+        for event in replay_lane(deployment, steps, fills, lane):
+            if isinstance(event, Filled):
                 continue
-            step = Step(
-                table=fields["table"][place],
-                id=fields["id"][place],
-                lookup=not (fields["bad"][place] or fields["empty"][place]),
-                prefetch=bool(fields["prefetch"][place]),
-                half=fields["half"][place],
-                fresh=bool(fields["fresh"][place]),
-                query=fields["query"][place],
-                live=fields["live"][place],
-                pending=fields["pending"][place],
+            got, want, step = names[outcome[event.index]], event.outcome, event.step
+            if got is want and want is not None:
+                continue
+            told = event.problem or (
+                f"expected {want.value if want else '-'}, got {got.value if got else 'no outcome'}"
             )
-            try:
-                want = caches.step(step)
-            except (KeyError, ValueError) as error:
-                return f"lane {lane}, table {step.table}, id {step.id}: {error}"
-            got = names[found[place]] if found[place] < len(names) else None
-            if got is not want:
-                return (
-                    f"lane {lane}, table {step.table}, id {step.id}: expected {want.value}, got "
-                    f"{got.value if got else 'no outcome'}"
-                )
+            return f"lane {lane}, table {step.table}, id {step.id}: {told}"
     return None
 
 

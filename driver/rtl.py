@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from golden.filter import FunnelRules
@@ -33,13 +33,14 @@ from .host import (
     results,
 )
 from .image import MEMORY_LIMIT, MemoryImage
+from .lane_replay import stage_lookups
 from .lookup_check import compare_lookups
 from .options import RunOptions
 from .page.activity import from_traces
 from .partition import Partition
 from .stalls import stage_rows
 from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
-from .traces import TraceError, decode_jobs
+from .traces import Records, TraceError, decode_jobs
 from .workload import Workload
 
 __all__ = ["Corrupt", "Plan", "plan_run", "run_rtl"]
@@ -232,7 +233,13 @@ def _result(
         "mac_utilization": macs(workload, expected) / (config.pes * total),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
-            stage | row for stage, row in zip(stage_items(workload, expected), rows, strict=True)
+            stage | row | {"embedding": asked}
+            for stage, row, asked in zip(
+                stage_items(workload, expected),
+                rows,
+                _stage_embedding(deployment, records),
+                strict=True,
+            )
         ],
         "embedding": _embedding(config, values)
         | {"speculative_lookups": speculative_lookups(workload, expected)},
@@ -244,6 +251,14 @@ def _result(
         | {f"engine_{e.unit}": engine_cycles(values, e.unit) for e in engines},
         "top": [{"item": int(i), "score": int(s)} for i, s in found[0]],
     }
+
+
+def _stage_embedding(
+    deployment: Deployment, records: Mapping[str, Records]
+) -> list[dict[str, float]]:
+    """Lookups by stage, with their average wait for data."""
+    stages = stage_lookups(deployment, records["tag_steps"], records["fills"])
+    return [asdict(stage) | {"average_wait": stage.average_wait} for stage in stages]
 
 
 def _embedding(config: Config, values: dict[str, int]) -> dict[str, int]:

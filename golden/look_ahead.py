@@ -210,9 +210,11 @@ class LaneCaches:
     lines: LineCache
     tables: Mapping[int, TablePlace]
     static: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    line: int = field(default=-1, init=False)
 
     def step(self, step: Step) -> Outcome:
-        """Outcome of one decision."""
+        """Outcome of one decision; ``line`` is its line then, or -1."""
+        self.line = -1
         if step.fresh:
             self.lines.invalidate()
         if not step.lookup or step.id in self.static.get(step.table, ()):
@@ -221,7 +223,7 @@ class LaneCaches:
             return Outcome.STATIC if step.lookup else Outcome.NONE
         place = self.tables[step.table]
         line = (place.base + step.id * place.row_bytes) // LINE_BYTES + step.half
-        outcome, _ = self.lines.request(
+        outcome, self.line = self.lines.request(
             line,
             pending=step.pending,
             prefetch=step.prefetch,

@@ -15,6 +15,7 @@ _BENCHES = {
     "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
     "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds in cycles", "small"),
     "mp-cache": ("where caching and approximating DHE vectors pays", "small"),
+    "embedding": ("lanes on hits, misses against DRAM, hit rates, kaggle-2 by caches", "small"),
     "generate": ("time and size of generation, by preset", None),
 }
 
@@ -55,6 +56,16 @@ def add_benches(
     add("--partition", metavar="TEXT", action="append",
         help="partition of the models, may be repeated; default: all legal ones")  # fmt: skip
     add("--model-items", metavar="N", type=positive, default=1024, help="items of a model (1024)")
+    add = parsers["embedding"].add_argument
+    add("--only", choices=["hits", "misses", "rates", "query"], help="one of the parts")
+    add("--lookups", metavar="N", type=positive, default=10_000, help="of hits (10000)")
+    add("--items", metavar="N", type=positive, help="items of the query (4096)")
+    add("--max-rows", metavar="N", type=positive, default=10_000,
+        help="cap on the rows of an embedding table of the query (10000)")  # fmt: skip
+    add("--partition", metavar="TEXT", help="engines of the query")
+    add("--caches", metavar="NAME", action="append",
+        help="none, static, look-ahead, both; may be repeated; default: all")  # fmt: skip
+    add("--seed", metavar="N", type=int, default=1, help="seed of ids (1)")
     add = parsers["query"].add_argument
     add("--pipeline", metavar="NAME", action="append", help="may be repeated; default: all kaggle")
     add("--partition", metavar="TEXT", action="append", help="may be repeated; default: a few")

@@ -1,0 +1,91 @@
+"""``kaggle-2`` in RTL with and without its caches: hits, waits, what compute hides."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hdl.config import Config
+
+from ..options import RunOptions
+from ..partition import parse_partition
+from ..pipelines import pipeline
+from ..rtl import plan_run, run_rtl
+from ..rules import funnel_rules
+from ..run import golden_results
+from ..workload import load_workload
+
+__all__ = ["QUERY_COLUMNS", "measure_query"]
+
+QUERY_COLUMNS = {
+    "caches": "caches",
+    "cycles": "RTL [cycles]",
+    "front_wait": "front wait [cycles]",
+    "back_wait": "back wait [cycles]",
+    "wait": "all [cycles]",
+    "back_hit_utilization": "back hits [%]",
+    "late_utilization": "of these in flight [%]",
+    "stall_utilization": "vector stalls [%]",
+    "hidden_utilization": "wait hidden [%]",
+}
+
+
+def measure_query(
+    config: Config, args: argparse.Namespace, progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """One query for each choice of caches; without look-ahead cache the device is another one."""
+    bare = replace(config, look_ahead_bytes=0, features=replace(config.features, look_ahead=False))
+    rows = []
+    for name, device, static in (
+        ("none", bare, False),
+        ("static", bare, True),
+        ("look-ahead", config, False),
+        ("both", config, True),
+    ):
+        if args.caches and name not in args.caches:
+            continue
+        progress(f"{config.name}: kaggle-2, caches {name}")
+        rows.append({"caches": name} | _run(device, args, static, progress))
+    return rows
+
+
+def _run(
+    config: Config, args: argparse.Namespace, static: bool, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    spec = pipeline("kaggle-2").scaled(args.items)
+    options = RunOptions(
+        preset=config.name, pipeline=spec.name, policy="quota", sub_batches=4, seed=args.seed
+    )
+    workload = load_workload(spec, queries=1, max_rows=args.max_rows, seed=args.seed)
+    if not static:
+        workload.counts = [[np.zeros_like(c) for c in stage] for stage in workload.counts]
+    rules = funnel_rules(config, spec, options)
+    expected = golden_results(workload, rules, keep_layers=True)
+    cut = parse_partition(config, args.partition, stages=len(spec.stages))
+    plan = plan_run(config, cut, workload, rules)
+    result = run_rtl(plan, workload, expected, options, progress)
+    front, back = (stage["embedding"] for stage in result["stages"])
+    waits = front["wait_cycles"] + back["wait_cycles"]
+    lookups = front["lookups"] + back["lookups"]
+    hits = back["static_hits"] + back["lookahead_hits"]
+    engines = len(plan.deployment.partition.engines)
+    stalls = sum(stage["stall_cycles"]["vectors"] for stage in result["stages"]) / engines
+    # Cycles in which lanes would have waited, had each waited for every lookup by itself.
+    lane_waits = waits / config.gather_lanes
+    return {
+        "bit_exact": result["bit_exact"],
+        "cycles": result["cycles"],
+        "front_wait": front["average_wait"],
+        "back_wait": back["average_wait"],
+        "wait": waits / lookups,
+        "back_hit_utilization": hits / back["lookups"],
+        "late_utilization": back["merged"] / max(1, hits),
+        "stall_utilization": stalls / result["cycles"],
+        "hidden_utilization": 1 - min(1.0, stalls / max(1.0, lane_waits)),
+        "stages": result["stages"],
+        "embedding": result["embedding"],
+    }
