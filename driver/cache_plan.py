@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +59,17 @@ class CachePlan:
         return min(most, int(lines / 2 / max(self.misses[program], 1e-3)))
 
     def lane_image(self, lane: int, models: Sequence[QuantisedModel]) -> tuple[bytes, bytes]:
-        """Tag words and row data of a lane."""
+        """Tag words and row data of a lane, as far as its regions go.
+
+        What lies behind is never looked up; nor is anything of a lane without features.
+        """
         config = self.config
-        tags = np.zeros(config.lane_cache_bytes // 8, "<u8")
-        rows = np.zeros(config.lane_cache_bytes, np.uint8)
+        tags = np.zeros(self._tags(lane, models), "<u8")
+        rows = np.zeros(self._bytes(lane, models), np.uint8)
         for program, held in enumerate(self.contents):
             if held is None:
                 continue
-            region = self.regions[program % 4]
+            region = self.regions[program % _REGIONS]
             width = models[program].shape.width
             for (feature, id_), (home, set_, way) in held.items():
                 if home != lane:
@@ -77,6 +80,27 @@ class CachePlan:
                 start = region["data_base"] + entry * width
                 rows[start : start + width] = models[program].tables[feature][id_].view(np.uint8)
         return tags.tobytes(), rows.tobytes()
+
+    def _tags(self, lane: int, models: Sequence[QuantisedModel]) -> int:
+        """Tags up to the end of the last region that the lane uses."""
+        ends = (r["set_base"] + (1 << r["log2_sets"]) for r, _ in self._used(lane, models))
+        return max(ends, default=0) * self.config.cache_ways
+
+    def _bytes(self, lane: int, models: Sequence[QuantisedModel]) -> int:
+        """Row data up to the end of the last region that the lane uses, in whole words."""
+        ends = (
+            r["data_base"] + (self.config.cache_ways << r["log2_sets"]) * width
+            for r, width in self._used(lane, models)
+        )
+        return -(-max(ends, default=0) // 8) * 8
+
+    def _used(
+        self, lane: int, models: Sequence[QuantisedModel]
+    ) -> Iterator[tuple[dict[str, int], int]]:
+        """Regions of programs that have features in the lane, and bytes of their rows."""
+        for program, (held, model) in enumerate(zip(self.contents, models, strict=True)):
+            if held is not None and lane_features(self.config, lane, len(model.tables)):
+                yield self.regions[program % _REGIONS], model.shape.width
 
 
 def plan_cache(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from golden.filter import MOST_SUB_BATCHES
 from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
 from hdl.config import Config
+from hdl.control.targets import SUB_ARRAY_TARGETS
 from hdl.words import pack_bytes
 
 from .blocks import choose_rows
@@ -86,11 +87,22 @@ class _Builder:
     def __init__(self, deployment: Deployment, image: MemoryImage) -> None:
         self.d = deployment
         self.image = image
+        self.shared: dict[tuple[fmt.Target, int, bytes], int] = {}
 
     def load(self, target: fmt.Target, unit: int, start: int, blob: bytes) -> None:
-        """Add a LOAD of ``blob`` (nothing for an empty one)."""
+        """Add a LOAD of ``blob`` (nothing for an empty one).
+
+        Engines with equal contents share one: it is read once and written to all of them.
+        """
         if not blob:
             return
+        key = target, start, blob
+        if target in SUB_ARRAY_TARGETS and key in self.shared:
+            index = self.shared[key]
+            old = self.d.loads[index]
+            self.d.loads[index] = replace(old, units=tuple(sorted({*old.units, unit})))
+            return
+        self.shared[key] = len(self.d.loads)
         self.d.loads.append(make_load(self.d.config, self.image, target, unit, start, blob))
 
     # -- engines -------------------------------------------------------------------------------

@@ -13,12 +13,14 @@ from hdl.trace import trace_ports
 from sim.bench import BenchSpec, Master, Trace
 from sim.build import Build, build_bench, cache_folder
 
-__all__ = ["bench_spec", "build_device", "device_verilog", "generator_key"]
+__all__ = ["bench_spec", "blocks", "build_device", "device_verilog", "generator_key"]
 
 TOP = "accelerator"
 _LOG2_MEMORY = 24
 """A memory of 16 MB at least: runs of different pipelines share one compiled bench."""
 _LARGE_PES = 64 * 64
+_LOG2_LARGE_MEMORY = 26
+"""64 MB for large devices, which take long to compile: enough for any tables they are run with."""
 _BLOCKS = ("engine", "sub_array", "strip", "activation_bank", "weight_bank", "gather_lane")
 """Units that a large device has many of; ``engine`` is ``engine_0``, ``engine_1`` and so on."""
 
@@ -26,6 +28,7 @@ _BLOCKS = ("engine", "sub_array", "strip", "activation_bank", "weight_bank", "ga
 def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
     """Pins and sizes of a traced device in a memory of at least ``memory_bytes``."""
     channels = config.axi_channels
+    least = _LOG2_LARGE_MEMORY if config.pes >= _LARGE_PES else _LOG2_MEMORY
     names = ["m_axi_"] if channels == 1 else [f"m_axi{c}_" for c in range(channels)]
     return BenchSpec(
         device=TOP,
@@ -44,12 +47,12 @@ def bench_spec(config: Config, *, memory_bytes: int) -> BenchSpec:
             )
             for port in trace_ports(config)
         ),
-        memory_log2_bytes=max(_LOG2_MEMORY, (memory_bytes - 1).bit_length()),
+        memory_log2_bytes=max(least, (memory_bytes - 1).bit_length()),
     )
 
 
-def _blocks(config: Config, source: Path) -> list[str]:
-    """Modules to compile on their own; none for devices that are quicker as one program."""
+def blocks(config: Config, source: Path) -> list[str]:
+    """Modules of ``source`` to compile on their own; none where one program is quicker."""
     if config.pes < _LARGE_PES:
         return []
     return re.findall(rf"^module ((?:{'|'.join(_BLOCKS)})(?:_\d+)?)\(", source.read_text(), re.M)
@@ -99,5 +102,5 @@ def build_device(
         simulator=simulator,
         waves=waves,
         waves_depth=waves_depth,
-        blocks=_blocks(config, source),
+        blocks=blocks(config, source),
     )

@@ -139,10 +139,7 @@ class Host:
         )
         self.entries = 0
         for load in deployment.loads:
-            self.put(
-                opcode=fmt.Opcode.LOAD, address=load.address, items=load.words,
-                target=load.target, unit=load.unit, start=load.start,
-            )  # fmt: skip
+            self.put(**load.fields())
         self.loads = self.entries
 
     # -- memory --------------------------------------------------------------------------------

@@ -18,13 +18,27 @@ __all__ = ["Load", "cache_loads", "make_load", "refresh_loads"]
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """One LOAD entry."""
+    """One LOAD entry: words that are read once and written to every unit of ``units``."""
 
     target: fmt.Target
-    unit: int
+    units: tuple[int, ...]
+    """Ascending, several only where units are sub-arrays; or ``ALL_UNITS`` alone."""
     start: int
     words: int
     address: int
+
+    def fields(self) -> dict[str, int]:
+        """Fields of the entry."""
+        one = len(self.units) == 1
+        return {
+            "opcode": fmt.Opcode.LOAD,
+            "address": self.address,
+            "items": self.words,
+            "target": self.target,
+            "unit": self.units[0] if one else fmt.MANY_UNITS,
+            "units": 0 if one else sum(1 << unit for unit in self.units),
+            "start": self.start,
+        }
 
 
 def make_load(
@@ -34,7 +48,7 @@ def make_load(
     size = config.axi_bytes if target is fmt.Target.WEIGHTS else 8
     return Load(
         target=target,
-        unit=unit,
+        units=(unit,),
         start=start,
         words=len(blob) // size,
         address=image.put(blob, what=target.name.lower()),
@@ -44,18 +58,15 @@ def make_load(
 def cache_loads(
     cache: CachePlan, models: Sequence[QuantisedModel], image: MemoryImage
 ) -> list[Load]:
-    """Regions, row data and tags of every lane; tags come last, so they never name other rows."""
+    """Regions, then row data and tags of every lane; tags last, so they never name other rows."""
     config = cache.config
-    loads = []
     regions = b"".join(pack_bytes(fmt.CACHE_REGION, r) for r in cache.regions)
+    loads = [make_load(config, image, fmt.Target.CACHE_REGIONS, fmt.ALL_UNITS, 0, regions)]
     for lane in range(config.gather_lanes):
         tags, rows = cache.lane_image(lane, models)
-        for target, blob in (
-            (fmt.Target.CACHE_REGIONS, regions),
-            (fmt.Target.CACHE_DATA, rows),
-            (fmt.Target.CACHE_TAGS, tags),
-        ):
-            loads.append(make_load(config, image, target, lane, 0, blob))
+        for target, blob in ((fmt.Target.CACHE_DATA, rows), (fmt.Target.CACHE_TAGS, tags)):
+            if blob:
+                loads.append(make_load(config, image, target, lane, 0, blob))
     return loads
 
 
@@ -73,11 +84,5 @@ def refresh_loads(
     caches, whatever else is loaded; LOADs that are in force already (``held``) are left out. When
     one of them completes with an error, the host puts them all in again before the next query.
     """
-    blob = b"".join(pack_bytes(fmt.CACHE_REGION, r) for r in cache.regions)
-    first = make_load(cache.config, image, fmt.Target.CACHE_REGIONS, fmt.ALL_UNITS, 0, blob)
-    rest = [
-        load
-        for load in cache_loads(cache, models, image)
-        if load.target is not fmt.Target.CACHE_REGIONS and load not in held
-    ]
-    return [first, *rest]
+    regions, *rest = cache_loads(cache, models, image)
+    return [regions, *(load for load in rest if load not in held)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hdl.program import Opcode, Target
+from hdl.program import Target
 from sim.job import JobResult
 
 from .deployment import Deployment, Load
@@ -16,8 +16,8 @@ __all__ = ["Contents", "Switch", "put_loads", "write_switch"]
 class Contents:
     """What LOADs have left in the memories of a device.
 
-    All deployments lie in one memory image, which keeps equal data once: a LOAD is the same as
-    another one exactly when it is equal to it.
+    All deployments lie in one memory image, which keeps equal data once: words are the same as
+    others exactly when they come from the same place.
 
     Parameters
     ----------
@@ -26,26 +26,31 @@ class Contents:
     """
 
     def __init__(self, deployment: Deployment) -> None:
-        self._held: dict[tuple[Target, int], list[Load]] = {}
+        self._held: dict[tuple[Target, int], list[tuple[int, int, int]]] = {}
         self.change(deployment)
 
     def change(self, deployment: Deployment) -> list[Load]:
         """The LOADs that ``deployment`` needs besides what is there; they count as done then."""
         missing = []
         for load in deployment.loads:
-            held = self._held.setdefault((load.target, load.unit), [])
-            if load not in held:
-                missing.append(load)
+            units = tuple(u for u in load.units if _words(load) not in self._of(load.target, u))
+            if units:
+                missing.append(replace(load, units=units))
         for load in missing:
-            self._lose(load.target, load.unit, load.start, load.start + load.words)
-            self._held[load.target, load.unit].append(load)
+            for unit in load.units:
+                self._lose(load.target, unit, load.start, load.start + load.words)
+                self._of(load.target, unit).append(_words(load))
         self._lose_rings(deployment)
         return missing
 
     def _lose(self, target: Target, unit: int, first: int, end: int) -> None:
         """Words ``first .. end - 1`` are overwritten."""
-        held = self._held.get((target, unit), [])
-        held[:] = [old for old in held if old.start >= end or old.start + old.words <= first]
+        held = self._of(target, unit)
+        held[:] = [old for old in held if old[0] >= end or old[0] + old[1] <= first]
+
+    def _of(self, target: Target, unit: int) -> list[tuple[int, int, int]]:
+        """What is in a memory, see ``_words``."""
+        return self._held.setdefault((target, unit), [])
 
     def _lose_rings(self, deployment: Deployment) -> None:
         """Streamed weights overwrite their ring whenever the engine works."""
@@ -58,6 +63,11 @@ class Contents:
                 for column in range(engine.column, engine.column + (1 << engine.level)):
                     unit = row * deployment.config.grid + column
                     self._lose(Target.WEIGHTS, unit, mapped.ring_base, end)
+
+
+def _words(load: Load) -> tuple[int, int, int]:
+    """Place in the unit's memory, number, place in device memory."""
+    return load.start, load.words, load.address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +96,7 @@ class Switch:
 def put_loads(host: Host, loads: list[Load]) -> int:
     """Put LOADs into the ring, for which it has room; returns the tail behind them."""
     for load in loads:
-        host.put(
-            opcode=Opcode.LOAD, address=load.address, items=load.words,
-            target=load.target, unit=load.unit, start=load.start,
-        )  # fmt: skip
+        host.put(**load.fields())
     return host.entries
 
 

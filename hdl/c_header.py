@@ -123,6 +123,7 @@ def c_header(config: Config, table: Sequence[Register]) -> str:
         "",
         f"#define RPACCEL_HASH {config.hash:#010x}u",
         f"#define RPACCEL_ALL_UNITS {program.ALL_UNITS}u",
+        f"#define RPACCEL_MANY_UNITS {program.MANY_UNITS}u",
         f"#define RPACCEL_STREAM_CHUNK_BYTES {program.STREAM_CHUNK_BYTES}u",
         "",
         *_registers(table),

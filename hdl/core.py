@@ -21,12 +21,12 @@ from .engine.engine import Engine
 from .engine.weight_streamer import WeightStreamer
 from .interfaces import (
     config_write_layout,
+    load_reaches,
     query_done_layout,
     query_layout,
     read_port_signature,
     result_layout,
 )
-from .program import ALL_UNITS
 from .share import share
 from .trace import TracePort, trace_members, trace_ports
 
@@ -64,6 +64,8 @@ class Core(wiring.Component):
         Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes).
     causes
         What each engine does in this cycle.
+    fault
+        An engine met a program that it cannot run; the core needs a reset.
     hits, look_ahead_hits, merged, misses, bad_ids, prefetches
         Lookups decided in this cycle: in the static cache; in the look-ahead cache, among them
         those whose data is still coming; in neither; ids out of range. Prefetches count apart.
@@ -83,6 +85,7 @@ class Core(wiring.Component):
     o_done: stream.Interface
     read_1: Any
     causes: data.View
+    fault: Signal
     hits: Signal
     look_ahead_hits: Signal
     merged: Signal
@@ -105,6 +108,7 @@ class Core(wiring.Component):
             "o_result": Out(stream.Signature(result_layout(config))),
             "o_done": Out(stream.Signature(query_done_layout(config))),
             "causes": Out(data.ArrayLayout(Cause, units)),
+            "fault": Out(1),
             **{name: Out(range(lanes + 1)) for name in LOOKUP_EVENTS},
             "idle": Out(1),
         }
@@ -209,9 +213,10 @@ class Core(wiring.Component):
                 self.causes[u].eq(engine.cause),
                 self.engine_idle[u].eq(engine.idle),
             ]
-            self._localise(m, engine.config_write, config_write, u)
+            self._localise(m, engine.config_write, config_write, load_reaches(config_write, u))
             for lane in range(config.gather_lanes):
-                self._localise(m, engine.row_write[lane], embedding.row_write[lane], u)
+                landing = embedding.row_write[lane]
+                self._localise(m, engine.row_write[lane], landing, landing.unit == u)
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
             for number in sorted({config.loader_of(row, column, n) for n in range(kind + 1)}):
@@ -246,9 +251,8 @@ class Core(wiring.Component):
         return awake
 
     @staticmethod
-    def _localise(m: Module, to: Any, source: Any, u: int) -> None:
-        """Broadcast words for the engine at u, readdressed; others lose their valid bit."""
-        mine = (source.unit == u) | (source.unit == ALL_UNITS)
+    def _localise(m: Module, to: Any, source: Any, mine: Value) -> None:
+        """Broadcast words for an engine, readdressed; others lose their valid bit."""
         m.d.comb += [to.eq(source), to.unit.eq(_HERE), to.valid.eq(source.valid & mine)]
 
     def _query(
@@ -284,6 +288,7 @@ class Core(wiring.Component):
             self.misses.eq(count("miss")),
             self.bad_ids.eq(count("bad")),
             self.prefetches.eq(sum((x.valid & x.prefetch for x in lookups), Value.cast(0))),
+            self.fault.eq(Cat(engine.fault for engine in engines).any()),
             self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
         ]
 

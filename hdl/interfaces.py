@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, Signature
 
 from .config import Config
+from .program import ALL_UNITS, MANY_UNITS
 
 __all__ = [
     "QUERY_BITS",
@@ -22,6 +25,7 @@ __all__ = [
     "control_word_layout",
     "job_layout",
     "lane_id_layout",
+    "load_reaches",
     "lookup_event_layout",
     "phase_layout",
     "position_score_layout",
@@ -45,7 +49,7 @@ QUERY_BITS = 4
 
 
 def config_write_layout(config: Config) -> data.StructLayout:
-    """Broadcast of LOAD: never refused, one word a cycle at most.
+    """Broadcast of LOAD: never refused, one word a cycle at most. See ``load_reaches``.
 
     ``data`` holds D bytes for ``Target.WEIGHTS``; other targets use its low 64 bits.
     """
@@ -54,10 +58,17 @@ def config_write_layout(config: Config) -> data.StructLayout:
             "valid": unsigned(1),
             "target": unsigned(8),
             "unit": unsigned(8),
+            "units": unsigned(config.sub_arrays),  # with unit MANY_UNITS: a bit a sub-array
             "address": unsigned(24),
             "data": unsigned(config.axi_data_bits),
         }
     )
+
+
+def load_reaches(word: Any, unit: int) -> Value:
+    """Is a word of ``config_write_layout`` for a sub-array? Its target has sub-arrays as units."""
+    named = (word.unit == unit) | (word.unit == ALL_UNITS)
+    return named | ((word.unit == MANY_UNITS) & word.units[unit])
 
 
 def control_word_layout(config: Config) -> data.StructLayout:

@@ -40,6 +40,7 @@ __all__ = [
     "Status",
     "Target",
     "ALL_UNITS",
+    "MANY_UNITS",
 ]
 
 
@@ -70,10 +71,14 @@ class Status(py_enum.IntEnum):
     """LOAD of an unknown target or unit."""
     BAD_PARTITION = 8
     """QUERY after a partition that is none was asked for; see PARTITION_STATUS."""
+    BAD_PROGRAM = 9
+    """Met while the query ran, which was given up: what LOADs wrote contradicts itself (numbers of
+    vectors, tiles, layers), or a layer goes beyond the buffers of its engine."""
 
 
 class Target(py_enum.IntEnum):
-    """On-chip memories that LOAD writes. ``unit`` picks one of several, ``ALL_UNITS`` all."""
+    """On-chip memories that LOAD writes. ``unit`` picks one of several, ``ALL_UNITS`` all;
+    ``MANY_UNITS`` those sub-arrays whose bits are set in the entry's ``units``."""
 
     WEIGHTS = 0
     """Wide: one beat of D bytes a word. unit: sub-array; address: word of the weight bank."""
@@ -104,6 +109,8 @@ class Target(py_enum.IntEnum):
 
 
 ALL_UNITS = 255
+MANY_UNITS = 254
+"""Targets whose units are sub-arrays: words are read once and written to several at once."""
 DOT_SHIFT_WORDS = 2048
 """Interaction steps that an anchor holds shifts for, all its programs together."""
 STREAM_CHUNK_BYTES = 256
@@ -292,7 +299,7 @@ SUBMISSION = data.StructLayout(
         "start": unsigned(32),  # LOAD: first address in the target
         "_pad1": unsigned(32),
         "keep": data.ArrayLayout(unsigned(32), 4),  # QUERY: k of each stage
-        "_pad2": unsigned(64),
+        "units": unsigned(64),  # LOAD to MANY_UNITS: a bit a sub-array
     }
 )
 """Words of LOAD lie packed in device memory: D bytes each for WEIGHTS, 8 bytes for the others."""

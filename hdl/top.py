@@ -27,7 +27,9 @@ from .control.front_end import FrontEnd
 from .control.partition import PartitionControl
 from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
+from .control.watchdog import Watchdog
 from .core import LOOKUP_EVENTS, Core
+from .engine.cause import Cause
 from .share import share
 from .trace import trace_members
 
@@ -86,8 +88,9 @@ class Accelerator(wiring.Component):
         m.submodules.read_crossbar = share(platform, crossbar, "read_crossbar")
         m.submodules.write_master = share(platform, writer, "write_master")
         m.submodules.front_end = DomainRenamer("core")(share(platform, front, "front_end"))
-        m.submodules.core = DomainRenamer("core")(share(platform, core, "core"))
+        m.submodules.core = DomainRenamer("work")(share(platform, core, "core"))
         self._reset(m, registers, crossbar, writer)
+        self._watch(m, crossbar, writer, front, core)
         self._bus(m, registers, crossbar, writer, front, core)
         self._rings(m, registers, front, core)
         self._partition(m, registers, front, core)
@@ -114,6 +117,34 @@ class Accelerator(wiring.Component):
             writer.quiesce.eq(reset.quiesce),
             registers.clear.eq(reset.core_reset),
             registers.status.resetting.eq(reset.busy),
+        ]
+
+    def _watch(
+        self,
+        m: Module,
+        crossbar: ReadCrossbar,
+        writer: WriteMaster,
+        front: FrontEnd,
+        core: Core,
+    ) -> None:
+        """The domain of what a query can bring to a standstill, and its reset."""
+        watchdog = Watchdog(config=self._config)
+        m.submodules.watchdog = DomainRenamer("core")(watchdog)
+        work: Any = ClockDomain("work", local=True)
+        m.domains.work = work
+        units = range(self._config.sub_arrays)
+        computing = Cat(core.causes[u] == Cause.BUSY for u in units).any()
+        moves = crossbar.bursts.any() | crossbar.beats.any() | writer.beats.any()
+        m.d.comb += [
+            work.clk.eq(ClockSignal("sync")),
+            work.rst.eq(ResetSignal("core") | watchdog.reset),
+            watchdog.running.eq(front.running),
+            watchdog.progress.eq(moves | computing | front.result_taken),
+            watchdog.fault.eq(core.fault),
+            watchdog.bus_idle.eq(crossbar.idle),
+            crossbar.abandon.eq(watchdog.abandon),
+            front.abandoned.eq(watchdog.abandon),
+            front.closing.eq(watchdog.closing),
         ]
 
     def _bus(

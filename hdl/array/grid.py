@@ -15,9 +15,10 @@ from ..interfaces import (
     bank_write_signature,
     config_write_layout,
     control_word_layout,
+    load_reaches,
     score_layout,
 )
-from ..program import ALL_UNITS, Target
+from ..program import Target
 from . import timing
 from .activation_bank import ActivationBank
 from .layouts import (
@@ -334,7 +335,7 @@ class Grid(wiring.Component):
         hit = Signal(units)
         is_weights = Signal()
         m.d.comb += [
-            hit.eq(Cat((source.unit == u) | (source.unit == ALL_UNITS) for u in range(units))),
+            hit.eq(Cat(load_reaches(source, u) for u in range(units))),
             is_weights.eq(source.valid & (source.target == Target.WEIGHTS)),
         ]
         weight: Any = Signal(grid_weight_write_layout(self._config))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,7 +40,8 @@ class ReadCrossbar(wiring.Component):
     ``quiesce``: no new requests are taken, those not yet on AR are dropped, and beats that still
     arrive are thrown away. AR signals that were already valid stay until the memory takes them.
     ``idle`` then tells that nothing is left; the requesters may be reset. This unit itself must
-    stay out of that reset.
+    stay out of that reset. ``abandon`` does the same to all but the ordered requesters, which go
+    on.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class ReadCrossbar(wiring.Component):
         Array of read ports, seen from the memory's side: connect a unit's port to each.
     axi
         Array of AXI4 read channels, one per AXI channel.
-    quiesce
+    quiesce, abandon
         Drain; see above.
     outstanding
         Bursts asked for whose last beat has not come, all channels.
@@ -66,6 +67,7 @@ class ReadCrossbar(wiring.Component):
     requester: Any
     axi: Any
     quiesce: Signal
+    abandon: Signal
     outstanding: Signal
     idle: Signal
     bursts: Signal
@@ -79,6 +81,7 @@ class ReadCrossbar(wiring.Component):
                 "requester": In(read_port_signature(config)).array(config.read_requesters),
                 "axi": Out(axi4_read_signature(config)).array(channels),
                 "quiesce": In(1),
+                "abandon": In(1),
                 "outstanding": Out(ReadChannel.OUTSTANDING_BITS + channels.bit_length()),
                 "idle": Out(1),
                 "bursts": Out(range(channels + 1)),
@@ -122,7 +125,8 @@ class ReadCrossbar(wiring.Component):
         queue = Queue(shape=read_request_layout(config), depth=2)
         m.submodules[f"request_{r}"] = queue
         wiring.connect(m, wiring.flipped(port.request), queue.i)
-        with m.If(self.quiesce):
+        drop = self.quiesce if r < ORDERED_REQUESTERS else self.quiesce | self.abandon
+        with m.If(drop):
             m.d.comb += [queue.i.valid.eq(0), port.request.ready.eq(0)]
 
         head = queue.o.payload
@@ -136,9 +140,9 @@ class ReadCrossbar(wiring.Component):
         for c, channel in enumerate(channels):
             m.d.comb += [
                 channel.payload[r].eq(head),
-                channel.valid[r].eq(queue.o.valid & allowed & (target == c)),
+                channel.valid[r].eq(queue.o.valid & allowed & (target == c) & ~drop),
             ]
-        m.d.comb += queue.o.ready.eq(granted | self.quiesce)
+        m.d.comb += queue.o.ready.eq(granted | drop)
         held = Signal(name=f"request_held_{r}")
         m.d.comb += held.eq(queue.o.valid)
         return held
@@ -169,7 +173,8 @@ class ReadCrossbar(wiring.Component):
         beat = Signal(read_response_layout(config), name=f"beat_{r}")
         full = Signal(name=f"full_{r}")
         room = Signal(name=f"room_{r}")
-        m.d.comb += room.eq((~full | port.response.ready) & ~self.quiesce)
+        abandon = Value.cast(0) if r < ORDERED_REQUESTERS else self.abandon
+        m.d.comb += room.eq((~full | port.response.ready | abandon) & ~self.quiesce)
         for c, channel in enumerate(channels):
             m.d.comb += [
                 arbiter.requests[c].eq(channel.response.valid & (channel.requester == r)),
@@ -181,7 +186,7 @@ class ReadCrossbar(wiring.Component):
             for c, channel in enumerate(channels):
                 with m.If(arbiter.grant[c]):
                     m.d.sync += beat.eq(channel.response.payload)
-        with m.If(self.quiesce):
+        with m.If(self.quiesce | abandon):
             m.d.sync += full.eq(0)
         m.d.comb += [port.response.valid.eq(full), port.response.payload.eq(beat)]
         return full

@@ -32,6 +32,7 @@ def load_layout(config: Config) -> data.StructLayout:
             "words": unsigned(_WORD_BITS),  # at least 1
             "target": unsigned(8),
             "unit": unsigned(8),
+            "units": unsigned(config.sub_arrays),
             "start": unsigned(24),
         }
     )
@@ -164,6 +165,7 @@ class ConfigLoader(wiring.Component):
                 failed.eq(0),
                 write.target.eq(task.target),
                 write.unit.eq(task.unit),
+                write.units.eq(task.units),
                 # One less: it steps with every word.
                 write.address.eq(task.start - 1),
             ]

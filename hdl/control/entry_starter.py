@@ -132,6 +132,7 @@ class EntryStarter(wiring.Component):
             load.words.eq(entry.items),
             load.target.eq(entry.target),
             load.unit.eq(entry.unit),
+            load.units.eq(entry.units),
             load.start.eq(entry.start),
             query.pipeline.eq(entry.pipeline),
             query.items.eq(entry.items),

@@ -17,12 +17,13 @@ from ..interfaces import (
     read_port_signature,
     result_layout,
 )
+from ..program import Status
 from .completion_ring import CompletionRing
 from .completions import Completions
 from .config_loader import IN_FLIGHT, ConfigLoader
 from .entry_fetcher import AHEAD, EntryFetcher
 from .entry_starter import EntryStarter
-from .query_places import QueryPlaces
+from .query_places import QueryPlaces, queries_at_once
 from .read_share import ReadShare
 from .result_writer import ResultWriter
 from .write_share import WriteShare
@@ -45,6 +46,10 @@ class FrontEnd(wiring.Component):
     in that order. ``ResultWriter`` writes results as they come; results and completions take turns
     at the write port (``WriteShare``). A query is completed when its own writes are answered.
     A LOAD is begun when the queries before it are completed, a QUERY when the LOADs before it are.
+
+    Queries at work can be given up (``Watchdog``): with ``abandoned`` none is handed to the core
+    and nothing is taken from it. With ``closing`` those at work end with BAD_PROGRAM and no
+    results; ``running`` then falls, and the core, which was reset meanwhile, numbers from 0 again.
 
     Rings: indices run 0 .. size - 1; empty when tail equals head, full when one slot is left. A
     submission tail that is not below the size is ignored. With a full completion ring the device
@@ -78,6 +83,10 @@ class FrontEnd(wiring.Component):
         No entry is begun: a change of partition is pending.
     partition_bad
         The partition that the host asked for last is none: queries are refused.
+    running
+        Queries are at work.
+    abandoned, closing
+        They are being given up; the core has forgotten them.
     starting
         An entry is checked, a LOAD runs or a query is on its way to the core.
     busy, completion_full
@@ -106,6 +115,9 @@ class FrontEnd(wiring.Component):
     window_limit: Signal
     hold: Signal
     partition_bad: Signal
+    running: Signal
+    abandoned: Signal
+    closing: Signal
     starting: Signal
     busy: Signal
     completion_full: Signal
@@ -137,6 +149,9 @@ class FrontEnd(wiring.Component):
                 "window_limit": In(address),
                 "hold": In(1),
                 "partition_bad": In(1),
+                "running": Out(1),
+                "abandoned": In(1),
+                "closing": In(1),
                 "starting": Out(1),
                 "busy": Out(1),
                 "completion_full": Out(1),
@@ -193,7 +208,7 @@ class FrontEnd(wiring.Component):
         fetcher, starter, loader = self._fetcher, self._starter, self._loader
         wiring.connect(m, fetcher.o, starter.i)
         wiring.connect(m, starter.o_load, loader.i)
-        wiring.connect(m, starter.o_query, wiring.flipped(self.o_query))
+        self._pass(m, starter.o_query, self.o_query)
         for name in ("window_base", "window_limit", "partition_bad", "hold"):
             m.d.comb += getattr(starter, name).eq(getattr(self, name))
         m.d.comb += [
@@ -211,11 +226,15 @@ class FrontEnd(wiring.Component):
     def _wire_queries(self, m: Module) -> None:
         """Queries at work and their results."""
         starter, places, results = self._starter, self._places, self._results
-        wiring.connect(m, wiring.flipped(self.i_result), results.i)
+        self._pass(m, self.i_result, results.i)
+        with m.If(self.closing & results.busy):  # the open list, which has a place more, is ended
+            m.d.comb += [results.i.valid.eq(1), results.i.payload.last.eq(1)]
         m.d.comb += [
+            self.running.eq(~places.idle),
+            places.clear.eq(self.closing & places.idle),
             places.begin.eq(starter.begin),
             places.result.eq(starter.result),
-            places.query.eq(self.i_result.payload.query),
+            places.query.eq(results.i.payload.query),
             results.address.eq(places.address),
             places.asked.eq(results.asked),
             places.asked_query.eq(results.query),
@@ -226,7 +245,16 @@ class FrontEnd(wiring.Component):
     def _wire_completions(self, m: Module) -> None:
         completions, places, results = self._completions, self._places, self._results
         wiring.connect(m, self._starter.o_record, completions.i_record)
-        wiring.connect(m, wiring.flipped(self.i_done), completions.i_done)
+        self._pass(m, self.i_done, completions.i_done)
+        begun = Signal(range(queries_at_once(self._config) + 1))  # queries without an end
+        ends = completions.i_done
+        m.d.sync += begun.eq(begun + self._starter.begin - (ends.valid & ends.ready))
+        with m.If(self.closing):
+            m.d.comb += [
+                ends.valid.eq(begun != 0),
+                ends.payload.eq(0),
+                ends.payload.status.eq(Status.BAD_PROGRAM),
+            ]
         wiring.connect(m, completions.o, self._ring.i)
         m.d.comb += [
             completions.loaded.eq(self._loader.done),
@@ -236,6 +264,14 @@ class FrontEnd(wiring.Component):
             completions.oldest.eq(places.oldest),
             completions.written.eq(places.written),
             completions.write_error.eq(places.error),
+        ]
+
+    def _pass(self, m: Module, source: stream.Interface, to: stream.Interface) -> None:
+        """Between core and front end, but for queries that are being given up."""
+        m.d.comb += [
+            to.payload.eq(source.payload),
+            to.valid.eq(source.valid & ~self.abandoned),
+            source.ready.eq(to.ready & ~self.abandoned),
         ]
 
     def _share_reads(self, m: Module) -> None:

@@ -49,6 +49,8 @@ class QueryPlaces(wiring.Component):
         All bursts of ``oldest`` so far are answered; one of the answers was an error.
     end
         Pulse: ``oldest`` is completed.
+    clear
+        The next query has number 0 again; only while no place is taken.
     """
 
     begin: Signal
@@ -64,6 +66,7 @@ class QueryPlaces(wiring.Component):
     written: Signal
     error: Signal
     end: Signal
+    clear: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -82,6 +85,7 @@ class QueryPlaces(wiring.Component):
                 "written": Out(1),
                 "error": Out(1),
                 "end": In(1),
+                "clear": In(1),
             }
         )
 
@@ -110,6 +114,8 @@ class QueryPlaces(wiring.Component):
             m.d.sync += number.eq(_next(number, places))
         with m.If(self.end):
             m.d.sync += self.oldest.eq(_next(self.oldest, places))
+        with m.If(self.clear):
+            m.d.sync += [number.eq(0), self.oldest.eq(0)]
         for q in range(places):
             mine = [answer.valid & (answer.query == q) for answer in self.answers]
             failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]

@@ -10,8 +10,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import config_write_layout
-from ..program import ALL_UNITS, PIPELINE, PIPELINE_WORDS, SUBMISSION, Opcode, Status, Target
-from .targets import target_units, target_words
+from ..program import (
+    ALL_UNITS,
+    MANY_UNITS,
+    PIPELINE,
+    PIPELINE_WORDS,
+    SUBMISSION,
+    Opcode,
+    Status,
+    Target,
+)
+from .targets import SUB_ARRAY_TARGETS, target_units, target_words
 
 __all__ = ["RESULT_BYTES", "SubmissionCheck"]
 
@@ -27,7 +36,8 @@ class SubmissionCheck(wiring.Component):
     * BAD_OPCODE: opcode unknown.
     * BAD_PARTITION (QUERY): ``partition_bad`` is up.
     * BAD_PIPELINE (QUERY): id at or above ``max_pipelines``, or nothing loaded there.
-      BAD_TARGET (LOAD): target or unit unknown.
+      BAD_TARGET (LOAD): target or unit unknown; MANY_UNITS without units, with one that is no
+      sub-array, or for a target whose units are no sub-arrays.
     * BAD_SIZE: QUERY with n = 0 or n above ``max_items``, or a stage whose k is 0 or above its n.
       LOAD of no words, or of words that do not fit behind ``start``.
     * BAD_ADDRESS: an address above 40 bits, not 64-byte aligned (item records:
@@ -169,11 +179,13 @@ class SubmissionCheck(wiring.Component):
         units = Signal(range(max(config.sub_arrays, config.gather_lanes) + 1))
         words = Signal(25)
         wide = Signal()
+        many = Signal()  # the units are sub-arrays
         with m.Switch(entry.target):
             for target in Target:
                 with m.Case(target.value):
                     m.d.sync += [
                         units.eq(target_units(config, target)),
+                        many.eq(target in SUB_ARRAY_TARGETS),
                         words.eq(target_words(config, target)),
                         wide.eq(target == Target.WEIGHTS),
                     ]
@@ -182,7 +194,13 @@ class SubmissionCheck(wiring.Component):
         target_bad = Signal()
         size_bad = Signal()
         load_bytes = Signal(config.address_bits)
-        unit_bad = (entry.unit >= units) & (entry.unit != ALL_UNITS)
+        beyond = entry.units >> config.sub_arrays  # at most 64
+        many_good = many & entry.units.any() & ~beyond.any()
+        unit_bad = Mux(
+            entry.unit == MANY_UNITS,
+            ~many_good,
+            (entry.unit >= units) & (entry.unit != ALL_UNITS),
+        )
         count = entry.items[: len(words)]
         m.d.comb += load_bytes.eq(Mux(wide, count * config.axi_bytes, count * 8))
         m.d.sync += [

@@ -12,18 +12,26 @@ from ..program import (
     Target,
 )
 
-__all__ = ["target_units", "target_words"]
+__all__ = ["SUB_ARRAY_TARGETS", "target_units", "target_words"]
+
+SUB_ARRAY_TARGETS = (
+    Target.WEIGHTS,
+    Target.PARAMETERS,
+    Target.ACTIVATION_TABLE,
+    Target.LAYERS,
+    Target.STAGES,
+    Target.DOT_SHIFTS,
+)
+"""Their units are sub-arrays: one LOAD may go to several of them."""
 
 
 def target_units(config: Config, target: Target) -> int:
-    """Number of units; ``ALL_UNITS`` is allowed besides."""
+    """Number of units; ``ALL_UNITS`` is allowed besides, ``MANY_UNITS`` for sub-arrays."""
+    if target in SUB_ARRAY_TARGETS:
+        return config.sub_arrays
     if target in (Target.PIPELINES, Target.QUOTAS):
         return 1
-    if target in (
-        Target.FEATURES, Target.CACHE_TAGS, Target.CACHE_DATA, Target.CACHE_REGIONS,
-    ):  # fmt: skip
-        return config.gather_lanes
-    return config.sub_arrays
+    return config.gather_lanes
 
 
 def target_words(config: Config, target: Target) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,6 +88,9 @@ class Engine(wiring.Component):
         Scores, as ``position_score_layout`` says.
     cause
         What this cycle is charged to (`Cause`).
+    fault
+        The program is none that the engine can run: see ``Sequencer``, or it has more vectors than
+        the job has ids.
     trace_chunk
         Event: a chunk of the interaction's output goes to the banks; for traces.
     """
@@ -115,6 +118,7 @@ class Engine(wiring.Component):
     consumed: Signal
     o_score: stream.Interface
     cause: data.View
+    fault: Signal
     trace_chunk: data.View
 
     def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
@@ -151,6 +155,7 @@ class Engine(wiring.Component):
                 "consumed": Out(1),
                 "o_score": Out(stream.Signature(position_score_layout(config))),
                 "cause": Out(Cause),
+                "fault": Out(1),
                 "trace_chunk": Out(chunk_event_layout(config)),
             }
         )
@@ -239,6 +244,7 @@ class Engine(wiring.Component):
             sequencer.tile_done.eq(self.tile_done),
             self.consumed.eq(sequencer.consumed),
             self.control.eq(sequencer.control),
+            self.fault.eq(sequencer.fault | self._contradicts(m, slots, stages)),
         ]
         done = sequencer.done.valid
         for number, slot in enumerate(slots):
@@ -249,6 +255,17 @@ class Engine(wiring.Component):
                 slot.bottom_done.eq(done & ~sequencer.done.top & (sequencer.done.slot == number)),
                 slot.top_done.eq(done & sequencer.done.top & (sequencer.done.slot == number)),
             ]
+
+    def _contradicts(self, m: Module, slots: list[JobSlot], stages: StageTable) -> Value:
+        """Whether a descriptor asks for more vectors than its job has ids: they would not come."""
+        bad = []
+        for number, slot in enumerate(slots):
+            features = Signal(7, name=f"features_{number}")
+            with m.If(slot.start):
+                m.d.sync += features.eq(self.i_job.payload.features)
+            vectors = stages.stages[number].vectors
+            bad.append(stages.done[number] & ((vectors == 0) | (vectors > features + 1)))
+        return Cat(bad).any()
 
     def _write_banks(self, m: Module, slots: list[JobSlot], stages: StageTable) -> None:
         """Dense inputs and interaction outputs into the banks, each by its slot's descriptor."""

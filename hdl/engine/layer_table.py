@@ -26,6 +26,7 @@ def layer_record_layout(config: Config) -> data.StructLayout:
             "last_row": unsigned(config.row_bits),  # rows - 1
             "row_pitch": unsigned(9),
             "top": unsigned(1),
+            "tiles": unsigned(24),  # weight tiles of the phase
         }
     )
 
@@ -99,6 +100,7 @@ class LayerTable(wiring.Component):
             record.last_row.eq(phase.rows - 1),  # rows is 1 .. config.rows: the difference fits
             record.row_pitch.eq(phase.row_pitch),
             record.top.eq(phase.top),
+            record.tiles.eq(phase.tiles),
         ]
         with m.FSM(name="state"):
             with m.State("IDLE"):

@@ -13,6 +13,9 @@ from ..interfaces import phase_layout
 
 __all__ = ["LoadWalker"]
 
+_RESIDENT_BITS = 17
+"""A first word of 16 bits, with room to see that tiles go beyond the memory."""
+
 
 class LoadWalker(wiring.Component):
     """Issues one ``load`` per weight tile as soon as the shadow weights are free.
@@ -47,6 +50,8 @@ class LoadWalker(wiring.Component):
         Pulse: a streamed tile was issued for loading.
     starved
         The next tile has not landed yet.
+    fault
+        The tile issued for loading lies beyond the weight bank.
     """
 
     i: stream.Interface
@@ -57,6 +62,7 @@ class LoadWalker(wiring.Component):
     loaded: Signal
     consumed: Signal
     starved: Signal
+    fault: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -70,6 +76,7 @@ class LoadWalker(wiring.Component):
                 "loaded": Out(1),
                 "consumed": Out(1),
                 "starved": Out(1),
+                "fault": Out(1),
             }
         )
 
@@ -120,11 +127,22 @@ class LoadWalker(wiring.Component):
         width = self._config.weight_address_bits
         state: Any = Signal(
             data.StructLayout(
-                {"streamed": 1, "resident": width, "position": width, "base": width, "mask": width}
+                {
+                    "streamed": 1,
+                    "resident": _RESIDENT_BITS,
+                    "position": width,
+                    "base": width,
+                    "mask": width,
+                }
             )
         )
+        last = Signal(_RESIDENT_BITS)  # word of the tile
+        m.d.comb += [
+            last.eq(state.resident + (self._config.slice_words - 1)),
+            self.fault.eq(self.load & ~state.streamed & last[width:].any()),
+        ]
         m.d.comb += self.load_address.eq(
-            Mux(state.streamed, state.base + (state.position & state.mask), state.resident)
+            Mux(state.streamed, state.base + (state.position & state.mask), state.resident[:width])
         )
         with m.If(self.load):
             with m.If(state.streamed):

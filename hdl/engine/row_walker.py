@@ -23,6 +23,11 @@ def phase_name_layout() -> data.StructLayout:
     return data.StructLayout({"valid": unsigned(1), "slot": unsigned(1), "top": unsigned(1)})
 
 
+_PAGE_BITS = 17
+"""A base of 16 bits and its pages, with room to see that they go beyond the memory."""
+_PARAMETER_BITS = 13
+
+
 class RowWalker(wiring.Component):
     """Walks layer, output tile, input tile, row; one row a cycle while nothing is missing.
 
@@ -38,6 +43,8 @@ class RowWalker(wiring.Component):
 
     ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and
     ``loaded``. Addresses wrap inside their half of the memory; the slot is its top address bit.
+    ``fault`` tells of an address that wraps, and of a phase whose layers have another number of
+    tiles than the phase; what follows is worth nothing then, until a reset.
 
     Parameters
     ----------
@@ -64,6 +71,8 @@ class RowWalker(wiring.Component):
         Pulse: a phase ended (`phase_name_layout`).
     cause
         What this cycle is charged to.
+    fault
+        The layers do not fit the buffers, or contradict their phase.
     """
 
     i: stream.Interface
@@ -75,6 +84,7 @@ class RowWalker(wiring.Component):
     swap: Signal
     done: data.View
     cause: data.View
+    fault: Signal
 
     PENDING = 16
     """Output tiles in the pipeline: at most (2 E + array and requantiser latency) / tile_interval,
@@ -98,12 +108,14 @@ class RowWalker(wiring.Component):
                 "swap": Out(1),
                 "done": Out(phase_name_layout()),
                 "cause": Out(Cause),
+                "fault": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
+        self._miscounted = Signal()
         m.submodules.pending = pending = Queue(
             shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.PENDING
         )
@@ -140,6 +152,7 @@ class RowWalker(wiring.Component):
             m.d.sync += armed.eq(0)
 
         self._send(m, tile, row, go, last_row)
+        self._count(m, tile, advance)
         self._track(m, tile, pending)
         with m.If(go):
             m.d.comb += self.cause.eq(Cause.BUSY)
@@ -156,7 +169,7 @@ class RowWalker(wiring.Component):
     def _tile(self, m: Module, advance: Signal) -> Any:
         """Registers of the present tile; its last row raises ``advance``. Takes the records."""
         config = self._config
-        page = unsigned(config.activation_address_bits - 1)  # the slot bit is put in last
+        page = unsigned(_PAGE_BITS)
         tile: Any = Signal(
             data.StructLayout(
                 {
@@ -166,7 +179,7 @@ class RowWalker(wiring.Component):
                     "outputs_left": 11,  # output tiles after this one
                     "input_page": page,
                     "output_page": page,
-                    "parameter": config.parameter_address_bits,
+                    "parameter": _PARAMETER_BITS,
                     "first": 1,  # first input tile
                     "again": 1,  # not the layer's first output tile
                 }
@@ -211,30 +224,59 @@ class RowWalker(wiring.Component):
         """Fields of the control word."""
         config = self._config
         word, record = self.word, tile.record
-        page_bits = config.activation_address_bits - 1
+        page_bits = config.activation_address_bits - 1  # the slot bit is put in last
         dense_bits = config.dense_address_bits - 1
-        read = Signal(page_bits)
-        write = Signal(page_bits)
+        read = Signal(_PAGE_BITS)
+        write = Signal(_PAGE_BITS)
         dense = record.layer.destination == Destination.DENSE
+        to_bank = record.layer.destination == Destination.BANK
+        beyond = Signal()
+        m.d.comb += [
+            beyond.eq(
+                read[page_bits:].any()
+                | (to_bank & write[page_bits:].any())
+                | (dense & write[dense_bits:].any())
+                | tile.parameter[config.parameter_address_bits :].any()
+            ),
+            self.fault.eq((go & beyond) | self._miscounted),
+        ]
         m.d.comb += [
             read.eq(tile.input_page + row),
             write.eq(tile.output_page + row),
             word.valid.eq(go),
             word.row.eq(row),
-            word.input_address.eq(Cat(read, record.slot)),
+            word.input_address.eq(Cat(read[:page_bits], record.slot)),
             word.swap.eq(self.swap),
             word.first.eq(tile.first),
             word.last.eq(tile.inputs_left == 0),
             word.tile_end.eq(go & last_row & (tile.inputs_left == 0)),
             word.parameter.eq(tile.parameter),
             word.output_address.eq(
-                Mux(dense, Cat(write[:dense_bits], record.slot), Cat(write, record.slot))
+                Mux(
+                    dense,
+                    Cat(write[:dense_bits], record.slot),
+                    Cat(write[:page_bits], record.slot),
+                )
             ),
             word.function.eq(record.layer.function),
             word.table.eq(record.layer.table),
             word.destination.eq(record.layer.destination),
             word.slot.eq(record.slot),
         ]
+
+    def _count(self, m: Module, tile: data.View, advance: Signal) -> None:
+        """Tiles of the phase, whose number the load walker goes by."""
+        left = Signal(24)
+        now = Signal(24)  # with the present one
+        record = tile.record
+        started = record.first & tile.first & ~tile.again
+        end = record.last & (tile.inputs_left == 0) & (tile.outputs_left == 0)
+        m.d.comb += [
+            now.eq(Mux(started, record.tiles, left)),
+            self._miscounted.eq(advance & (end != (now == 1))),
+        ]
+        with m.If(advance):
+            m.d.sync += left.eq(now - 1)
 
     def _track(self, m: Module, tile: data.View, pending: Queue) -> None:
         """Output tiles from their last row to their write-back."""

@@ -22,8 +22,8 @@ class Sequencer(wiring.Component):
     Two walkers over the same order of tiles: `LoadWalker` keeps the shadow weights filled,
     `RowWalker` sends rows. With R >= ``config.tile_interval`` rows and inputs at hand there is no
     bubble between tiles, layers and phases that wait at ``i``. The sum of ``input_tiles *
-    output_tiles`` over a phase's layers must equal its ``tiles``; else the engine hangs until
-    reset.
+    output_tiles`` over a phase's layers must equal its ``tiles``; else, or when a layer goes beyond
+    a memory, there is a ``fault``, and the engine needs a reset.
 
     A phase is taken when both walkers have it; ``control`` and ``cause`` are registered. First row
     of an idle engine: ``config.tile_interval`` + 4 cycles after the phase was offered.
@@ -56,6 +56,8 @@ class Sequencer(wiring.Component):
         Pulse: a phase ended, all its outputs are written back.
     cause
         What the cycle of ``control`` is charged to.
+    fault
+        The program is none that the engine can run.
     """
 
     config_write: data.View
@@ -67,6 +69,7 @@ class Sequencer(wiring.Component):
     tile_done: Signal
     done: data.View
     cause: data.View
+    fault: Signal
 
     def __init__(self, *, config: Config, unit: int) -> None:
         if not 0 <= unit < config.sub_arrays:
@@ -84,6 +87,7 @@ class Sequencer(wiring.Component):
                 "tile_done": In(1),
                 "done": Out(phase_name_layout()),
                 "cause": Out(Cause),
+                "fault": Out(1),
             }
         )
 
@@ -110,6 +114,7 @@ class Sequencer(wiring.Component):
             self.control.load.eq(loads.load),
             self.control.load_address.eq(loads.load_address),
             self.cause.eq(rows.cause),
+            self.fault.eq(rows.fault | loads.fault),
         ]
         return m
 

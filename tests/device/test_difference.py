@@ -50,7 +50,7 @@ def weight_address(deployment: Deployment, image: bytes, place: Place) -> int:
     if not phase.streamed:
         bank = next(
             load for load in deployment.loads
-            if load.target is Target.WEIGHTS and load.unit == sub_array
+            if load.target is Target.WEIGHTS and sub_array in load.units
         )  # fmt: skip
         return bank.address + phase.weights * config.axi_bytes + tile * size**2 + byte
     start = _stream(deployment, image, stage, part)

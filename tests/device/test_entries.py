@@ -8,7 +8,7 @@ import pytest
 
 from driver import host as host_side
 from driver.host import PlacedQuery
-from hdl.program import Opcode, Status, Target
+from hdl.program import MANY_UNITS, Opcode, Status, Target
 
 from .support import CONFIG, ITEMS, KEEP, Case, Played
 
@@ -34,6 +34,16 @@ BAD_LOADS: dict[str, tuple[Status, dict[str, Any]]] = {
     "unknown target": (Status.BAD_TARGET, LOAD | {"target": 99}),
     "unknown unit": (
         Status.BAD_TARGET, LOAD | {"target": Target.WEIGHTS, "unit": CONFIG.sub_arrays}
+    ),
+    "many units, none named": (
+        Status.BAD_TARGET, LOAD | {"target": Target.LAYERS, "unit": MANY_UNITS}
+    ),
+    "many units, one beyond the grid": (
+        Status.BAD_TARGET,
+        LOAD | {"target": Target.LAYERS, "unit": MANY_UNITS, "units": 1 | 1 << CONFIG.sub_arrays},
+    ),
+    "many units that are no sub-arrays": (
+        Status.BAD_TARGET, LOAD | {"target": Target.FEATURES, "unit": MANY_UNITS, "units": 1}
     ),
     "load of no words": (Status.BAD_SIZE, LOAD | {"items": 0}),
     "load beyond the memory": (

@@ -139,7 +139,7 @@ def _row_address(case: Case, *, program: int, feature: int) -> int:
     load = next(
         e
         for e in case.deployment.loads
-        if (e.target, e.unit, e.start) == (Target.FEATURES, lane, start)
+        if (e.target, e.units, e.start) == (Target.FEATURES, (lane,), start)
     )
     blob = case.image.to_bytes()[load.address :]
     size = 8 * fmt.FEATURE_WORDS
@@ -184,7 +184,7 @@ def test_error_in_a_weight_stream(beat: int, response: int) -> None:
 
 def _stream_address(case: Case) -> int:
     """Address of the second stage's bottom weights, from the STAGES words of engine 0."""
-    load = next(e for e in case.deployment.loads if e.target is Target.STAGES and e.unit == 0)
+    load = next(e for e in case.deployment.loads if e.target is Target.STAGES and 0 in e.units)
     size = 8 * fmt.STAGE_WORDS
     start = load.address + size
     return int(unpack(fmt.STAGE, case.image.to_bytes()[start : start + size]).bottom_stream)

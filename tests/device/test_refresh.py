@@ -66,7 +66,7 @@ def test_only_what_differs_is_loaded() -> None:
     assert cache is not None
     regions: Load
     (regions,) = refresh_loads(cache, models, case.image, case.deployment.loads)
-    assert (regions.target, regions.unit) == (Target.CACHE_REGIONS, ALL_UNITS)
+    assert (regions.target, regions.units) == (Target.CACHE_REGIONS, (ALL_UNITS,))
     counts = [[c[::-1].copy() for c in stage] for stage in case.workload.counts]
     other = plan_cache(CONFIG, models, counts)
     targets = [load.target for load in refresh_loads(other, models, case.image)]
