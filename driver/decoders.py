@@ -186,10 +186,13 @@ def decoder_word(
     lanes: int,
     layer: int,
     id_number: int,
-    stream: int,
     hashes: int,
+    stream: int = 0,
+    weights: int | None = None,
+    table: int = 0,
+    seed: int = 0,
 ) -> bytes:
-    """The DECODER words of one decoder, its weights streamed.
+    """The DECODER words of one decoder.
 
     Parameters
     ----------
@@ -199,8 +202,12 @@ def decoder_word(
         First entry in the layer table.
     id_number
         Number of the feature's id among the ids of the record's dense part.
-    stream, hashes
-        Device memory addresses.
+    hashes, stream
+        Device memory addresses of constants and weights.
+    weights
+        First word in the weight banks, when the weights are resident.
+    table, seed
+        Of the tags of finished vectors.
     """
     encoder = _stack(model, place.feature).encoder
     return pack_bytes(
@@ -212,9 +219,12 @@ def decoder_word(
             "groups": -(-encoder.k // lanes),
             "pages": place.pages,
             "stream": stream,
-            "streamed": 1,
+            "weights": weights or 0,
+            "streamed": weights is None,
             "feature": id_number,
             "hashes": hashes,
+            "table": table,
+            "seed": seed,
             "buckets": bucket_constants(encoder.m),
         },
     )

@@ -140,7 +140,7 @@ def test_descriptor_and_hashes() -> None:
     maps, _ = map_decoders(config, model, edge=8, rows=16, parameter=0)
     word = unpack(
         DECODER,
-        decoder_word(model, maps[1], lanes=4, layer=9, id_number=1, stream=0x1200, hashes=0x3400),
+        decoder_word(model, maps[1], lanes=4, layer=9, id_number=1, hashes=0x3400, stream=0x1200),
     )
     assert (word.layer, word.layers, word.tiles) == (9, 2, 3 * 3 + 3)
     assert (word.groups, word.pages, word.feature) == (6, 3, 1)
