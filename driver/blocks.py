@@ -8,7 +8,7 @@ weigh both; ``sim/timing`` is what says how long a query takes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -75,7 +75,7 @@ def stage_cycles(
     config: Config,
     shape: StageShape,
     engines: Mapping[Engine, int],
-    items: int,
+    groups: Sequence[int],
     rows: int,
 ) -> int:
     """Estimate of a stage: blocks of ``rows`` items go to the engine that is free first.
@@ -87,8 +87,8 @@ def stage_cycles(
     ----------
     engines
         Those that serve the stage, each with the number of its tiles that are streamed.
-    items
-        Items that the stage ranks.
+    groups
+        Items that the stage ranks, by sub-batch: a row block never mixes them.
     rows
         Items of a row block.
     """
@@ -102,8 +102,7 @@ def stage_cycles(
     ready = [0] * len(costs)  # the engine's interaction is free
     free = [(0, index) for index in range(len(costs))]
     gathered = streamed = 0
-    for first in range(0, items, rows):
-        count = min(rows, items - first)
+    for count in _blocks(groups, rows):
         end, index = free[0]
         cost = costs[index]
         start = max(gathered, ready[index])
@@ -115,22 +114,33 @@ def stage_cycles(
     return max(end for end, _ in free)
 
 
+def _blocks(groups: Sequence[int], rows: int) -> Iterator[int]:
+    """Items of each row block."""
+    for items in groups:
+        for first in range(0, items, rows):
+            yield min(rows, items - first)
+
+
 def choose_rows(
-    config: Config, shape: StageShape, engines: Mapping[Engine, int], items: int, most: int
+    config: Config,
+    shape: StageShape,
+    engines: Mapping[Engine, int],
+    groups: Sequence[int],
+    most: int,
 ) -> int:
     """Items of a row block: the most that come within ``_NEAR`` of the least ``stage_cycles``.
 
     Parameters
     ----------
-    engines, items
+    engines, groups
         As for ``stage_cycles``.
     most
         Largest row block that fits.
     """
-    most = min(most, max(items, 1))
+    most = min(most, max(1, *groups))
     least = min(most, config.tile_interval)  # a tile takes as long for fewer rows
     cycles = {
-        rows: stage_cycles(config, shape, engines, items, rows) for rows in range(least, most + 1)
+        rows: stage_cycles(config, shape, engines, groups, rows) for rows in range(least, most + 1)
     }
     limit = min(cycles.values()) * (1 + _NEAR)
     return max(rows for rows, count in cycles.items() if count <= limit)

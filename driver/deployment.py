@@ -328,7 +328,7 @@ def deploy(
     models: Sequence[QuantisedModel],
     cache: CachePlan,
     image: MemoryImage,
-    items: Sequence[int] | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
     fractions: Sequence[Sequence[int]] = (),
 ) -> Deployment:
     """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
@@ -343,9 +343,9 @@ def deploy(
         Contents of the static cache.
     image
         Device memory.
-    items
-        Items that each stage usually ranks, to choose the row blocks by; None: the largest that
-        fit. Queries of any size run on either.
+    groups
+        Items that each stage usually ranks, by sub-batch, to choose the row blocks by; None: the
+        largest that fit. Queries of any size run on either.
     fractions
         Of each stage, see ``driver.rules``; none: nothing is forwarded early.
 
@@ -360,14 +360,14 @@ def deploy(
     maps = _map_engines(config, partition, shapes)
     most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
     rows = dict(most_rows)
-    if items is not None:
+    if groups is not None:
         for number, shape in shapes.items():
             engines = {
                 e: maps[e.unit].streamed_tiles(number)
                 for e in partition.engines
                 if e.serves(number)
             }
-            rows[number] = choose_rows(config, shape, engines, items[number], rows[number])
+            rows[number] = choose_rows(config, shape, engines, groups[number], rows[number])
     deployment = Deployment(
         config=config,
         partition=partition,

@@ -38,6 +38,7 @@ from .lookup_check import compare_lookups
 from .options import RunOptions
 from .page.activity import from_traces
 from .partition import Partition
+from .rules import group_sizes
 from .stalls import stage_rows
 from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
 from .traces import Records, TraceError, decode_jobs
@@ -91,7 +92,7 @@ def plan_run(
         models=workload.quantised,
         cache=cache,
         image=image,
-        items=[stage.items for stage in stages],
+        groups=group_sizes(workload.pipeline, rules),
         fractions=rules.fractions,
     )
     host = Host(deployment, image, entries=len(workload.queries))

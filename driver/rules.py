@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from math import sqrt
 
-from golden.filter import FunnelRules
+from golden.filter import FunnelRules, shares
 from hdl.config import Config
 
 from .errors import UserError
 from .options import RunOptions
 from .pipelines import Pipeline
 
-__all__ = ["early_fractions", "funnel_rules", "listed_words"]
+__all__ = ["early_fractions", "funnel_rules", "group_sizes", "listed_words"]
 
 MARGIN = 1.0
 """Deviations below the mean: more of them waste fewer items and forward later."""
@@ -39,6 +39,21 @@ def early_fractions(spec: Pipeline, sub_batches: int) -> tuple[tuple[int, ...], 
         fractions.append(tuple(min(_UNIT - 1, -(-q * _UNIT // k)) for q in quotas))
         seen = [q / k for q in quotas]
     return tuple(fractions)
+
+
+def group_sizes(spec: Pipeline, rules: FunnelRules) -> list[list[int]]:
+    """Items of each stage by sub-batch, as they are expected."""
+    parts = rules.sub_batches
+    sizes = [shares(spec.stages[0].items, parts)]
+    for number, stage in enumerate(spec.stages[1:]):
+        fractions = rules.fractions_of(number)
+        if rules.policy == "exact":
+            ends = [stage.items * f // _UNIT for f in fractions][: parts - 1]
+            ends += [ends[-1] if ends else 0] * (parts - 1 - len(ends)) + [stage.items]
+            sizes.append([b - a for a, b in zip([0, *ends], ends, strict=False)])
+        else:
+            sizes.append(shares(stage.items, parts))
+    return sizes
 
 
 def listed_words(config: Config, spec: Pipeline, rules: FunnelRules) -> int:

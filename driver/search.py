@@ -110,8 +110,8 @@ def _estimate(
             streamed[n][e] = kinds[kind].streamed_tiles(n)
     total = 0
     for n, shape in shapes.items():
-        rows = choose_rows(config, shape, streamed[n], items[n], most[n])
-        total += stage_cycles(config, shape, streamed[n], items[n], rows)
+        rows = choose_rows(config, shape, streamed[n], [items[n]], most[n])
+        total += stage_cycles(config, shape, streamed[n], [items[n]], rows)
     return total
 
 

@@ -20,7 +20,7 @@ LARGE = StageShape(
 
 def chosen(text: str, items: int, most: int, streamed: int = 0) -> int:
     engines = dict.fromkeys(parse_partition(SMALL, text, stages=1).engines, streamed)
-    return choose_rows(SMALL, LARGE, engines, items, most)
+    return choose_rows(SMALL, LARGE, engines, [items], most)
 
 
 def test_a_short_stage_is_cut_into_blocks_that_hide_the_interaction() -> None:
@@ -51,5 +51,5 @@ def test_the_estimate_counts_the_array() -> None:
     """One engine, one block: all tiles of the block at least, and the first interaction."""
     engines = dict.fromkeys(parse_partition(SMALL, "fused", stages=1).engines, 0)
     tiles = 32 + 32 * 16 + 16 * 8 + 8 * 4 + 4 * 2 + 24 * 6 + 6
-    assert stage_cycles(SMALL, LARGE, engines, 64, 64) > 64 * tiles
-    assert stage_cycles(SMALL, LARGE, engines, 64, 64) < 1.25 * 64 * tiles
+    assert stage_cycles(SMALL, LARGE, engines, [64], 64) > 64 * tiles
+    assert stage_cycles(SMALL, LARGE, engines, [64], 64) < 1.25 * 64 * tiles
