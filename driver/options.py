@@ -18,7 +18,7 @@ mixed, back-pressure; in simulation only."""
 BACKENDS = ("rtl", "timing", "golden", "board")
 BIN_WIDTHS = (4096, 1024, 256, 64)
 """Of the bins of policy binned, by the device's code."""
-DEFAULT_BINS = 1024
+DEFAULT_BINS = 256
 _SEED_LIMIT = 1 << 31
 
 

@@ -17,6 +17,7 @@ from sim.errors import SimulationError
 from sim.runner import Outcome, run_job
 from sim.waves import Waves
 
+from .block_times import funnel_times
 from .cache_plan import plan_cache
 from .check import compare_traces, read_records
 from .deployment import Deployment, deploy
@@ -210,6 +211,7 @@ def _result(
         )
     except TraceError as error:
         raise SimulationError(f"the device's traces contradict each other: {error}") from None
+    times = funnel_times(deployment, jobs, records["columns"], records["survivors"])
     engines = deployment.partition.engines
     activity = None
     if options.report is not None:
@@ -234,14 +236,17 @@ def _result(
         "mac_utilization": macs(workload, expected) / (config.pes * total),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
-            stage | row | {"embedding": asked}
-            for stage, row, asked in zip(
+            stage | {"filter_cycles": cycles} | row | {"embedding": asked}
+            for stage, cycles, row, asked in zip(
                 stage_items(workload, expected),
+                times.filter_cycles,
                 rows,
                 _stage_embedding(deployment, records),
                 strict=True,
             )
         ],
+        "back_end_cycles": times.back_end_cycles,
+        "hidden_cycles": times.hidden_cycles,
         "embedding": _embedding(config, values)
         | {"speculative_lookups": speculative_lookups(workload, expected)},
         "interaction_multipliers": sum(

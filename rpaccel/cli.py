@@ -116,7 +116,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--policy", choices=["exact", "quota", "binned"], default="exact")
     add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query, 1 to 16 (1)")
     add("--bins", metavar="W", type=int,
-        help="width of the bins of policy binned: 4096, 1024, 256 or 64 (1024)")  # fmt: skip
+        help="width of the bins of policy binned: 4096, 1024, 256 or 64 (256)")  # fmt: skip
     add("--dram", choices=["reference", "fast", "hostile"], default="reference",
         help="device memory: latency 100, none, or random up to 2000 (reference)")  # fmt: skip
     add("--table-dram", metavar="BYTES", type=int,

@@ -16,6 +16,7 @@ _BENCHES = {
     "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds in cycles", "small"),
     "mp-cache": ("where caching and approximating DHE vectors pays", "small"),
     "embedding": ("lanes on hits, misses against DRAM, hit rates, kaggle-2 by caches", "small"),
+    "funnel": ("sub-batches, queries in flight, filter latency, quality of policies", "small"),
     "generate": ("time and size of generation, by preset", None),
 }
 
@@ -71,4 +72,24 @@ def add_benches(
     add("--partition", metavar="TEXT", action="append", help="may be repeated; default: a few")
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
+    _add_funnel(parsers["funnel"], positive)
     return list(parsers.values())
+
+
+def _add_funnel(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
+    add = parser.add_argument
+    add("--pipeline", metavar="NAME", default="kaggle-2", help="see `rpaccel pipelines` (kaggle-2)")
+    add("--partition", metavar="TEXT", help="default: half of the grid for each of two stages")
+    add("--items", metavar="N", type=positive, default=1024, help="items ranked (1024)")
+    add("--queries", metavar="N", type=positive, default=16, help="of the throughput table (16)")
+    add("--max-rows", metavar="N", type=positive, default=10_000,
+        help="cap on the rows of an embedding table (10000)")  # fmt: skip
+    add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
+    add("--backend", choices=["rtl", "timing"], default="rtl")
+    add("--sub-batches", metavar="N", type=positive, action="append",
+        help="may be repeated; default: 2, 4, 8, 16")  # fmt: skip
+    add("--in-flight", metavar="N", type=positive, action="append",
+        help="may be repeated; default: 1, 2, 4, 8")  # fmt: skip
+    add("--quality-queries", metavar="N", type=positive, help="of the quality tables (20)")
+    add("--only", choices=["latency", "throughput", "quality"], action="append",
+        help="a table; may be repeated; default: all")  # fmt: skip

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from hdl.engine.cause import Cause
 
+from ..block_times import last_scores
+
 if TYPE_CHECKING:
     from sim.timing import Prediction
 
@@ -111,34 +113,6 @@ def _lane(engine: Engine, cycle: NDArray[np.int64], cause: NDArray[np.int64], en
     return Lane(engine=engine, edges=np.append(cycle[keep], end), causes=cause[keep])
 
 
-def _last_scores(deployment: Deployment, jobs: Jobs, columns: Records) -> NDArray[np.int64]:
-    """Cycle of each row block's last score; -1 for none.
-
-    The score leaves column 0 of the engine's first strip with the last layer's parameters, once a
-    row and in the order of the row blocks of a slot.
-    """
-    config = deployment.config
-    sent = jobs.records
-    ends = np.full(len(sent), -1, np.int64)
-    for engine in deployment.partition.engines:
-        mapped = deployment.maps.get(engine.unit)
-        if mapped is None:
-            continue
-        bottom = (engine.row + (1 << engine.level) - 1) * config.grid + engine.column
-        scores = columns.source == bottom * config.sub_array
-        for number, stage in mapped.stages.items():
-            last = scores & (columns["parameter"] == stage.top.layers[-1].parameter_base)
-            for slot in (0, 1):
-                cycles = columns.cycle[last & (columns["slot"] == slot)]
-                mine = np.flatnonzero(
-                    (sent["unit"] == engine.unit) & (sent["slot"] == slot) & (jobs.stage == number)
-                )
-                nth = np.cumsum(sent["rows"][mine]) - 1
-                known = nth < len(cycles)
-                ends[mine[known]] = cycles[nth[known]]
-    return ends
-
-
 def from_traces(
     deployment: Deployment, jobs: Jobs, causes: Records, columns: Records, start: int, end: int
 ) -> Activity:
@@ -148,7 +122,7 @@ def from_traces(
         if engine.unit in deployment.maps:
             mine = causes.where(causes.source == engine.unit)
             lanes.append(_lane(engine, mine.cycle - start, mine["cause"], end - start))
-    ends = _last_scores(deployment, jobs, columns)
+    ends = last_scores(deployment, jobs, columns)
     sent = jobs.records
     blocks = [
         Block(
