@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ CASES = {
     "three stages on their own": ("4x4:1@0,4x4:1@1,4x4:2@2", 3),
 }
 COUNTS = (1, 2, 3, 4, 5, 8, 16)
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], FunnelRules, Status]] = {
     "more sub-batches than items": (
         {"items": 3, "keep": [2, 1, 1, 0]}, FunnelRules(sub_batches=4), Status.BAD_SIZE
     ),
@@ -74,7 +75,7 @@ class Run:
             TOO_LONG * case.deployment.pitch, align=CONFIG.record_alignment, what="records"
         )
         rules = FunnelRules(policy="binned", sub_batches=2)
-        fields = {"items": TOO_LONG, "keep": [TOO_LONG - 1] * 3 + [0]}
+        fields: dict[str, Any] = {"items": TOO_LONG, "keep": [TOO_LONG - 1] * 3 + [0]}
         return case.query(0, rules=rules, address=records, result=records, **fields).entry
 
 
