@@ -13,7 +13,9 @@ from hdl.config import LINE_BYTES, Config
 from hdl.program import CACHE_TAG, PIPELINE_STAGE
 from hdl.words import pack
 
-__all__ = ["CachePlan", "lane_features", "plan_cache", "ways_in_sets"]
+from .errors import UserError
+
+__all__ = ["CachePlan", "choose_split", "lane_features", "plan_cache", "ways_in_sets"]
 
 _REGIONS = 4
 """Regions of a lane's static cache; programs beyond have none."""
@@ -108,6 +110,8 @@ def plan_cache(
     models: Sequence[QuantisedModel],
     counts: Sequence[Sequence[NDArray[np.int64]]],
     items: Sequence[int] | None = None,
+    *,
+    split: Sequence[int] | None = None,
 ) -> CachePlan:
     """Choose hot rows from id histograms.
 
@@ -121,8 +125,18 @@ def plan_cache(
         ``counts[program][feature][id]``: how often the id was seen in the training split.
     items
         Items that each program's stage looks up in a query; the same for all when left out.
+    split
+        Sets of each program's region in every lane, powers of two or 0; None: the driver chooses.
+
+    Raises
+    ------
+    UserError
+        A split beyond the cache's capacity.
     """
-    split = _split(config, models, counts, items or [1] * len(models))
+    if split is None:
+        split = choose_split(config, models, counts, items or [1] * len(models))
+    else:
+        _check_split(config, models, split)
     sizes = [n * config.cache_ways * m.shape.width for n, m in zip(split, models, strict=True)]
     empty = {"set_base": 0, "log2_sets": 0, "data_base": 0}
     plan = CachePlan(
@@ -157,7 +171,21 @@ def lane_features(config: Config, lane: int, count: int) -> range:
     return range((lane - 1) % config.gather_lanes, count, config.gather_lanes)
 
 
-def _split(
+def _check_split(config: Config, models: Sequence[QuantisedModel], split: Sequence[int]) -> None:
+    text, ways = "+".join(map(str, split)), config.cache_ways
+    if any(split[_REGIONS:]):
+        raise UserError(f"cache split {text}: only the first {_REGIONS} stages have a share")
+    size = sum(n * ways * m.shape.width for n, m in zip(split, models, strict=True))
+    if size > config.lane_cache_bytes:
+        raise UserError(
+            f"cache split {text} needs {size} bytes of every lane, it has {config.lane_cache_bytes}"
+        )
+    tags = config.lane_cache_bytes // 8 // ways
+    if sum(split) > tags:
+        raise UserError(f"cache split {text} needs {sum(split)} sets of every lane, it has {tags}")
+
+
+def choose_split(
     config: Config,
     models: Sequence[QuantisedModel],
     counts: Sequence[Sequence[NDArray[np.int64]]],

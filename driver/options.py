@@ -58,6 +58,10 @@ class RunOptions:
     """Behaviour of device memory, see ``driver/dram.py``."""
     table_dram: int | None = None
     """Bytes of device memory for tables; others lie on an SSD. Timing model only."""
+    cache_split: str | None = None
+    """Sets of each stage in every lane's static cache, such as ``256+64``; None: the driver's."""
+    histogram: Path | None = None
+    """File of ``rpaccel profile`` that chooses the static cache's rows."""
     waves: Path | None = None
     waves_depth: int | None = None
     waves_window: str | None = None

@@ -73,9 +73,13 @@ class _Steps:
 
 
 def plan_run(
-    config: Config, partition: Partition, workload: Workload, rules: FunnelRules = WHOLE
+    config: Config,
+    partition: Partition,
+    workload: Workload,
+    rules: FunnelRules = WHOLE,
+    split: Sequence[int] | None = None,
 ) -> Plan:
-    """Place models, tables, rings and queries.
+    """Place models, tables, rings and queries; ``split``: of the static cache, see ``plan_cache``.
 
     Raises
     ------
@@ -85,7 +89,11 @@ def plan_run(
     image = MemoryImage(limit=MEMORY_LIMIT)
     stages = workload.pipeline.stages
     cache = plan_cache(
-        config, workload.quantised, workload.counts, [stage.items for stage in stages]
+        config,
+        workload.quantised,
+        workload.counts,
+        [stage.items for stage in stages],
+        split=split,
     )
     deployment = deploy(
         config,

@@ -11,6 +11,8 @@ from golden.pipeline import WHOLE, QueryResult, run_integer
 from hdl.config import Config, preset
 from sim import toolchain
 
+from .cache_split import parse_split, split_curve
+from .data.profile import load_profile
 from .errors import UserError
 from .options import RunOptions
 from .page import PageFacts, write_page
@@ -89,6 +91,13 @@ def run(
         workload = load_workload(
             spec, queries=options.queries, max_rows=options.max_rows, seed=options.seed
         )
+    split = None
+    if options.cache_split is not None:
+        split = parse_split(options.cache_split, len(spec.stages))
+    if options.histogram is not None:
+        workload.counts = [
+            load_profile(options.histogram, model.shape.rows) for model in workload.quantised
+        ]
     found = None
     if search:
         from .search import search_facts, search_partition
@@ -104,14 +113,16 @@ def run(
         from .rtl import plan_run
         from .timing import run_timing
 
-        plan = plan_run(config, partition, workload, rules)
+        plan = plan_run(config, partition, workload, rules, split)
         expected = _expected(workload, rules, progress, keep_layers=False)
         progress(f"timing model: {len(plan.queries)} queries")
         result |= run_timing(plan, workload, expected, options)
     else:
         from .rtl import plan_run, run_rtl
 
-        plan = plan_run(config, partition, workload, rules)  # refuses before the long work begins
+        plan = plan_run(
+            config, partition, workload, rules, split
+        )  # refuses before the long work begins
         expected = _expected(workload, rules, progress, keep_layers=True)
         result |= run_rtl(plan, workload, expected, options, progress, corrupt)
     result["notes"] = workload.notes
@@ -123,6 +134,7 @@ def run(
             partition=partition,
             conditions=_conditions(options),
             activity=activity,
+            splits=split_curve(config, workload) if plan else (),
             work=stage_work(plan, workload, expected[0], activity) if plan and activity else (),
         )
         write_page(options.report, facts)

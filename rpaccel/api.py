@@ -38,6 +38,8 @@ def run(
     bins: int | None = None,
     dram: str = "reference",
     table_dram: int | None = None,
+    cache_split: str | None = None,
+    histogram: str | os.PathLike[str] | None = None,
     waves: str | os.PathLike[str] | None = None,
     waves_depth: int | None = None,
     waves_window: str | None = None,
@@ -70,6 +72,10 @@ def run(
         2000 cycles, any order; not in the timing model).
     table_dram
         Timing model: bytes of device memory for tables; the larger ones lie on an SSD.
+    cache_split
+        Sets of each stage in every lane's static cache, such as ``"256+64"``; None: chosen.
+    histogram
+        File of ``rpaccel profile`` to choose the static cache's rows with.
     waves, waves_depth, waves_window
         File to record signals in, levels of hierarchy, cycles as FROM:TO.
     in_flight, port, policy, sub_batches, bins, report
@@ -112,6 +118,8 @@ def run(
         bins=bins,
         dram=dram,
         table_dram=table_dram,
+        cache_split=cache_split,
+        histogram=None if histogram is None else Path(histogram),
         waves=None if waves is None else Path(waves),
         waves_depth=waves_depth,
         waves_window=waves_window,

@@ -121,6 +121,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="device memory: latency 100, none, or random up to 2000 (reference)")  # fmt: skip
     add("--table-dram", metavar="BYTES", type=int,
         help="timing: device memory for tables, larger ones lie on an SSD")  # fmt: skip
+    add("--cache-split", metavar="SETS", help="static cache by stage, such as 256+64 (chosen)")
+    add("--histogram", metavar="FILE", type=Path, help="of `rpaccel profile`, for the static cache")
     add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
     add("--waves-depth", metavar="N", type=_positive, help="levels of hierarchy in the waves")
     add("--waves-window", metavar="FROM:TO", help="cycles to record")

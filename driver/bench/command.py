@@ -58,7 +58,7 @@ def add_benches(
         help="partition of the models, may be repeated; default: all legal ones")  # fmt: skip
     add("--model-items", metavar="N", type=positive, default=1024, help="items of a model (1024)")
     add = parsers["embedding"].add_argument
-    add("--only", choices=["hits", "misses", "rates", "query"], help="one of the parts")
+    add("--only", choices=["hits", "misses", "rates", "splits", "query"], help="one of the parts")
     add("--lookups", metavar="N", type=positive, default=10_000, help="of hits (10000)")
     add("--items", metavar="N", type=positive, help="items of the query (4096)")
     add("--max-rows", metavar="N", type=positive, default=10_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from golden.model import CRITEO_KAGGLE_ROWS
 from hdl.config import LINE_BYTES, Config, preset
 from sim.timing.dram import Dram
 
+from ..cache_split import SplitPoint, split_curve, split_rows
+from ..pipelines import pipeline
+from ..workload import load_workload
 from .dram_agent import sustainable_cycles
 from .embedding_query import QUERY_COLUMNS, measure_query
 from .gather_unit import GatherScene, run_unit
@@ -21,7 +24,7 @@ from .table import table_text
 
 __all__ = ["PARTS", "bench_embedding"]
 
-PARTS = ("hits", "misses", "rates", "query")
+PARTS = ("hits", "misses", "rates", "splits", "query")
 Progress = Callable[[str], None]
 Rows = list[dict[str, Any]]
 
@@ -58,7 +61,7 @@ MISS_COLUMNS = {
     "utilization": "of limit [%]",
 }
 RATE_COLUMNS = {
-    "zipf": "Zipf",
+    "law": "Zipf",
     "cache_bytes": "cache [bytes]",
     "sets": "sets a lane",
     "front_utilization": "front hits [%]",
@@ -67,7 +70,7 @@ RATE_COLUMNS = {
     "access_cycles_without": "without cache",
 }
 PAPER_COLUMNS = {
-    "zipf": "Zipf",
+    "law": "Zipf",
     "front_utilization": "front hits [%]",
     "back_utilization": "back hits [%]",
     "lines": "lines a query",
@@ -152,7 +155,11 @@ def _best(config: Config, law: Law) -> dict[str, Any]:
     found = [split_rates(config, STAGES, law, split) for split in splits(config, STAGES)]
     best = min(found, key=lambda row: float(row["access_cycles"]))
     front, back = best["hit_rates"]
-    return best | {"front_utilization": front, "back_utilization": back}
+    return best | {
+        "law": f"{law.exponent:.2f}",
+        "front_utilization": front,
+        "back_utilization": back,
+    }
 
 
 def _rates(config: Config, progress: Progress) -> tuple[Rows, Rows, Rows]:
@@ -178,6 +185,7 @@ def _rates(config: Config, progress: Progress) -> tuple[Rows, Rows, Rows]:
                 front, back = row["hit_rates"]
                 by_split.append(
                     row
+                    | {"law": f"{exponent:.2f}"}
                     | {"front_utilization": front, "back_utilization": back}
                     | {"sets": "+".join(map(str, split))}
                 )
@@ -199,12 +207,21 @@ def _traffic(config: Config, law: Law, split: list[int]) -> dict[str, Any]:
     width = config.axi_bytes * config.axi_channels
     return {
         "zipf": law.exponent,
+        "law": f"{law.exponent:.2f}",
         "front_utilization": hits[0],
         "back_utilization": hits[1],
         "lines": lines,
         "dram_cycles": lines * LINE_BYTES / width + records / config.axi_channels,
         "bound_cycles": bound * LINE_BYTES / width + records / config.axi_channels,
     }
+
+
+def _workload_splits(
+    config: Config, args: argparse.Namespace
+) -> tuple[list[SplitPoint], list[str]]:
+    spec = pipeline("kaggle-2").scaled(args.items)
+    workload = load_workload(spec, queries=1, max_rows=args.max_rows, seed=args.seed)
+    return split_curve(config, workload), [stage.model for stage in spec.stages]
 
 
 def bench_embedding(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -245,6 +262,19 @@ def bench_embedding(args: argparse.Namespace, progress: Progress) -> dict[str, A
             "",
             "device memory of a kaggle-2 query",
             table_text(PAPER_COLUMNS, traffic),
+        ]
+    if "splits" in parts:
+        points, names = _workload_splits(config, args)
+        result["workload_splits"] = [asdict(point) for point in points]
+        head, *rows = split_rows(points, names)
+        keys = dict(enumerate(head))
+        text += [
+            "kaggle-2 as it runs: rows chosen from its training split, hits of its queries",
+            table_text(
+                {str(k): v for k, v in keys.items()},
+                [{str(k): cell for k, cell in enumerate(row)} for row in rows],
+            ),
+            "",
         ]
     if "query" in parts:
         result["query"] = measure_query(config, args, progress)

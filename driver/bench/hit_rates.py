@@ -18,8 +18,9 @@ from hdl.config import LINE_BYTES, Config
 from sim.timing.dram import Dram
 
 from ..cache_plan import lane_features, ways_in_sets
+from ..cache_split import access_cycles
 
-__all__ = ["Law", "Stage", "access_cycles", "query_lines", "split_rates", "splits"]
+__all__ = ["Law", "Stage", "held_ranks", "query_lines", "split_rates", "splits"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +119,6 @@ def held_ranks(config: Config, law: Law, stage: int, sets: int) -> list[NDArray[
         for table in features:
             held[table] = rank[mine == table]
     return held
-
-
-def access_cycles(config: Config, dram: Dram, row_bytes: int, hit: float) -> float:
-    """Average cycles of a lookup, nothing else being asked for: a hit is read word by word, a miss
-    waits for its line from a row that is not open."""
-    words = -(-row_bytes // config.lane_bytes)
-    lines = -(-row_bytes // LINE_BYTES)
-    miss = dram.latency + dram.row_cycles + lines * LINE_BYTES // config.axi_bytes
-    return words + (1 - hit) * miss
 
 
 def split_rates(

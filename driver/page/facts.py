@@ -9,6 +9,7 @@ from typing import Any
 from hdl.config import Config
 from hdl.engine.cause import Cause
 
+from ..cache_split import SplitPoint
 from ..partition import Partition
 from .activity import Activity
 from .work import StageWork
@@ -28,6 +29,8 @@ class PageFacts:
     """Options of the run in words."""
     activity: Activity | None = None
     """None: the back end has no traces."""
+    splits: Sequence[SplitPoint] = ()
+    """Static cache by split; empty: no device was planned."""
     work: Sequence[StageWork] = ()
     """Of the first query's stages; empty: no device was planned."""
 

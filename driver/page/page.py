@@ -13,6 +13,7 @@ from .sections import (
     floor_plan_section,
     head_section,
     roofline_section,
+    split_section,
     stages_section,
     tiles_section,
     timeline_section,
@@ -33,6 +34,7 @@ def page_text(facts: PageFacts) -> str:
         f'<div class="pair">{floor_plan_section(facts)}{roofline_section(facts)}</div>',
         stages_section(facts),
         f"{embedding_section(facts)}",
+        split_section(facts),
         f'<div class="pair">{top_section(facts)}{conditions_section(facts)}</div>',
         "<footer>Written by <code>rpaccel run --report</code>.</footer>",
     ]

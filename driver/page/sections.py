@@ -6,9 +6,11 @@ from html import escape
 
 from hdl.engine.cause import Cause
 
+from ..cache_split import split_rows
 from .facts import PageFacts
 from .floor_plan import draw_floor_plan, floor_plan_rows
 from .roofline import draw_roofline, roofline_points, roofline_rows
+from .split_curve import draw_split
 from .tables import as_details, table, words_table
 from .timeline import STACK, draw_timeline, hover_data, timeline_rows
 
@@ -18,6 +20,7 @@ __all__ = [
     "floor_plan_section",
     "head_section",
     "roofline_section",
+    "split_section",
     "stages_section",
     "tiles_section",
     "timeline_section",
@@ -225,6 +228,20 @@ def embedding_section(facts: PageFacts) -> str:
         "First query. Hits: rows held by the static cache. Bytes read from device memory: item "
         "records, embedding rows that are not cached, streamed weights.",
         table(rows, "Embedding lookups"),
+    )
+
+
+def split_section(facts: PageFacts) -> str:
+    """Access time by split of the static cache; nothing when no device was planned."""
+    if not facts.splits:
+        return ""
+    names = facts.names
+    return _section(
+        "Static cache: split between the stages",
+        "Average memory access time of a lookup when nothing else is asked for, in cycles; rows "
+        "chosen from the training split, hits of the queries' items. Large: the split loaded.",
+        _picture(draw_split(facts.splits, names), wide=True),
+        as_details("As a table", table(split_rows(facts.splits, names), "Splits")),
     )
 
 

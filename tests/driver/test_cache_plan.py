@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from driver.cache_plan import plan_cache
+from driver.cache_split import parse_split, split_curve, split_rows
+from driver.errors import UserError
+from driver.pipelines import pipeline
+from driver.workload import load_workload
 from golden.cache import CachedTable, StaticCache, choose_contents
 from hdl.config import preset
 
@@ -93,3 +97,34 @@ def test_more_lookups_get_more_cache() -> None:
     counts = [histograms(1, 4, 2000)] * 2
     plan = plan_cache(TINY, [model(16), model(16)], counts, [1, 50])
     assert plan.regions[1]["log2_sets"] > plan.regions[0]["log2_sets"]
+
+
+def test_split_is_the_callers_or_refused() -> None:
+    """Every split that the curve offers fits; one set more does not."""
+    config = preset("small")
+    workload = load_workload(pipeline("kaggle-2").scaled(64), queries=1, max_rows=500, seed=1)
+    points = split_curve(config, workload)
+    assert sum(point.chosen for point in points) == 1
+    best = min(points, key=lambda point: point.access_cycles)
+    (chosen,) = [point for point in points if point.chosen]
+    assert chosen.access_cycles <= 1.1 * best.access_cycles
+    none = next(point for point in points if not any(point.sets[:1]))
+    assert none.hit_rates[0] == 0 and best.hit_rates[0] > 0.3
+    rows = split_rows(points, ["a", "b"])
+    assert len(rows) == len(points) + 1
+    models, counts = workload.quantised, workload.counts
+    plan = plan_cache(config, models, counts, split=best.sets)
+    held = [len(contents or {}) for contents in plan.contents]
+    lanes = config.gather_lanes * config.cache_ways
+    assert all(n <= sets * lanes for n, sets in zip(held, best.sets, strict=True))
+    with pytest.raises(UserError, match="needs 16384 bytes of every lane, it has 12288"):
+        plan_cache(config, models, counts, split=[0, 128])
+    with pytest.raises(UserError, match="needs 512 sets of every lane, it has 384"):
+        plan_cache(config, models, counts, split=[512, 0])
+
+
+@pytest.mark.parametrize("text", ["256", "256+64+1", "a+b", "3+4", "-4+4"])
+def test_split_in_words(text: str) -> None:
+    assert parse_split("256+0", 2) == [256, 0]
+    with pytest.raises(UserError, match="cache split"):
+        parse_split(text, 2)

@@ -11,7 +11,8 @@ import pytest
 
 from driver.bench.dram_agent import DramChannel, sustainable_cycles
 from driver.bench.gather_unit import GatherScene, run_unit
-from driver.bench.hit_rates import Law, Stage, access_cycles, held_ranks, query_lines, splits
+from driver.bench.hit_rates import Law, Stage, held_ranks, query_lines, splits
+from driver.cache_split import access_cycles
 from hdl.config import preset
 from rpaccel import cli
 from sim.timing.dram import Dram
