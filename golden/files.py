@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -21,6 +22,19 @@ from numpy.typing import NDArray
 __all__ = ["VERSION", "ModelFileError", "read_archive", "write_archive"]
 
 FORMAT = "rpaccel"
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise on damaged, encrypted or foreign input."""
 VERSION = 1
 
 
@@ -71,8 +85,7 @@ def read_archive(
             arrays = {name: archive[name] for name in archive.files}
     except ModelFileError:
         raise
-    # What NumPy and zipfile raise on damaged or foreign input.
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelFileError(f"{path}: damaged or not an rpaccel file ({reason})") from None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ class DenseLayer:
     bias: NDArray[np.float32]
     """[outputs]"""
     function: Function
+
+    def __post_init__(self) -> None:
+        if self.function not in get_args(Function):
+            raise ValueError(
+                f"function must be one of {', '.join(get_args(Function))}, not {self.function!r}"
+            )
 
 
 def apply_function(function: Function, values: NDArray[Any]) -> NDArray[Any]:

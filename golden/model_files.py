@@ -24,6 +24,7 @@ from golden.dhe import DheStack, HashEncoder
 from golden.files import ModelFileError, read_archive, write_archive
 from golden.hash_files import hash_array, hash_encoder
 from golden.model import DenseLayer, Model, ModelShape
+from golden.quantised_check import check_quantised
 from golden.quantised_model import QuantisedLayer, QuantisedModel, QuantisedStack
 
 __all__ = [
@@ -113,7 +114,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         )
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: {error}") from None
 
 
@@ -179,7 +180,7 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
 
     try:
         shape = ModelShape(**header["shape"])
-        return QuantisedModel(
+        model = QuantisedModel(
             shape=shape,
             dense_scale=header["dense_scale"],
             bottom=layers("bottom", shape.bottom),
@@ -196,10 +197,12 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
             features=tuple(header.get("features", ())),
             **cast(Any, {name: typed(name, kind) for name, kind in MODEL_ARRAYS.items()}),
         )
+        check_quantised(model)
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
-    except (IndexError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: {error}") from None
+    return model
 
 
 def _parts(model: Model | QuantisedModel) -> dict[str, tuple[Any, ...]]:

@@ -60,5 +60,5 @@ def load_neumf(path: str | os.PathLike[str]) -> NeuMf:
         )
     except KeyError as error:
         raise ModelFileError(f"{path}: {error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: {error}") from None
