@@ -86,6 +86,7 @@ class _Loader:
         self._dense_last = self._id_last = -1
         self._was_dense = False  # the row picked last
         self._picked: tuple[int, int] = (-1, -1)  # cycle and unit of the last id row
+        self._row_at = -1  # cycle of the last row of either pass
         # Reader.
         self._read = Poll(self._clock, self._accept)
         self._tasks: deque[tuple[_Part, int, int]] = deque()  # part, address, cycle on offer
@@ -119,6 +120,9 @@ class _Loader:
         self._walk.at(cycle)
 
     def _pick(self, cycle: int) -> None:
+        if self._row_at == cycle:  # woken once more in the same cycle
+            self._walk.at(cycle + 1)
+            return
         opened = self._dense_open
         if opened is None:
             waiting = [u for u in self._units if self._jobs[u].dense]
@@ -173,6 +177,7 @@ class _Loader:
 
     def _send(self, cycle: int, job: LoaderJob, row: int, *, dense: bool) -> None:
         plan, size = self._plan, self._config.axi_bytes
+        self._row_at = cycle
         self._room -= 1
         if not dense and not plan.stages[job.stage].features:
             self._clock.at(cycle + 3, self._free_task)
