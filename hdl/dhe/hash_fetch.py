@@ -106,38 +106,48 @@ class HashFetch(wiring.Component):
                 job.groups.eq(job.groups - most),
                 asking.eq(whole),
             ]
-        self._cut(m, queue, chunks, beats)
+        self._cut(m, queue, chunks)
         return m
 
-    def _cut(self, m: Module, queue: Queue, chunks: Queue, beats: int) -> None:
-        """Beats into a register of one chunk, words out of it.
+    def _cut(self, m: Module, queue: Queue, chunks: Queue) -> None:
+        """Beats into a register of one word or beat, whichever is larger, and words out of it.
 
-        The register is filled while the one before is used up only when a word is a whole beat or
-        more; a chunk lasts for 16 / lanes row blocks, so filling it costs next to nothing.
+        The register is not filled while it is used: a word lasts for a whole row block. Words
+        behind a chunk's last one are dropped.
         """
-        bits = self._config.axi_data_bits
-        held = Signal(8 * HASH_CHUNK_BYTES, reset_less=True)
+        beat_bits, word_bits = self._config.axi_data_bits, 8 * HASH_BYTES * self._lanes
+        bits = max(beat_bits, word_bits)
+        beats, words, units = bits // beat_bits, bits // word_bits, 8 * HASH_CHUNK_BYTES // bits
+        held = Signal(bits, reset_less=True)
         filled = Signal(range(beats + 1))
-        used = Signal.like(chunks.o.payload)
-        full = Signal()
-        word = held.word_select(used, 8 * HASH_BYTES * self._lanes)
-        end = used + 1 == chunks.o.payload
+        unit = Signal(range(units))  # of the chunk
+        used = Signal.like(chunks.o.payload)  # words of the chunk
+        wanted = used != chunks.o.payload
+        full = filled == beats
+        word = held.word_select(used[: exact_log2(words)], word_bits)
+        taken = Signal()
+        unit_end = Signal()
+        chunk_end = Signal()
         m.d.comb += [
-            full.eq(filled == beats),
             queue.o.ready.eq(~full),
-            self.o.valid.eq(full),
-            chunks.o.ready.eq(self.o.valid & self.o.ready & end),
+            self.o.valid.eq(full & wanted & chunks.o.valid),
+            taken.eq(self.o.valid & self.o.ready),
+            unit_end.eq(
+                full & chunks.o.valid & (~wanted | (taken & used[: exact_log2(words)].all()))
+            ),
+            chunk_end.eq(unit_end & (unit == units - 1)),
+            chunks.o.ready.eq(chunk_end),
             *(
                 self.o.payload[n].as_value().eq(word[8 * HASH_BYTES * n :][: hash_layout().size])
                 for n in range(self._lanes)
             ),
         ]
         with m.If(queue.o.valid & queue.o.ready):
-            m.d.sync += [
-                held.eq(Cat(held[bits:], queue.o.payload) if beats > 1 else queue.o.payload),
-                filled.eq(filled + 1),
-            ]
-        with m.If(self.o.valid & self.o.ready):
+            shifted = Cat(held[beat_bits:], queue.o.payload) if beats > 1 else queue.o.payload
+            m.d.sync += [held.eq(shifted), filled.eq(filled + 1)]
+        with m.If(taken):
             m.d.sync += used.eq(used + 1)
-            with m.If(end):
-                m.d.sync += [used.eq(0), filled.eq(0)]
+        with m.If(unit_end):
+            m.d.sync += [filled.eq(0), unit.eq(unit + 1)]
+        with m.If(chunk_end):
+            m.d.sync += [used.eq(0), unit.eq(0)]
