@@ -17,6 +17,7 @@ _BENCHES = {
     "mp-cache": ("where caching and approximating DHE vectors pays", "small"),
     "embedding": ("lanes on hits, misses against DRAM, hit rates, kaggle-2 by caches", "small"),
     "funnel": ("sub-batches, queries in flight, filter latency, quality of policies", "small"),
+    "pareto": ("quality against MACs and bytes of all funnels of the shipped models", None),
     "generate": ("time and size of generation, by preset", None),
 }
 
@@ -73,6 +74,9 @@ def add_benches(
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
     _add_funnel(parsers["funnel"], positive)
+    parsers["pareto"].add_argument(
+        "--queries", metavar="N", type=positive, default=128, help="held-out queries (128)"
+    )
     return list(parsers.values())
 
 
