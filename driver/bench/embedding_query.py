@@ -37,8 +37,9 @@ QUERY_COLUMNS = {
 def measure_query(
     config: Config, args: argparse.Namespace, progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """One query for each choice of caches; without look-ahead cache the device is another one."""
-    bare = replace(config, look_ahead_bytes=0, features=replace(config.features, look_ahead=False))
+    """One query for each choice of caches; without look-ahead the device is another one."""
+    # The same lines, as buffers of recent fetches: nothing is asked for ahead.
+    bare = replace(config, features=replace(config.features, look_ahead=False))
     rows = []
     for name, device, static in (
         ("none", bare, False),
