@@ -62,6 +62,7 @@ def compare_traces(
     records: Mapping[str, Records],
     expected: Sequence[QueryResult],
     results: Sequence[NDArray[np.int32]],
+    pipelines: Sequence[int] | None = None,
 ) -> str | None:
     """First difference of all queries in words, or None.
 
@@ -73,9 +74,11 @@ def compare_traces(
         Golden results, run with ``keep_layers``.
     results
         What the device wrote: [k, (item, score)] of each query.
+    pipelines
+        Of each query; None: all of pipeline 0.
     """
     try:
-        return _compare(deployment, records, expected, results)
+        return _compare(deployment, records, expected, results, pipelines or [0] * len(expected))
     except TraceError as error:
         return str(error)
 
@@ -85,31 +88,38 @@ def _compare(
     records: Mapping[str, Records],
     expected: Sequence[QueryResult],
     results: Sequence[NDArray[np.int32]],
+    pipelines: Sequence[int],
 ) -> str | None:
     jobs = decode_jobs(records["jobs"])
     ran = int(jobs.query.max(initial=-1)) + 1
     if ran > len(expected):
         return f"row blocks of {ran} queries were sent, expected {len(expected)}"
-    traces = new_traces(deployment, [tuple(len(s.items) for s in r.stages) for r in expected])
+    programs = [deployment.pipelines[pipeline] for pipeline in pipelines]
+    traces = new_traces(
+        {p: len(stage.items) for p, stage in zip(mine, r.stages, strict=True)}
+        for mine, r in zip(programs, expected, strict=True)
+    )
     decode_columns(deployment, jobs, records["columns"], traces)
     decode_interaction(deployment, jobs, records["interaction"], traces)
     parts = [len(result.stages[0].forwarded) for result in expected]
     decode_survivors(jobs, records["survivors"], traces, parts)
     for number, (golden, stages, result) in enumerate(zip(expected, traces, results, strict=True)):
         layers = []
-        for stage, trace in enumerate(stages):
+        for program, trace in stages.items():
             named = dict(trace.layers)
-            last = f"top.{len(deployment.models[stage].top) - 1}"
+            last = f"top.{len(deployment.models[program].top) - 1}"
             named["score"] = named.pop(last)[:, 0]
             layers.append(named)
-        survivors = [trace.survivors for trace in stages]
+        survivors = [trace.survivors for trace in stages.values()]
         if not deployment.config.features.on_chip_filter:
             # Every item leaves the device; the host's choice is in the results.
             if not np.array_equal(survivors[0][0], golden.stages[0].items):
                 return f"query {number}: the device did not return every item once"
             survivors = []
         # What goes wrong in a stage shows in the trace of the next one: stages in their order.
-        wrong = next((s for s, trace in enumerate(stages) if trace.error is not None), None)
+        wrong = next(
+            (s for s, trace in enumerate(stages.values()) if trace.error is not None), None
+        )
         difference = compare_queries(
             golden,
             items=result[:, 0].astype(np.uint32),
@@ -118,7 +128,7 @@ def _compare(
             survivors=survivors[:wrong],
         )
         if wrong is not None and (difference is None or difference.result):
-            return f"query {number}, stage {wrong}, {stages[wrong].error}"
+            return f"query {number}, stage {wrong}, {list(stages.values())[wrong].error}"
         if difference is not None:
             return f"query {number}, {difference}"
     return None

@@ -40,12 +40,15 @@ class Deployment:
     config: Config
     partition: Partition
     models: tuple[QuantisedModel, ...]
+    """By program."""
+    pipelines: tuple[tuple[int, ...], ...]
+    """Programs of the stages of each pipeline."""
     maps: dict[int, EngineMap]
     """By engine anchor."""
     rows: tuple[int, ...]
-    """Items of a row block, by stage."""
+    """Items of a row block, by program."""
     most_rows: tuple[int, ...] = ()
-    """Largest row block that fits, by stage."""
+    """Largest row block that fits, by program."""
     loads: list[Load] = field(default_factory=list)
     cache: CachePlan | None = None
     pitch: int = 0
@@ -244,8 +247,8 @@ class _Builder:
             },
         )
 
-    def pipeline(self) -> None:
-        """Pipeline 0."""
+    def pipeline_tables(self) -> None:
+        """All pipelines; their records are laid out alike."""
         d = self.d
         model = d.models[0]
         layout = record_layout(
@@ -254,25 +257,26 @@ class _Builder:
         d.dense_bytes, d.ids_offset, d.pitch = (
             layout.dense_bytes, layout.ids_offset, layout.pitch,
         )  # fmt: skip
-        stages = [{"program": 0, "features": 0, "rows": 0}] * 4
-        for number, m in enumerate(d.models):
-            stages[number] = {
-                "program": number,
-                "features": m.shape.sparse_features,
-                "rows": d.rows[number],
-                "ahead": 0 if d.cache is None else d.cache.rows_ahead(number),
-            }
-        word = pack_bytes(
-            fmt.PIPELINE,
-            {
-                "stages": len(d.models),
-                "pitch": d.pitch,
-                "dense_bytes": d.dense_bytes,
-                "ids_offset": d.ids_offset,
-                "stage": stages,
-            },
-        )
-        self.load(fmt.Target.PIPELINES, 0, 0, word)
+        for number, programs in enumerate(d.pipelines):
+            stages = [{"program": 0, "features": 0, "rows": 0}] * 4
+            for stage, program in enumerate(programs):
+                stages[stage] = {
+                    "program": program,
+                    "features": d.models[program].shape.sparse_features,
+                    "rows": d.rows[program],
+                    "ahead": 0 if d.cache is None else d.cache.rows_ahead(program),
+                }
+            word = pack_bytes(
+                fmt.PIPELINE,
+                {
+                    "stages": len(programs),
+                    "pitch": d.pitch,
+                    "dense_bytes": d.dense_bytes,
+                    "ids_offset": d.ids_offset,
+                    "stage": stages,
+                },
+            )
+            self.load(fmt.Target.PIPELINES, 0, number * fmt.PIPELINE_WORDS, word)
 
     def quotas(self, fractions: Sequence[Sequence[int]]) -> None:
         """What pipeline 0 forwards early, by stage and sub-batch."""
@@ -281,8 +285,20 @@ class _Builder:
             self.load(fmt.Target.QUOTAS, 0, stage * MOST_SUB_BATCHES, blob)
 
 
+def _hosts(engine: Engine, program: int, pipelines: Sequence[Sequence[int]]) -> bool:
+    """The engine serves a stage of a pipeline that runs the program."""
+    return any(
+        mine == program and engine.serves(stage)
+        for programs in pipelines
+        for stage, mine in enumerate(programs)
+    )
+
+
 def _map_engines(
-    config: Config, partition: Partition, shapes: dict[int, StageShape]
+    config: Config,
+    partition: Partition,
+    shapes: dict[int, StageShape],
+    pipelines: Sequence[Sequence[int]],
 ) -> dict[int, EngineMap]:
     """Every engine that serves a stage, by anchor.
 
@@ -291,7 +307,7 @@ def _map_engines(
     """
     maps = {}
     for e in partition.engines:
-        programs = {n: s for n, s in shapes.items() if e.serves(n)}
+        programs = {n: s for n, s in shapes.items() if _hosts(e, n, pipelines)}
         if not programs:
             continue
         try:
@@ -321,6 +337,27 @@ def _nearest(config: Config, level: int, programs: dict[int, StageShape]) -> str
     return f"no engine of {config.name} holds it"
 
 
+def _checked(
+    config: Config,
+    models: Sequence[QuantisedModel],
+    pipelines: Sequence[Sequence[int]] | None,
+) -> tuple[tuple[int, ...], ...]:
+    """The pipelines, or the one of all programs."""
+    found = tuple(tuple(p) for p in pipelines) if pipelines else (tuple(range(len(models))),)
+    if len(found) > config.max_pipelines:
+        raise UserError(f"{len(found)} pipelines; {config.name} holds {config.max_pipelines}")
+    used = {program for programs in found for program in programs}
+    if used != set(range(len(models))):
+        raise UserError(f"pipelines run programs {sorted(used)}, there are 0 to {len(models) - 1}")
+    for programs in found:
+        if not 1 <= len(programs) <= config.max_stages:
+            raise UserError(
+                f"a pipeline has {len(programs)} stages, {config.name} takes 1 to "
+                f"{config.max_stages}"
+            )
+    return found
+
+
 def deploy(
     config: Config,
     *,
@@ -328,26 +365,30 @@ def deploy(
     models: Sequence[QuantisedModel],
     cache: CachePlan,
     image: MemoryImage,
+    pipelines: Sequence[Sequence[int]] | None = None,
     groups: Sequence[Sequence[int]] | None = None,
     fractions: Sequence[Sequence[int]] = (),
 ) -> Deployment:
-    """Place ``models`` (one a stage) on the device; fills ``image`` and returns what to load.
+    """Place ``models`` on the device; fills ``image`` and returns what to load.
 
     Parameters
     ----------
     config, partition
         Device and its engines.
     models
-        One a stage.
+        Programs, all of the same inputs.
     cache
         Contents of the static cache.
     image
         Device memory.
+    pipelines
+        Programs of the stages of each pipeline; a query names the one it runs through. Pipelines
+        may share programs. None: one pipeline of all programs.
     groups
-        Items that each stage usually ranks, by sub-batch, to choose the row blocks by; None: the
+        Items that each program usually ranks, by sub-batch, to choose the row blocks by; None: the
         largest that fit. Queries of any size run on either.
     fractions
-        Of each stage, see ``driver.rules``; none: nothing is forwarded early.
+        Of each stage of pipeline 0, see ``driver.rules``; none: nothing is forwarded early.
 
     Raises
     ------
@@ -355,9 +396,10 @@ def deploy(
         A model, table or image does not fit.
     """
     shapes = {number: stage_shape(model) for number, model in enumerate(models)}
+    pipelines = _checked(config, models, pipelines)
     for engine in partition.engines:  # the plainest reason first
-        check_models(config, {n: s for n, s in shapes.items() if engine.serves(n)})
-    maps = _map_engines(config, partition, shapes)
+        check_models(config, {n: s for n, s in shapes.items() if _hosts(engine, n, pipelines)})
+    maps = _map_engines(config, partition, shapes, pipelines)
     most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
     rows = dict(most_rows)
     if groups is not None:
@@ -365,13 +407,14 @@ def deploy(
             engines = {
                 e: maps[e.unit].streamed_tiles(number)
                 for e in partition.engines
-                if e.serves(number)
+                if _hosts(e, number, pipelines)
             }
             rows[number] = choose_rows(config, shape, engines, groups[number], rows[number])
     deployment = Deployment(
         config=config,
         partition=partition,
         models=tuple(models),
+        pipelines=pipelines,
         maps=maps,
         rows=tuple(rows.values()),
         most_rows=tuple(most_rows.values()),
@@ -382,6 +425,6 @@ def deploy(
         if engine.unit in maps:
             builder.engine(engine, maps[engine.unit])
     builder.features(cache)
-    builder.pipeline()
+    builder.pipeline_tables()
     builder.quotas(fractions)
     return deployment

@@ -221,7 +221,7 @@ class Host:
         Entries rung for after this step run in the new partition.
         """
         partition = deployment.partition
-        stages = len(deployment.models)
+        stages = max(len(programs) for programs in deployment.pipelines)
         masks = [partition.stage_mask(u, stages) for u in range(deployment.config.sub_arrays)]
         for name, bits, values in (
             ("PARTITION", 2, partition.levels),

@@ -34,6 +34,7 @@ def compare_lookups(
     expected: Sequence[QueryResult],
     ids: Sequence[NDArray[np.uint32]],
     counters: Mapping[str, int],
+    pipelines: Sequence[int] | None = None,
 ) -> str | None:
     """First difference in words, or None.
 
@@ -46,9 +47,12 @@ def compare_lookups(
         Ids of each query, [items, features].
     counters
         The device's counters by name, of these queries and no others.
+    pipelines
+        Of each query; None: all of pipeline 0.
     """
+    programs = [deployment.pipelines[p] for p in pipelines or [0] * len(expected)]
     return (
-        _compare_ids(deployment, records, expected, ids)
+        _compare_ids(deployment, records, expected, ids, programs)
         or _compare_outcomes(deployment, records["tag_steps"], records["fills"])
         or _compare_counters(records["lookups"], counters)
     )
@@ -59,6 +63,7 @@ def _compare_ids(
     records: Mapping[str, Records],
     expected: Sequence[QueryResult],
     ids: Sequence[NDArray[np.uint32]],
+    programs: Sequence[Sequence[int]],
 ) -> str | None:
     """Lookups as a multiset of (number of the query on the device, table, id)."""
     jobs = decode_jobs(records["jobs"])
@@ -69,7 +74,7 @@ def _compare_ids(
         if not len(mine):
             return f"lookups: query {number} has no row block"
         on_device = int(jobs.records["query"][mine[0]])
-        for program, stage in enumerate(result.stages):
+        for program, stage in zip(programs[number], result.stages, strict=True):
             asked = query[stage.items]
             table = program * deployment.config.max_features + np.arange(asked.shape[1])
             want.append(_key(on_device, np.broadcast_to(table, asked.shape), asked).ravel())

@@ -6,7 +6,7 @@ payload. Values are decoded with the engine maps only; what they should be is go
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +86,7 @@ class Jobs:
     records: Records
     query: NDArray[np.int64]
     stage: NDArray[np.int64]
+    """Program: the stage, where the device holds one pipeline."""
 
     def rows(self, job: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
         """Position of each job's row in its stage's list of items."""
@@ -143,14 +144,16 @@ def _layer_names(deployment: Deployment, stage: int) -> list[tuple[str, int]]:
     return names + [(f"top.{i}", n) for i, n in enumerate(shape.top)]
 
 
-def new_traces(deployment: Deployment, items: Iterable[tuple[int, ...]]) -> list[list[StageTrace]]:
-    """Empty traces: ``items[query][stage]`` items each."""
-    return [[StageTrace(items=n) for n in counts] for counts in items]
+Traces = list[dict[int, StageTrace]]
+"""Of each query, by program, in the order of its stages."""
 
 
-def decode_columns(
-    deployment: Deployment, jobs: Jobs, columns: Records, traces: list[list[StageTrace]]
-) -> None:
+def new_traces(items: Iterable[Mapping[int, int]]) -> Traces:
+    """Empty traces: ``items[query][program]`` items each."""
+    return [{program: StageTrace(items=n) for program, n in counts.items()} for counts in items]
+
+
+def decode_columns(deployment: Deployment, jobs: Jobs, columns: Records, traces: Traces) -> None:
     """Put every column output into its layer's tensor.
 
     Source of a record is ``sub-array * S + column``.
@@ -159,7 +162,7 @@ def decode_columns(
     size = config.sub_array
     seen: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
     for query, stages in enumerate(traces):
-        for stage, trace in enumerate(stages):
+        for stage, trace in stages.items():
             for name, outputs in _layer_names(deployment, stage):
                 trace.layers[name] = np.zeros((trace.items, outputs), np.int16)
                 seen[query, stage, name] = np.zeros((trace.items, outputs), np.uint8)
@@ -191,7 +194,7 @@ def _scatter(
     jobs: Jobs,
     part: Records,
     lane: NDArray[np.int64],
-    traces: list[list[StageTrace]],
+    traces: Traces,
     seen: dict[tuple[int, int, str], NDArray[np.uint8]],
 ) -> None:
     """Place the records of one engine and slot."""
@@ -218,13 +221,11 @@ def _scatter(
                     np.add.at(seen[int(q), number, key], at, 1)
 
 
-def decode_interaction(
-    deployment: Deployment, jobs: Jobs, chunks: Records, traces: list[list[StageTrace]]
-) -> None:
+def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, traces: Traces) -> None:
     """Put every chunk of the interaction units into the stage's ``interaction`` tensor."""
     counts: dict[tuple[int, int], NDArray[np.uint8]] = {}
     for q, stages in enumerate(traces):
-        for s, trace in enumerate(stages):
+        for s, trace in stages.items():
             shape = (trace.items, deployment.models[s].shape.interaction_width)
             trace.layers["interaction"] = np.zeros(shape, np.int16)
             counts[q, s] = np.zeros(shape, np.uint8)
@@ -259,7 +260,7 @@ def decode_interaction(
 
 
 def decode_survivors(
-    jobs: Jobs, survivors: Records, traces: list[list[StageTrace]], sub_batches: Sequence[int]
+    jobs: Jobs, survivors: Records, traces: Traces, sub_batches: Sequence[int]
 ) -> None:
     """Give each stage what its selections passed on, in the order of their lists.
 
@@ -289,7 +290,7 @@ def decode_survivors(
     query, stage = jobs.query[job][order], jobs.stage[job][order]
     part, item = survivors["sub_batch"][order], survivors["item"][order]
     for q, stages in enumerate(traces):
-        for s, trace in enumerate(stages):
+        for s, trace in stages.items():
             here = (query == q) & (stage == s)
             if (part[here] >= sub_batches[q]).any():
                 raise TraceError(

@@ -150,7 +150,9 @@ class Case:
     cached
         False: an empty static cache, so that every lookup reads device memory.
     fractions
-        What each stage may forward early.
+        What each stage of pipeline 0 may forward early.
+    pipelines
+        Programs of each pipeline's stages; None: one pipeline of all models.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Case:
         cached: bool = True,
         entries: int = 60,
         fractions: Sequence[Sequence[int]] = (),
+        pipelines: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.workload = workload or small_workload()
         self.keep = [stage.keep for stage in self.workload.pipeline.stages]
@@ -169,13 +172,15 @@ class Case:
         counts = self.workload.counts
         if not cached:
             counts = [[np.zeros_like(c) for c in stage] for stage in counts]
+        stages = max(len(programs) for programs in pipelines) if pipelines else len(models)
         self.deployment = deploy(
             CONFIG,
-            partition=parse_partition(CONFIG, partition, stages=len(models)),
+            partition=parse_partition(CONFIG, partition, stages=stages),
             models=models,
             cache=plan_cache(CONFIG, models, counts),
             image=self.image,
             fractions=fractions,
+            pipelines=pipelines,
         )
         self.host = Host(self.deployment, self.image, entries=entries)
         self.placed: list[PlacedQuery] = []
@@ -206,11 +211,12 @@ class Case:
         items: int | None = None,
         keep: Sequence[int] | None = None,
         rules: FunnelRules = WHOLE,
+        pipeline: int = 0,
     ) -> QueryResult:
         """What a query of the workload, or its first ``items`` items, must give."""
         query = self.workload.queries[number]
         return run_integer(
-            self.workload.quantised[:stages],
+            [self.workload.quantised[p] for p in self.deployment.pipelines[pipeline]][:stages],
             (keep or self.keep)[:stages],
             query.dense[:items],
             (query.ids if ids is None else ids)[:items],
@@ -265,14 +271,18 @@ class Case:
         *,
         since: int = 0,
         stages: int | None = None,
+        pipelines: Sequence[int] | None = None,
     ) -> str | None:
         """First difference of these queries, the only ones from cycle ``since`` on."""
         deployment = self.deployment
         if stages is not None:
-            deployment = replace(deployment, models=deployment.models[:stages])
+            deployment = replace(
+                deployment, models=deployment.models[:stages], pipelines=(tuple(range(stages)),)
+            )
         return compare_traces(
             deployment,
             played.since(since),
             [golden for _, golden in queries],
             [played.results(placed) for placed, _ in queries],
+            pipelines,
         )
