@@ -20,6 +20,7 @@ from .engine.cause import Cause
 from .engine.engine import Engine
 from .engine.weight_streamer import WeightStreamer
 from .interfaces import (
+    QUERY_BITS,
     config_write_layout,
     load_reaches,
     query_done_layout,
@@ -58,7 +59,7 @@ class Core(wiring.Component):
     engine_idle, needed
         Bit u: the engine anchored at u holds no job; the query may still send it one. See
         ``PartitionControl``.
-    i_query, o_result, o_done
+    i_query, o_result, o_done, cancelled
         See ``QueryControl``.
     read_{n}
         Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes).
@@ -83,6 +84,7 @@ class Core(wiring.Component):
     i_query: stream.Interface
     o_result: stream.Interface
     o_done: stream.Interface
+    cancelled: Signal
     read_1: Any
     causes: data.View
     fault: Signal
@@ -107,6 +109,7 @@ class Core(wiring.Component):
             "i_query": In(stream.Signature(query_layout(config))),
             "o_result": Out(stream.Signature(result_layout(config))),
             "o_done": Out(stream.Signature(query_done_layout(config))),
+            "cancelled": In(1 << QUERY_BITS),
             "causes": Out(data.ArrayLayout(Cause, units)),
             "fault": Out(1),
             **{name: Out(range(lanes + 1)) for name in LOOKUP_EVENTS},
@@ -150,6 +153,7 @@ class Core(wiring.Component):
             embedding.levels.eq(self.levels),
             embedding.live.eq(queries.live),
             self.needed.eq(queries.needed),
+            queries.cancelled.eq(self.cancelled),
             self.engine_idle.eq(~0),  # where no engine is
             queries.bad_ids.eq(embedding.bad_id),
             queries.bus_errors.eq(embedding.bus_error | streamer.bus_error),

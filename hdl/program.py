@@ -74,6 +74,8 @@ class Status(py_enum.IntEnum):
     BAD_PROGRAM = 9
     """Met while the query ran, which was given up: what LOADs wrote contradicts itself (numbers of
     vectors, tiles, layers), or a layer goes beyond the buffers of its engine."""
+    CANCELLED = 10
+    """QUERY that the host cancelled; see CANCEL. Its results, if any were written, are not all."""
 
 
 class Target(py_enum.IntEnum):

@@ -24,6 +24,7 @@ from .config import Config
 from .control.counters import EngineCounters, EventCounters
 from .control.csr import RegisterFile
 from .control.front_end import FrontEnd
+from .control.moderation import InterruptModeration
 from .control.partition import PartitionControl
 from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
@@ -139,7 +140,8 @@ class Accelerator(wiring.Component):
             work.clk.eq(ClockSignal("sync")),
             work.rst.eq(ResetSignal("core") | watchdog.reset),
             watchdog.running.eq(front.running),
-            watchdog.progress.eq(moves | computing | front.result_taken),
+            # With a full completion ring it is the host that does not move.
+            watchdog.progress.eq(moves | computing | front.result_taken | front.completion_full),
             watchdog.fault.eq(core.fault),
             watchdog.bus_idle.eq(crossbar.idle),
             crossbar.abandon.eq(watchdog.abandon),
@@ -183,6 +185,12 @@ class Accelerator(wiring.Component):
             front.window_base.eq(registers.window_base.address),
             front.window_limit.eq(registers.window_limit.address),
             core.config_write.eq(front.config_write),
+            core.cancelled.eq(front.cancelled),
+            front.cancel.eq(registers.cancel.go),
+            front.cancel_tag.eq(registers.cancel_tag.tag),
+            registers.cancel_status.pending.eq(front.cancel_pending),
+            registers.cancel_status.found.eq(front.cancel_found),
+            registers.cancel_status.unknown.eq(front.cancel_unknown),
         ]
         wiring.connect(m, front.o_query, core.i_query)
         wiring.connect(m, core.o_result, front.i_result)
@@ -264,13 +272,19 @@ class Accelerator(wiring.Component):
         writer: WriteMaster,
     ) -> None:
         status = registers.irq_status
+        moderation = InterruptModeration()
+        m.submodules.moderation = DomainRenamer("core")(moderation)
         m.d.sync += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
         idle = ~front.busy & core.idle & crossbar.idle & writer.idle
         m.d.comb += [
-            registers.irq_status_set.completion.eq(front.completed),
+            moderation.completed.eq(front.completed),
+            moderation.number.eq(registers.irq_completions.completions),
+            moderation.timeout.eq(registers.irq_timeout.cycles),
+            registers.irq_status_set.completion.eq(moderation.interrupt),
             registers.irq_status_set.error.eq(front.failed),
             registers.status.busy.eq(front.busy),
             registers.status.idle.eq(idle),
             registers.status.completion_full.eq(front.completion_full),
             registers.status.error.eq(status.error),
+            registers.status.doorbell_ignored.eq(front.doorbell_ignored),
         ]

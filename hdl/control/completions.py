@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..interfaces import QUERY_BITS, query_done_layout
+from ..interfaces import query_done_layout
 from ..program import COMPLETION, Status
 from ..queue import Queue
 from .config_loader import TASKS
@@ -37,8 +37,9 @@ class Completions(wiring.Component):
     """Makes each entry's completion when all before it are made and its work is done.
 
     A LOAD is done with the loader's pulse. A query is done when its ``i_done`` has come and all its
-    results are written and answered; a write error turns its status OK into BUS_ERROR. Two ends of
-    queries are held: the core need not wait for the writes of a query.
+    results are written and answered; a write error turns its status OK into BUS_ERROR. A query that
+    is cancelled by then gets CANCELLED and count 0, unless the core refused it. Two ends of queries
+    are held: the core need not wait for the writes of a query.
 
     Latency from the last thing waited for to ``o``: 1 cycle for ``i_done``,
     ``Queue.BUFFERED_LATENCY`` for a LOAD or an entry's record, 0 for writes.
@@ -58,12 +59,14 @@ class Completions(wiring.Component):
         The oldest LOAD is done; with it: its words had an error.
     i_done
         Ends of queries, in order.
-    writing, writing_query
-        The result writer has results of this query.
-    oldest, written, write_error, query_end
-        See ``QueryPlaces``.
+    writing
+        The result writer has results of the oldest query at work.
+    written, write_error, cancelled, query_end
+        Of the same query: all bursts asked for are answered; one of them had an error; it is
+        cancelled. Pulse: it is completed.
     o
-        Completions; ``cycles`` runs on while one waits, ``phase`` is 0.
+        Completions; while one waits, ``cycles`` runs on and a query may still be cancelled.
+        ``phase`` is 0.
     busy
         Some entry is not completed.
     """
@@ -74,10 +77,9 @@ class Completions(wiring.Component):
     load_error: Signal
     i_done: stream.Interface
     writing: Signal
-    writing_query: Signal
-    oldest: Signal
     written: Signal
     write_error: Signal
+    cancelled: Signal
     query_end: Signal
     o: stream.Interface
     busy: Signal
@@ -92,10 +94,9 @@ class Completions(wiring.Component):
                 "load_error": In(1),
                 "i_done": In(stream.Signature(query_done_layout(config))),
                 "writing": In(1),
-                "writing_query": In(QUERY_BITS),
-                "oldest": In(QUERY_BITS),
                 "written": In(1),
                 "write_error": In(1),
+                "cancelled": In(1),
                 "query_end": Out(1),
                 "o": Out(stream.Signature(COMPLETION)),
                 "busy": Out(1),
@@ -114,6 +115,7 @@ class Completions(wiring.Component):
         record, end, out = records.o.payload, ends.o.payload, self.o.payload
         through = Signal()  # the work of the oldest entry is done
         status = Signal(8)
+        count = Signal(32)
         taken = Signal()
         m.d.comb += [
             loads.i.valid.eq(self.loaded),
@@ -131,7 +133,7 @@ class Completions(wiring.Component):
             out.opcode.eq(record.opcode),
             out.status.eq(status),
             out.cycles.eq(self.now - record.since),
-            out.count.eq(Mux(record.query, end.count, 0)),
+            out.count.eq(count),
             out.stage_cycles.eq(Mux(record.query, end.stage_cycles.as_value(), 0)),
             *(out[name].eq(Mux(record.query, end[name], 0)) for name in _COUNTS),
         ]
@@ -140,11 +142,15 @@ class Completions(wiring.Component):
             with m.If(loads.o.payload):
                 m.d.comb += status.eq(Status.BUS_ERROR)
         with m.If(record.query):
-            unwritten = self.writing & (self.writing_query == self.oldest)
             m.d.comb += [
-                through.eq(ends.o.valid & self.written & ~unwritten),
+                through.eq(ends.o.valid & self.written & ~self.writing),
                 status.eq(end.status),
+                count.eq(end.count),
             ]
-            with m.If(self.write_error & (end.status == Status.OK)):
-                m.d.comb += status.eq(Status.BUS_ERROR)
+            with m.Switch(end.status):
+                with m.Case(Status.OK, Status.BAD_ID, Status.BUS_ERROR):
+                    with m.If(self.cancelled):
+                        m.d.comb += [status.eq(Status.CANCELLED), count.eq(0)]
+                    with m.Elif(self.write_error & (end.status == Status.OK)):
+                        m.d.comb += status.eq(Status.BUS_ERROR)
         return m

@@ -64,6 +64,8 @@ class Dispatcher(wiring.Component):
         The one query has number 0.
     bad_ids, bus_errors
         Not 0: an error in this cycle.
+    cancelled
+        Not looked at: the query runs to its end.
     lookup
         Lookups decided, one event struct a gather lane.
     i_query
@@ -94,6 +96,7 @@ class Dispatcher(wiring.Component):
     live: Signal
     bad_ids: Signal
     bus_errors: Signal
+    cancelled: Signal
     lookup: Any
     i_query: stream.Interface
     o_done: stream.Interface

@@ -50,6 +50,8 @@ class EntryFetcher(wiring.Component):
         Beats of the entries, in order.
     busy
         Entries are asked for or held.
+    end, ignored
+        The tail that holds; ``tail`` is not it.
     """
 
     base: Signal
@@ -59,6 +61,8 @@ class EntryFetcher(wiring.Component):
     i: stream.Interface
     o: stream.Interface
     busy: Signal
+    end: Signal
+    ignored: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -71,6 +75,8 @@ class EntryFetcher(wiring.Component):
                 "i": In(stream.Signature(read_response_layout(config))),
                 "o": Out(stream.Signature(entry_beat_layout(config))),
                 "busy": Out(1),
+                "end": Out(_INDEX_BITS),
+                "ignored": Out(1),
             }
         )
 
@@ -85,12 +91,12 @@ class EntryFetcher(wiring.Component):
         held = Signal(range(AHEAD + 1))
         sent = Signal()
         taken = Signal()
-        tail = Signal(_INDEX_BITS)  # the last one that was an entry of the ring
         known = Signal(_INDEX_BITS)
         beat: Any = queue.i.payload
         m.d.comb += [
-            tail.eq(Mux(self.tail < self.size, self.tail, known)),
-            self.request.valid.eq((tail != entry) & (held != AHEAD)),
+            self.end.eq(Mux(self.tail < self.size, self.tail, known)),
+            self.ignored.eq(self.end != self.tail),
+            self.request.valid.eq((self.end != entry) & (held != AHEAD)),
             self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
             self.request.payload.beats.eq(beats - 1),
             sent.eq(self.request.valid & self.request.ready),
@@ -103,7 +109,7 @@ class EntryFetcher(wiring.Component):
             self.busy.eq((held != 0) | self.request.valid),
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.d.sync += [known.eq(tail), held.eq(held + sent - taken)]
+        m.d.sync += [known.eq(self.end), held.eq(held + sent - taken)]
         with m.If(sent):
             m.d.sync += entry.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
         return m

@@ -49,10 +49,12 @@ class EntryStarter(wiring.Component):
         A LOAD is under way.
     place_free, places_idle
         One more query may be at work; none is.
+    searching, wanted, refused
+        A QUERY with the tag ``wanted`` is cancelled, not begun; pulse: this one is.
     o_load, o_query
         Work begun.
-    begin, result
-        Pulse: a query is begun, and where its results go.
+    begin, result, tag
+        Pulse: a query is begun; where its results go; its tag.
     o_record
         Entries begun or refused.
     starting
@@ -71,10 +73,14 @@ class EntryStarter(wiring.Component):
     loading: Signal
     place_free: Signal
     places_idle: Signal
+    searching: Signal
+    wanted: Signal
+    refused: Signal
     o_load: stream.Interface
     o_query: stream.Interface
     begin: Signal
     result: Signal
+    tag: Signal
     o_record: stream.Interface
     starting: Signal
     waiting: Signal
@@ -93,10 +99,14 @@ class EntryStarter(wiring.Component):
                 "loading": In(1),
                 "place_free": In(1),
                 "places_idle": In(1),
+                "searching": In(1),
+                "wanted": In(32),
+                "refused": Out(1),
                 "o_load": Out(stream.Signature(load_layout(config))),
                 "o_query": Out(stream.Signature(query_layout(config))),
                 "begin": Out(1),
                 "result": Out(config.address_bits),
+                "tag": Out(32),
                 "o_record": Out(stream.Signature(record_layout())),
                 "starting": Out(1),
                 "waiting": Out(1),
@@ -142,6 +152,7 @@ class EntryStarter(wiring.Component):
             query.bins.eq(entry.flags.bins),
             query.sub_batches.eq(entry.flags.sub_batches_less_one + 1),
             self.result.eq(entry.result),
+            self.tag.eq(entry.tag),
             record.tag.eq(entry.tag),
             record.opcode.eq(entry.opcode),
             record.status.eq(self._status),
@@ -177,6 +188,9 @@ class EntryStarter(wiring.Component):
                 with m.If(self._check.status == Status.OK):
                     with m.If(is_load):
                         m.next = "LOAD"
+                    with m.Elif(is_query & self.searching & (entry.tag == self.wanted)):
+                        m.d.comb += self.refused.eq(1)
+                        m.d.sync += self._status.eq(Status.CANCELLED)
                     with m.Elif(is_query):
                         m.next = "QUERY"
 

@@ -11,22 +11,19 @@ from amaranth.lib.wiring import In, Out
 from ..bus.write_master import write_port_signature
 from ..config import Config
 from ..interfaces import (
+    QUERY_BITS,
     config_write_layout,
     query_done_layout,
     query_layout,
     read_port_signature,
     result_layout,
 )
-from ..program import Status
-from .completion_ring import CompletionRing
-from .completions import Completions
 from .config_loader import IN_FLIGHT, ConfigLoader
+from .entry_ends import EntryEnds
 from .entry_fetcher import AHEAD, EntryFetcher
 from .entry_starter import EntryStarter
-from .query_places import QueryPlaces, queries_at_once
+from .query_cancel import QueryCancel
 from .read_share import ReadShare
-from .result_writer import ResultWriter
-from .write_share import WriteShare
 
 __all__ = ["FrontEnd"]
 
@@ -38,14 +35,17 @@ class FrontEnd(wiring.Component):
 
     ``EntryFetcher`` reads them ahead, ``EntryStarter`` checks them and begins their work: a LOAD
     goes to the ``ConfigLoader``, a QUERY to the core behind ``o_query``; NOP only completes. An
-    entry that fails its check is completed with its status and touches nothing else.
-    ``Completions`` makes the completions, ``CompletionRing`` writes them.
+    entry that fails its check is completed with its status and touches nothing else. ``EntryEnds``
+    writes results and completions.
 
-    Queries run side by side, ``queries_at_once`` of them (``QueryPlaces``). The core numbers them
-    in the order of ``o_query``, sends each one's results without others between them, and ends them
-    in that order. ``ResultWriter`` writes results as they come; results and completions take turns
-    at the write port (``WriteShare``). A query is completed when its own writes are answered.
-    A LOAD is begun when the queries before it are completed, a QUERY when the LOADs before it are.
+    Queries run side by side, ``queries_at_once`` of them. The core numbers them in the order of
+    ``o_query``, sends each one's results without others between them, and ends them in that order.
+    Results are written as they come; a query is completed when its own writes are answered. A LOAD
+    is begun when the queries before it are completed, a QUERY when the LOADs before it are.
+
+    ``cancel`` (``QueryCancel``): a query at work is marked, ``cancelled`` tells the core, which may
+    then give up what is left of it; in any case it ends in its turn, with CANCELLED and count 0. An
+    entry that is not begun is refused when its turn comes. Others are not touched.
 
     Queries at work can be given up (``Watchdog``): with ``abandoned`` none is handed to the core
     and nothing is taken from it. With ``closing`` those at work end with BAD_PROGRAM and no
@@ -77,6 +77,8 @@ class FrontEnd(wiring.Component):
         Submission ring.
     completion_base, completion_size, completion_head, completion_tail
         Completion ring.
+    doorbell_ignored
+        The submission tail is beyond the ring.
     window_base, window_limit
         Addresses that entries may name.
     hold
@@ -87,6 +89,12 @@ class FrontEnd(wiring.Component):
         Queries are at work.
     abandoned, closing
         They are being given up; the core has forgotten them.
+    cancel, cancel_tag
+        Pulse: cancel the query with this tag.
+    cancel_pending, cancel_found, cancel_unknown
+        The search is on; it found the query; there was none.
+    cancelled
+        Queries at work that are cancelled, a bit each.
     starting
         An entry is checked, a LOAD runs or a query is on its way to the core.
     busy, completion_full
@@ -111,6 +119,7 @@ class FrontEnd(wiring.Component):
     completion_size: Signal
     completion_head: Signal
     completion_tail: Signal
+    doorbell_ignored: Signal
     window_base: Signal
     window_limit: Signal
     hold: Signal
@@ -118,6 +127,12 @@ class FrontEnd(wiring.Component):
     running: Signal
     abandoned: Signal
     closing: Signal
+    cancel: Signal
+    cancel_tag: Signal
+    cancel_pending: Signal
+    cancel_found: Signal
+    cancel_unknown: Signal
+    cancelled: Signal
     starting: Signal
     busy: Signal
     completion_full: Signal
@@ -145,6 +160,7 @@ class FrontEnd(wiring.Component):
                 "completion_size": In(_INDEX_BITS),
                 "completion_head": In(_INDEX_BITS),
                 "completion_tail": Out(_INDEX_BITS),
+                "doorbell_ignored": Out(1),
                 "window_base": In(address),
                 "window_limit": In(address),
                 "hold": In(1),
@@ -152,6 +168,12 @@ class FrontEnd(wiring.Component):
                 "running": Out(1),
                 "abandoned": In(1),
                 "closing": In(1),
+                "cancel": In(1),
+                "cancel_tag": In(32),
+                "cancel_pending": Out(1),
+                "cancel_found": Out(1),
+                "cancel_unknown": Out(1),
+                "cancelled": Out(1 << QUERY_BITS),
                 "starting": Out(1),
                 "busy": Out(1),
                 "completion_full": Out(1),
@@ -168,110 +190,96 @@ class FrontEnd(wiring.Component):
         m.submodules.fetcher = self._fetcher = EntryFetcher(config=config)
         m.submodules.starter = self._starter = EntryStarter(config=config)
         m.submodules.loader = self._loader = ConfigLoader(config=config)
-        m.submodules.places = self._places = QueryPlaces(config=config)
-        m.submodules.results = self._results = ResultWriter(config=config)
-        m.submodules.completions = self._completions = Completions(config=config)
-        m.submodules.ring = self._ring = CompletionRing(config=config)
+        m.submodules.ends = self._ends = EntryEnds(config=config)
         now = Signal(32)
         m.d.sync += now.eq(now + 1)
-        m.d.comb += [self._starter.now.eq(now), self._completions.now.eq(now)]
+        m.d.comb += [self._starter.now.eq(now), self._ends.now.eq(now)]
         self._wire_rings(m)
         self._wire_entries(m)
-        self._wire_queries(m)
-        self._wire_completions(m)
+        self._wire_ends(m)
+        self._wire_cancel(m)
         self._share_reads(m)
-        self._share_writes(m)
         return m
 
     def _wire_rings(self, m: Module) -> None:
         """Places in both rings, and the events of completions."""
-        fetcher, ring = self._fetcher, self._ring
+        fetcher, ends = self._fetcher, self._ends
         m.d.comb += [
             fetcher.base.eq(self.submission_base),
             fetcher.size.eq(self.submission_size),
             fetcher.tail.eq(self.submission_tail),
-            ring.base.eq(self.completion_base),
-            ring.size.eq(self.completion_size),
-            ring.head.eq(self.completion_head),
-            self.completion_tail.eq(ring.tail),
-            self.completion_full.eq(ring.full),
-            self.completed.eq(ring.completed),
-            self.failed.eq(ring.failed),
-            self.query_completed.eq(ring.query),
+            self.doorbell_ignored.eq(fetcher.ignored),
+            ends.base.eq(self.completion_base),
+            ends.size.eq(self.completion_size),
+            ends.head.eq(self.completion_head),
+            self.completion_tail.eq(ends.tail),
+            self.completion_full.eq(ends.full),
+            self.completed.eq(ends.completed),
+            self.failed.eq(ends.failed),
+            self.query_completed.eq(ends.query),
         ]
         head = self.submission_head
-        with m.If(ring.completed):
+        with m.If(ends.completed):
             m.d.sync += head.eq(Mux(head + 1 >= self.submission_size, 0, head + 1))
 
     def _wire_entries(self, m: Module) -> None:
         """From the fetcher to the work."""
-        fetcher, starter, loader = self._fetcher, self._starter, self._loader
+        fetcher, starter, loader, ends = self._fetcher, self._starter, self._loader, self._ends
         wiring.connect(m, fetcher.o, starter.i)
         wiring.connect(m, starter.o_load, loader.i)
-        self._pass(m, starter.o_query, self.o_query)
+        m.d.comb += [
+            self.o_query.payload.eq(starter.o_query.payload),
+            self.o_query.valid.eq(starter.o_query.valid & ~self.abandoned),
+            starter.o_query.ready.eq(self.o_query.ready & ~self.abandoned),
+        ]
         for name in ("window_base", "window_limit", "partition_bad", "hold"):
             m.d.comb += getattr(starter, name).eq(getattr(self, name))
         m.d.comb += [
             starter.config_write.eq(loader.config_write),
             starter.loading.eq(loader.busy),
-            starter.place_free.eq(self._places.free),
-            starter.places_idle.eq(self._places.idle),
+            starter.place_free.eq(ends.place_free),
+            starter.places_idle.eq(ends.places_idle),
             self.config_write.eq(loader.config_write),
             self.starting.eq(starter.starting | loader.busy),
-            self.busy.eq(
-                ~starter.waiting | fetcher.busy | self._completions.busy | self._ring.busy
-            ),
+            self.busy.eq(~starter.waiting | fetcher.busy | ends.busy),
         ]
 
-    def _wire_queries(self, m: Module) -> None:
-        """Queries at work and their results."""
-        starter, places, results = self._starter, self._places, self._results
-        self._pass(m, self.i_result, results.i)
-        with m.If(self.closing & results.busy):  # the open list, which has a place more, is ended
-            m.d.comb += [results.i.valid.eq(1), results.i.payload.last.eq(1)]
+    def _wire_ends(self, m: Module) -> None:
+        """From the work to results and completions."""
+        starter, loader, ends = self._starter, self._loader, self._ends
+        wiring.connect(m, starter.o_record, ends.i_record)
+        wiring.connect(m, wiring.flipped(self.i_result), ends.i_result)
+        wiring.connect(m, wiring.flipped(self.i_done), ends.i_done)
+        wiring.connect(m, ends.write, wiring.flipped(self.write))
+        for name in ("begin", "result", "tag"):
+            m.d.comb += getattr(ends, name).eq(getattr(starter, name))
+        for name in ("abandoned", "closing"):
+            m.d.comb += getattr(ends, name).eq(getattr(self, name))
         m.d.comb += [
-            self.running.eq(~places.idle),
-            places.clear.eq(self.closing & places.idle),
-            places.begin.eq(starter.begin),
-            places.result.eq(starter.result),
-            places.query.eq(results.i.payload.query),
-            results.address.eq(places.address),
-            places.asked.eq(results.asked),
-            places.asked_query.eq(results.query),
-            places.end.eq(self._completions.query_end),
+            ends.loaded.eq(loader.done),
+            ends.load_error.eq(loader.error),
+            self.running.eq(~ends.places_idle),
             self.result_taken.eq(self.i_result.valid & self.i_result.ready),
         ]
 
-    def _wire_completions(self, m: Module) -> None:
-        completions, places, results = self._completions, self._places, self._results
-        wiring.connect(m, self._starter.o_record, completions.i_record)
-        self._pass(m, self.i_done, completions.i_done)
-        begun = Signal(range(queries_at_once(self._config) + 1))  # queries without an end
-        ends = completions.i_done
-        m.d.sync += begun.eq(begun + self._starter.begin - (ends.valid & ends.ready))
-        with m.If(self.closing):
-            m.d.comb += [
-                ends.valid.eq(begun != 0),
-                ends.payload.eq(0),
-                ends.payload.status.eq(Status.BAD_PROGRAM),
-            ]
-        wiring.connect(m, completions.o, self._ring.i)
+    def _wire_cancel(self, m: Module) -> None:
+        """The search goes through entries not begun and queries at work."""
+        starter, ends = self._starter, self._ends
+        m.submodules.cancel = search = QueryCancel()
+        for user in (starter, ends):
+            m.d.comb += [user.searching.eq(search.searching), user.wanted.eq(search.wanted)]
         m.d.comb += [
-            completions.loaded.eq(self._loader.done),
-            completions.load_error.eq(self._loader.error),
-            completions.writing.eq(results.busy),
-            completions.writing_query.eq(results.query),
-            completions.oldest.eq(places.oldest),
-            completions.written.eq(places.written),
-            completions.write_error.eq(places.error),
-        ]
-
-    def _pass(self, m: Module, source: stream.Interface, to: stream.Interface) -> None:
-        """Between core and front end, but for queries that are being given up."""
-        m.d.comb += [
-            to.payload.eq(source.payload),
-            to.valid.eq(source.valid & ~self.abandoned),
-            source.ready.eq(to.ready & ~self.abandoned),
+            search.go.eq(self.cancel),
+            search.tag.eq(self.cancel_tag),
+            search.submitted.eq(self._fetcher.end),
+            search.size.eq(self.submission_size),
+            search.begun.eq(starter.o_record.valid & starter.o_record.ready),
+            search.hit.eq(ends.hit),
+            search.refused.eq(starter.refused),
+            self.cancel_pending.eq(search.searching),
+            self.cancel_found.eq(search.found),
+            self.cancel_unknown.eq(search.unknown),
+            self.cancelled.eq(ends.marked),
         ]
 
     def _share_reads(self, m: Module) -> None:
@@ -283,17 +291,3 @@ class FrontEnd(wiring.Component):
         wiring.connect(m, loader.request, reads.second)
         wiring.connect(m, reads.to_second, loader.response)
         wiring.connect(m, reads.memory, wiring.flipped(self.memory))
-
-    def _share_writes(self, m: Module) -> None:
-        """Write port: results and completions in turns."""
-        m.submodules.writes = writes = WriteShare(config=self._config)
-        wiring.connect(m, self._results.request, writes.result_request)
-        wiring.connect(m, self._results.data, writes.result_data)
-        wiring.connect(m, self._ring.request, writes.completion_request)
-        wiring.connect(m, self._ring.data, writes.completion_data)
-        wiring.connect(m, writes.write, wiring.flipped(self.write))
-        m.d.comb += [
-            self._places.answers.eq(writes.result_answers),
-            self._ring.answered.eq(writes.completion_answered),
-            self._ring.error.eq(writes.completion_error),
-        ]

@@ -41,6 +41,7 @@ def query_control_members(config: Config) -> dict[str, Member]:
         "live": Out(1 << QUERY_BITS),
         "bad_ids": In(1 << QUERY_BITS),
         "bus_errors": In(1 << QUERY_BITS),
+        "cancelled": In(1 << QUERY_BITS),
         "lookup": In(lookup_event_layout(config)).array(config.gather_lanes),
         "i_query": In(stream.Signature(query_layout(config))),
         "o_done": Out(stream.Signature(query_done_layout(config))),
@@ -78,6 +79,8 @@ class QueryControl(wiring.Component):
         Queries in flight, a bit each.
     bad_ids, bus_errors
         Queries for which a bad id, an error on the bus was met in this cycle.
+    cancelled
+        Queries that are cancelled, a bit each, until their end is taken.
     lookup
         Lookups decided, one event struct a gather lane.
     i_query, o_done, o_result
@@ -103,6 +106,7 @@ class QueryControl(wiring.Component):
     live: Signal
     bad_ids: Signal
     bus_errors: Signal
+    cancelled: Signal
     lookup: Any
     i_query: stream.Interface
     o_done: stream.Interface
@@ -128,7 +132,15 @@ class QueryControl(wiring.Component):
         m.submodules.counters = counters = QueryCounters(
             config=config, queries=config.queries_in_flight
         )
-        for name in ("config_write", "levels", "engine_stages", "free", "bad_ids", "bus_errors"):
+        for name in (
+            "config_write",
+            "levels",
+            "engine_stages",
+            "free",
+            "bad_ids",
+            "bus_errors",
+            "cancelled",
+        ):
             m.d.comb += getattr(scheduler, name).eq(getattr(self, name))
         m.d.comb += [
             self.needed.eq(scheduler.needed),
@@ -148,6 +160,7 @@ class QueryControl(wiring.Component):
         for unit in range(config.sub_arrays):
             wiring.connect(m, wiring.flipped(self.i_scores[unit]), funnel.i_scores[unit])
         wiring.connect(m, scheduler.o_open, funnel.i_open)
+        wiring.connect(m, scheduler.o_cancel, funnel.i_cancel)
         wiring.connect(m, funnel.o_forward, scheduler.i_forward)
         wiring.connect(m, funnel.o_result, scheduler.i_result)
         wiring.connect(m, wiring.flipped(self.i_query), scheduler.i_query)

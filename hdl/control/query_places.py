@@ -33,8 +33,8 @@ class QueryPlaces(wiring.Component):
 
     Members
     -------
-    begin, result
-        Pulse: a query begins, only with ``free``; its results go to this address.
+    begin, result, tag
+        Pulse: a query begins, only with ``free``; its results go to this address; its tag.
     free, idle
         There is a place; no place is taken.
     query, address
@@ -51,10 +51,15 @@ class QueryPlaces(wiring.Component):
         Pulse: ``oldest`` is completed.
     clear
         The next query has number 0 again; only while no place is taken.
+    cancel, wanted, hit
+        While ``cancel`` is up, queries at work with the tag ``wanted`` are marked; there is one.
+    marked, oldest_marked
+        Queries at work that are marked, a bit each; ``oldest`` is.
     """
 
     begin: Signal
     result: Signal
+    tag: Signal
     free: Signal
     idle: Signal
     query: Signal
@@ -67,6 +72,11 @@ class QueryPlaces(wiring.Component):
     error: Signal
     end: Signal
     clear: Signal
+    cancel: Signal
+    wanted: Signal
+    hit: Signal
+    marked: Signal
+    oldest_marked: Signal
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -74,6 +84,7 @@ class QueryPlaces(wiring.Component):
             {
                 "begin": In(1),
                 "result": In(config.address_bits),
+                "tag": In(32),
                 "free": Out(1),
                 "idle": Out(1),
                 "query": In(QUERY_BITS),
@@ -86,6 +97,11 @@ class QueryPlaces(wiring.Component):
                 "error": Out(1),
                 "end": In(1),
                 "clear": In(1),
+                "cancel": In(1),
+                "wanted": In(32),
+                "hit": Out(1),
+                "marked": Out(1 << QUERY_BITS),
+                "oldest_marked": Out(1),
             }
         )
 
@@ -102,6 +118,9 @@ class QueryPlaces(wiring.Component):
         )
         open_bursts: Any = Array(Signal(range(most + 1), name=f"open_{q}") for q in range(places))
         errors = Signal(places)
+        used = Signal(places)
+        hits = Signal(places)
+        marked = Signal(places)
         m.d.sync += taken.eq(taken + self.begin - self.end)
         m.d.comb += [
             self.free.eq(taken != places),
@@ -109,6 +128,9 @@ class QueryPlaces(wiring.Component):
             self.address.eq(addresses[self.query]),
             self.written.eq(open_bursts[self.oldest] == 0),
             self.error.eq(errors.bit_select(self.oldest, 1)),
+            self.hit.eq(hits.any()),
+            self.marked.eq(marked & used),
+            self.oldest_marked.eq(marked.bit_select(self.oldest, 1)),
         ]
         with m.If(self.begin):
             m.d.sync += number.eq(_next(number, places))
@@ -123,8 +145,22 @@ class QueryPlaces(wiring.Component):
             m.d.sync += open_bursts[q].eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
             with m.If(Cat(failed).any()):
                 m.d.sync += errors[q].eq(1)
+            tag = Signal(32, name=f"tag_{q}")
+            ends = self.end & (self.oldest == q)
+            # One that is completed in this very cycle is not found any more.
+            m.d.comb += hits[q].eq(self.cancel & used[q] & ~ends & (tag == self.wanted))
+            with m.If(ends):
+                m.d.sync += used[q].eq(0)
+            with m.If(hits[q]):
+                m.d.sync += marked[q].eq(1)
             with m.If(self.begin & (number == q)):
-                m.d.sync += [addresses[q].eq(self.result), errors[q].eq(0)]
+                m.d.sync += [
+                    addresses[q].eq(self.result),
+                    tag.eq(self.tag),
+                    used[q].eq(1),
+                    errors[q].eq(0),
+                    marked[q].eq(0),
+                ]
         return m
 
 

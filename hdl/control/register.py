@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-__all__ = ["Access", "Field", "Register"]
+__all__ = ["Access", "Field", "Register", "single"]
 
 Access = str
 """``constant``, ``ro``, ``rw``, ``w1c`` (hardware sets, the host clears by writing 1)."""
@@ -88,3 +88,8 @@ class Register:
     def reset(self) -> int:
         """Value after reset of one element."""
         return sum(f.reset << f.lsb for f in self.fields)
+
+
+def single(name: str, width: int, description: str) -> tuple[Field, ...]:
+    """The one field of a register, from bit 0 on."""
+    return (Field(name=name, lsb=0, width=width, description=description),)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ..config import Config
 from ..engine.cause import Cause
-from .register import Field, Register
+from .host_registers import host_registers
+from .register import Field, Register, single
 
 __all__ = ["ADDRESS_BITS", "COUNTERS", "DEVICE_ID", "VERSION", "register_table"]
 
@@ -117,103 +118,6 @@ def _constants(config: Config) -> list[Register]:
     ]  # fmt: skip
 
 
-def _one(name: str, width: int, description: str) -> tuple[Field, ...]:
-    return (Field(name=name, lsb=0, width=width, description=description),)
-
-
-def _control(config: Config) -> list[Register]:
-    """Control, status, interrupt."""
-    return [
-        Register(
-            name="CONTROL", offset=0x040, access="rw", description="Control of the device.",
-            fields=(
-                Field(
-                    name="soft_reset", lsb=0, width=1, pulse=True,
-                    description="Write 1: finish all bus transfers, then reset the core. Ring "
-                    "indices and counters go to 0; bases, sizes and windows stay.",
-                ),
-                Field(name="irq_enable", lsb=1, width=1, description="Drive the irq pin."),
-            ),
-        ),
-        Register(
-            name="STATUS", offset=0x044, access="ro", description="State of the device.",
-            fields=(
-                Field(name="busy", lsb=0, width=1, description="An entry is being worked on."),
-                Field(name="idle", lsb=1, width=1, description="No entry, no bus transfer."),
-                Field(name="resetting", lsb=2, width=1, description="Soft reset in progress."),
-                Field(
-                    name="completion_full", lsb=3, width=1,
-                    description="Waiting for room in the completion ring.",
-                ),
-                Field(name="error", lsb=4, width=1, description="IRQ_STATUS.error is set."),
-            ),
-        ),
-        Register(
-            name="IRQ_STATUS", offset=0x048, access="w1c", cleared=True,
-            description="Reasons of an interrupt; irq is high while one is set and enabled.",
-            fields=(
-                Field(name="completion", lsb=0, width=1, description="A completion was written."),
-                Field(
-                    name="error", lsb=1, width=1,
-                    description="A completion had a status other than OK, or could not be written.",
-                ),
-            ),
-        ),
-    ]  # fmt: skip
-
-
-def _rings(config: Config) -> list[Register]:
-    """Rings and the window."""
-    base = _one("address", config.address_bits, "Device memory address, 64-byte aligned.")
-    size = _one("entries", 16, "Entries of 64 bytes, a power of two, at least 2.")
-    index = _one("index", 16, "Entry number, 0 .. size - 1.")
-    byte = _one("address", config.address_bits, "Device memory address.")
-    return [
-        Register(
-            name="SUBMISSION_BASE", offset=0x050, access="rw", width=64, fields=base,
-            description="First byte of the submission ring.",
-        ),
-        Register(
-            name="SUBMISSION_SIZE", offset=0x058, access="rw", fields=size,
-            description="Size of the submission ring. Set base and size while the ring is empty.",
-        ),
-        Register(
-            name="SUBMISSION_TAIL", offset=0x05C, access="rw", fields=index, cleared=True,
-            description="Doorbell: first entry the host has not filled. Empty when equal to the "
-            "head, so one entry always stays free. Nothing is fetched while it is not below size.",
-        ),
-        Register(
-            name="SUBMISSION_HEAD", offset=0x060, access="ro", fields=index,
-            description="First entry the device has not finished.",
-        ),
-        Register(
-            name="COMPLETION_BASE", offset=0x068, access="rw", width=64, fields=base,
-            description="First byte of the completion ring.",
-        ),
-        Register(
-            name="COMPLETION_SIZE", offset=0x070, access="rw", fields=size,
-            description="Size of the completion ring.",
-        ),
-        Register(
-            name="COMPLETION_HEAD", offset=0x074, access="rw", fields=index, cleared=True,
-            description="First completion the host has not read. The device waits while its tail "
-            "is one entry behind.",
-        ),
-        Register(
-            name="COMPLETION_TAIL", offset=0x078, access="ro", fields=index,
-            description="First entry the device has not written.",
-        ),
-        Register(
-            name="WINDOW_BASE", offset=0x080, access="rw", width=64, fields=byte,
-            description="First byte that entries of the submission ring may name.",
-        ),
-        Register(
-            name="WINDOW_LIMIT", offset=0x088, access="rw", width=64, fields=byte,
-            description="First byte behind the window. After reset the window is empty.",
-        ),
-    ]  # fmt: skip
-
-
 def _array(config: Config) -> list[Register]:
     """Partition of the grid."""
     level_fields = tuple(
@@ -267,12 +171,12 @@ def _array(config: Config) -> list[Register]:
         ),
         Register(
             name="COUNTER_SELECT", offset=0x180, access="rw",
-            fields=_one("unit", 8, "Sub-array number of the engine's anchor."),
+            fields=single("unit", 8, "Sub-array number of the engine's anchor."),
             description="Engine that ENGINE_CYCLES shows.",
         ),
         Register(
             name="ENGINE_CYCLES", offset=0x1A0, access="ro", array=True, count=len(Cause),
-            fields=_one("cycles", 32, "Cycles; wraps around."),
+            fields=single("cycles", 32, "Cycles; wraps around."),
             description="Cycles of the selected engine by cause, in this order: "
             + ", ".join(f"{cause.value} {cause.name.lower()}" for cause in Cause)
             + ". Their sum is the same for all engines.",
@@ -284,7 +188,7 @@ def _counters() -> list[Register]:
     return [
         Register(
             name=name, offset=0x200 + 8 * i, access="ro", width=64, description=description,
-            fields=_one("value", 64, "Count."),
+            fields=single("value", 64, "Count."),
         )
         for i, (name, description) in enumerate(COUNTERS)
     ]  # fmt: skip
@@ -299,7 +203,12 @@ def register_table(config: Config) -> tuple[Register, ...]:
         Two registers overlap (a mistake in this file).
     """
     table = sorted(
-        _constants(config) + _control(config) + _rings(config) + _array(config) + _counters(),
+        [
+            *_constants(config),
+            *host_registers(config),
+            *_array(config),
+            *_counters(),
+        ],
         key=lambda register: register.offset,
     )
     end = 0

@@ -21,7 +21,8 @@ __all__ = ["Retirement"]
 class Retirement(wiring.Component):
     """Status, count and stage times of each query; ``o_done`` for the oldest when it is through.
 
-    A query is through when its last result was taken, or at once when it failed its check. Errors
+    A query is through when its last result was taken, when its last selection kept nothing as it is
+    cancelled, or at once when it failed its check. Errors
     set its status, BUS_ERROR before BAD_ID; its results are still sent and counted.
     A stage's time runs from its start (first stage: admission; later ones: first survivor) to the
     last survivor it forwards, or its last result taken.
@@ -43,8 +44,8 @@ class Retirement(wiring.Component):
         Queries, a bit each, for which an error was seen in this cycle.
     counts
         Lookups of each query.
-    finished, finished_query
-        The last result of a query was taken.
+    finished
+        Queries, a bit each, whose last result was taken, or that will have none.
     o_done
         Ends of queries.
     retire, retired_stages, retired_words
@@ -63,7 +64,6 @@ class Retirement(wiring.Component):
     bus_errors: Signal
     counts: Any
     finished: Signal
-    finished_query: Signal
     o_done: stream.Interface
     retire: Signal
     retired_stages: Signal
@@ -73,7 +73,7 @@ class Retirement(wiring.Component):
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        contexts = config.filter_contexts
+        contexts, queries = config.filter_contexts, config.queries_in_flight
         super().__init__(
             {
                 "admitted": In(1),
@@ -83,8 +83,7 @@ class Retirement(wiring.Component):
                 "bad_ids": In(1 << QUERY_BITS),
                 "bus_errors": In(1 << QUERY_BITS),
                 "counts": In(data.ArrayLayout(query_counts_layout(), config.queries_in_flight)),
-                "finished": In(1),
-                "finished_query": In(QUERY_BITS),
+                "finished": In(queries),
                 "o_done": Out(stream.Signature(query_done_layout(config))),
                 "retire": Out(1),
                 "retired_stages": Out(3),
@@ -122,7 +121,7 @@ class Retirement(wiring.Component):
                     bad_id[q].eq(bad_id[q] | self.bad_ids[q]),
                     bus_error[q].eq(bus_error[q] | self.bus_errors[q]),
                 ]
-                with m.If(self.finished & (self.finished_query == q)):
+                with m.If(self.finished[q]):
                     m.d.sync += through[q].eq(1)
 
         done = self.o_done.payload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,13 +18,19 @@ from ..interfaces import (
     result_layout,
     walked_layout,
 )
-from ..ranking.funnel_layouts import forward_layout, funnel_result_layout, open_layout
+from ..ranking.funnel_layouts import (
+    cancel_layout,
+    forward_layout,
+    funnel_result_layout,
+    open_layout,
+)
 from .admission import Admission
 from .block_issuer import BlockIssuer
 from .engine_map import EngineMap
 from .layouts import context_layout
 from .prefetcher import Prefetcher
 from .query_counters import query_counts_layout
+from .query_stages import QueryStages
 from .retirement import Retirement
 from .work_table import WorkTable
 
@@ -58,12 +64,16 @@ class Scheduler(wiring.Component):
         Queries, a bit each, that met an error in this cycle.
     counts
         Lookups of each query.
+    cancelled
+        Queries that are cancelled, a bit each, until they are retired: what of them is not given to
+        engines never is.
     admitted, admitted_query
         Pulse: a query begins, and its number.
     i_query, o_done
         Queries in, their ends out.
-    o_open, i_forward, i_result
-        Ranking unit (``Funnel``): contexts, reports of selections, ordered results.
+    o_open, o_cancel, i_forward, i_result
+        Ranking unit (``Funnel``): contexts, rows that will have no score, reports of selections,
+        ordered results.
     o_result
         Results with the number of their query.
     walked
@@ -83,11 +93,13 @@ class Scheduler(wiring.Component):
     bad_ids: Signal
     bus_errors: Signal
     counts: Any
+    cancelled: Signal
     admitted: Signal
     admitted_query: Signal
     i_query: stream.Interface
     o_done: stream.Interface
     o_open: stream.Interface
+    o_cancel: stream.Interface
     i_forward: stream.Interface
     i_result: stream.Interface
     o_result: stream.Interface
@@ -112,11 +124,13 @@ class Scheduler(wiring.Component):
                 "bad_ids": In(1 << QUERY_BITS),
                 "bus_errors": In(1 << QUERY_BITS),
                 "counts": In(data.ArrayLayout(query_counts_layout(), config.queries_in_flight)),
+                "cancelled": In(1 << QUERY_BITS),
                 "admitted": Out(1),
                 "admitted_query": Out(QUERY_BITS),
                 "i_query": In(stream.Signature(query_layout(config))),
                 "o_done": Out(stream.Signature(query_done_layout(config))),
                 "o_open": Out(stream.Signature(open_layout(config))),
+                "o_cancel": Out(stream.Signature(cancel_layout(config))),
                 "i_forward": In(stream.Signature(forward_layout(config))),
                 "i_result": In(stream.Signature(funnel_result_layout(config))),
                 "o_result": Out(stream.Signature(result_layout(config))),
@@ -171,12 +185,13 @@ class Scheduler(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_query), admission.i_query)
         wiring.connect(m, admission.o_open, wiring.flipped(self.o_open))
         wiring.connect(m, wiring.flipped(self.i_forward), work.i_forward)
+        wiring.connect(m, work.o_cancel, wiring.flipped(self.o_cancel))
         wiring.connect(m, retirement.o_done, wiring.flipped(self.o_done))
         wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
         wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
         self._prefetch(m, admission, work, issuer, prefetcher, retirement)
         self._records(m, admission, issuer, prefetcher)
-        self._stages(m, admission, issuer, prefetcher, retirement)
+        self._stages(m, admission, work, issuer, prefetcher, retirement)
         in_flight = Signal(range(config.queries_in_flight + 1))
         m.d.sync += in_flight.eq(
             in_flight
@@ -264,48 +279,27 @@ class Scheduler(wiring.Component):
         self,
         m: Module,
         admission: Admission,
+        work: WorkTable,
         issuer: BlockIssuer,
         prefetcher: Prefetcher,
         retirement: Retirement,
     ) -> None:
-        """Stage of each context, and when its time starts and stops."""
-        forward, result = self.i_forward, self.o_result
-        forwarded = forward.valid & forward.ready
-        last = result.valid & result.ready & result.payload.last
+        """Whose context each is, and what the ranking unit's events mean."""
+        m.submodules.stages = stages = QueryStages(config=self._config)
+        wiring.connect(m, wiring.flipped(self.i_result), stages.i_result)
+        wiring.connect(m, stages.o_result, wiring.flipped(self.o_result))
         m.d.comb += [
-            retirement.finished.eq(last),
-            retirement.finished_query.eq(result.payload.query),
+            stages.opened.eq(admission.opened),
+            stages.number.eq(self.o_open.payload.context),
+            stages.context.eq(admission.context),
+            stages.forwarded.eq(self.i_forward.valid & self.i_forward.ready),
+            stages.report.eq(self.i_forward.payload),
+            stages.cancelled.eq(self.cancelled),
+            work.cancelled.eq(stages.cancelled_contexts),
+            issuer.stage.eq(stages.stage),
+            stages.flight.eq(retirement.flight),
+            prefetcher.flight.eq(stages.contexts_in_flight & ~stages.cancelled_contexts),
+            retirement.begun.eq(stages.begun),
+            retirement.ended.eq(stages.ended),
+            retirement.finished.eq(stages.finished),
         ]
-        contexts = self._config.filter_contexts
-        started = Signal(contexts)
-        queries = Array(Signal(QUERY_BITS, name=f"query_{c}") for c in range(contexts))
-        m.d.comb += [
-            result.valid.eq(self.i_result.valid),
-            self.i_result.ready.eq(result.ready),
-            result.payload.item.eq(self.i_result.payload.item),
-            result.payload.score.eq(self.i_result.payload.score),
-            result.payload.last.eq(self.i_result.payload.last),
-            result.payload.query.eq(queries[self.i_result.payload.context]),
-        ]
-        for c in range(contexts):
-            stage = Signal(2, name=f"stage_{c}")
-            opened = admission.opened & (self.o_open.payload.context == c)
-            report = forward.payload
-            grows = forwarded & ~report.final & (report.next_context == c) & (report.count != 0)
-            with m.If(opened):
-                m.d.sync += [
-                    stage.eq(admission.context.stage),
-                    queries[c].eq(admission.context.query),
-                    started[c].eq(admission.context.first),
-                ]
-            with m.Elif(grows):
-                m.d.sync += started[c].eq(1)
-            m.d.comb += [
-                issuer.stage[c].eq(stage),
-                prefetcher.flight[c].eq(retirement.flight.bit_select(queries[c], 1)),
-                retirement.begun[c].eq((opened & admission.context.first) | (grows & ~started[c])),
-                retirement.ended[c].eq(
-                    (forwarded & report.last & ~report.final & (report.context == c))
-                    | (last & (self.i_result.payload.context == c))
-                ),
-            ]

@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.round_robin import RoundRobin
 from ..config import Config
-from ..ranking.funnel_layouts import CONTEXT_BITS, SUB_BATCH_BITS, forward_layout
+from ..ranking.funnel_layouts import CONTEXT_BITS, SUB_BATCH_BITS, cancel_layout, forward_layout
 from .layouts import block_layout, context_layout
 from .query_check import MOST_SUB_BATCHES
+from .row_cancel import RowCancel
 
 __all__ = ["WorkTable"]
 
@@ -24,6 +25,9 @@ class WorkTable(wiring.Component):
     each report of the ranking unit that adds items adds a group of consecutive positions; up to 16
     of them wait. When a group has been given away, the next one is opened, a few cycles later, one
     context at a time. A row block is cut from one group, so it never mixes sub-batches.
+
+    A cancelled context gives nothing away any more: each of its groups is handed to ``o_cancel`` as
+    it is opened. Row blocks that were given away before are worked on to their end.
 
     Parameters
     ----------
@@ -48,6 +52,10 @@ class WorkTable(wiring.Component):
         Contexts that have, or may get, rows to give away.
     listed
         Items in the list of each later context.
+    cancelled
+        Contexts whose query is cancelled, a bit each; up until it is retired.
+    o_cancel
+        Rows that will not be worked on, for the ranking unit.
     """
 
     opened: Signal
@@ -62,6 +70,8 @@ class WorkTable(wiring.Component):
     busy: Signal
     open: Signal
     listed: Any
+    cancelled: Signal
+    o_cancel: stream.Interface
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -80,6 +90,8 @@ class WorkTable(wiring.Component):
                 "busy": In(contexts),
                 "open": Out(contexts),
                 "listed": Out(data.ArrayLayout(config.item_bits + 1, contexts)),
+                "cancelled": In(contexts),
+                "o_cancel": Out(stream.Signature(cancel_layout(config))),
             }
         )
 
@@ -112,6 +124,16 @@ class WorkTable(wiring.Component):
         self._listen(m, groups.write_port())
         self._refill(m, groups.read_port(domain="sync"))
         self._give(m)
+        m.submodules.cancel = cancel = RowCancel(config=config)
+        m.d.comb += [cancel.cancelled.eq(self.cancelled), cancel.busy.eq(self.busy)]
+        wiring.connect(m, cancel.o, wiring.flipped(self.o_cancel))
+        for c in bits:
+            m.d.comb += [
+                cancel.left[c].eq(self._left[c]),
+                cancel.sub_batch[c].eq(self._sub_batch[c]),
+            ]
+            with m.If(cancel.given[c]):
+                m.d.sync += self._left[c].eq(0)
         return m
 
     def _open(self, m: Module) -> None:
@@ -233,6 +255,6 @@ class WorkTable(wiring.Component):
                 ]
             given = self._complete[c] & (self._begun[c] == self._known[c]) & (self._left[c] == 0)
             m.d.comb += [
-                self.pending[c].eq(self._left[c] != 0),
+                self.pending[c].eq((self._left[c] != 0) & ~self.cancelled[c]),
                 self.open[c].eq(self._active[c] & ~given),
             ]

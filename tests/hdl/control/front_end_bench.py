@@ -94,6 +94,7 @@ class Host:
         self.loads: list[tuple[int, ...]] = []
         self.queries: list[Any] = []
         self.answers: dict[int, tuple[list[tuple[int, int]], int]] = {}
+        self.answers_at: dict[int, tuple[list[tuple[int, int]], int]] = {}
         self.completed = self.failed = 0
         self.at_work: list[AtWork] = []
         self.most_at_work = 0
@@ -159,7 +160,9 @@ class Host:
             if valid and ready:
                 index = len(self.queries)
                 self.queries.append(query)
-                results, status = self.answers.pop(index)
+                # By number, or by the records it names.
+                answer = self.answers_at.get(query.records) or self.answers.pop(index)
+                results, status = answer
                 number = (index - self.before_reset) % queries_at_once(self.config)
                 self.at_work.append(AtWork(index, number, results, status))
                 self.most_at_work = max(self.most_at_work, len(self.at_work))
@@ -174,6 +177,10 @@ class Host:
                 await ctx.tick()
                 continue
             query = rng.choice(open_queries)
+            # What a core may do with a cancelled query.
+            if ctx.get(self.front.cancelled) >> query.number & 1 and rng.random() < 0.5:
+                query.sent = True
+                continue
             for i, (item, score) in enumerate(query.results):
                 while rng.random() < self.pace:
                     await ctx.tick()

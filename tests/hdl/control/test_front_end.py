@@ -268,10 +268,19 @@ def test_rings_wrap_and_a_full_completion_ring_waits() -> None:
         for i in range(6, 12):
             done = await host.do(ctx, opcode=Opcode.NOP, tag=i)
             assert (done.tag, done.phase) == (i, 1 - i // 4 % 2)
-        # A tail outside the ring is ignored.
-        ctx.set(front.submission_tail, 100)
+        # A tail outside the ring is ignored: the one before it holds.
+        assert not ctx.get(front.doorbell_ignored)
+        host.submit(ctx, opcode=Opcode.NOP, tag=12)
+        await ctx.tick()
+        for tail in (4, 100, 0xFFFF):
+            ctx.set(front.submission_tail, tail)
+            await ctx.tick()
+            assert ctx.get(front.doorbell_ignored)
+        assert (await host.completion(ctx)).tag == 12
         await ctx.tick().repeat(50)
         assert not ctx.get(front.busy)
+        assert (await host.do(ctx, opcode=Opcode.NOP, tag=13)).tag == 13
+        assert not ctx.get(front.doorbell_ignored)
 
     host.run(bench)
 
@@ -284,8 +293,8 @@ class Traffic:
         self.entries: list[dict[str, Any]] = []
         self.want: list[Status] = []
         self.results: list[list[tuple[int, int]]] = []  # of each entry
-        self.asked = len(host.queries)  # queries that the core will have seen
-        self.started = False
+        self.started = self.over = False
+        self.cancelled: list[int] = []
         for tag in range(count):
             kind = self.rng.choice(("query",) * 8 + ("load", "nop", "bad", "bad"))
             getattr(self, kind)(tag)
@@ -301,13 +310,12 @@ class Traffic:
         count = 0 if bad else rng.choice((1, 2, 7, 8, 9, 12, 16, rng.randint(1, 16)))
         results = [(rng.randrange(1000), rng.randint(-32768, 32767)) for _ in range(count)]
         status = Status.BAD_PIPELINE if bad else rng.choice((Status.OK, Status.OK, Status.BAD_ID))
-        self.host.answers[self.asked] = (results, status)
-        self.asked += 1
+        self.host.answers_at[RECORDS + 64 * tag] = (results, status)
         spoilt = {self.address(tag) + 64 * n for n in range(-(-count * 8 // 64))}
         if status == Status.OK and spoilt & self.host.writes.errors:
             status = Status.BUS_ERROR
         fields = {
-            "opcode": Opcode.QUERY, "tag": tag, "pipeline": 0, "address": RECORDS,
+            "opcode": Opcode.QUERY, "tag": tag, "pipeline": 0, "address": RECORDS + 64 * tag,
             "result": self.address(tag), "items": 16, "keep": [max(1, count), 0, 0, 0],
         }  # fmt: skip
         self.add(status, fields, *results)
@@ -356,6 +364,10 @@ class Traffic:
             done = await host.completion(ctx)
             entry = self.entries[tag]
             assert (done.tag, done.opcode) == (tag, entry["opcode"])
+            if done.status == Status.CANCELLED:
+                assert done.count == 0
+                self.cancelled.append(tag)
+                continue
             assert (done.status, done.count) == (status, len(results)), tag
             assert not done.cycles or done.cycles < 50_000
             if status != Status.BUS_ERROR:
@@ -365,6 +377,7 @@ class Traffic:
                     assert host.load(where + 4, 4) == score & 0xFFFFFFFF
             while self.rng.random() < gaps:
                 await ctx.tick()
+        self.over = True
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -387,6 +400,93 @@ def test_queries_side_by_side(seed: int) -> None:
     assert host.completed == len(traffic.want)
     assert host.failed == sum(status != Status.OK for status in traffic.want)
     assert host.ends == sum(entry["opcode"] == Opcode.QUERY for entry in traffic.entries)
+
+
+async def cancel(ctx: Any, host: Host, tag: int) -> bool:
+    """Cancel a query; returns whether it was found."""
+    front = host.front
+    ctx.set(front.cancel_tag, tag)
+    ctx.set(front.cancel, 1)
+    await ctx.tick()
+    ctx.set(front.cancel, 0)
+    await ctx.tick()
+    if ctx.get(front.cancel_pending):
+        await ctx.tick().until(~front.cancel_pending)
+    found, unknown = ctx.get(front.cancel_found), ctx.get(front.cancel_unknown)
+    assert found != unknown
+    return bool(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cancel_among_others(seed: int) -> None:
+    """Cancels at any time: those that were found end as cancelled, and nobody else."""
+    rng = random.Random(40 + seed)
+    host = Host(TINY, size=(16, 8, 32)[seed], stall=0.1)
+    host.pace = (0.5, 0.2, 0.7)[seed]
+    traffic = Traffic(host, count=40, seed=seed)
+    found: set[int] = set()
+    unknown = 0
+
+    async def cancels(ctx: Any) -> None:
+        nonlocal unknown
+        while not traffic.started:
+            await ctx.tick()
+        while not traffic.over:
+            await ctx.tick().repeat(rng.randrange(1, 20))
+            # Most tags are near the entries at work, some are of none.
+            tag = host.completed - 1 + rng.randrange(-1, 9) if rng.random() < 0.9 else 12345
+            if tag in found:
+                continue
+            if await cancel(ctx, host, tag):
+                found.add(tag)
+            else:
+                unknown += 1
+
+    async def bench(ctx: Any) -> None:
+        await host.load_pipeline(ctx, 0, 1)
+        await traffic.check(ctx)
+
+    host.run(bench, traffic.submit, cancels)
+    # One that the core refused keeps that status, unless it was cancelled before the core saw it.
+    ran = {tag for tag in found if traffic.want[tag] != Status.BAD_PIPELINE}
+    assert ran <= set(traffic.cancelled) <= found
+    assert len(found) > 2 and unknown > 2
+    assert host.failed == sum(
+        status != Status.OK or tag in traffic.cancelled for tag, status in enumerate(traffic.want)
+    )
+
+
+def test_cancel_before_an_entry_begins_and_of_nobody() -> None:
+    host = Host(TINY)
+    host.answers = {i: ([(i, i)], Status.OK) for i in range(3)}
+    query = {
+        "opcode": Opcode.QUERY, "pipeline": 0, "address": RECORDS, "result": RESULTS,
+        "items": 4, "keep": [1, 0, 0, 0],
+    }  # fmt: skip
+
+    async def bench(ctx: Any) -> None:
+        front = host.front
+        await host.load_pipeline(ctx, 0, 1)
+        assert not await cancel(ctx, host, 7)  # an idle device
+        ctx.set(front.hold, 1)
+        for tag in (5, 6, 7):
+            host.submit(ctx, tag=tag, **query)
+        ctx.set(front.cancel_tag, 6)
+        ctx.set(front.cancel, 1)
+        await ctx.tick()
+        ctx.set(front.cancel, 0)
+        await ctx.tick().repeat(300)
+        assert ctx.get(front.cancel_pending)
+        host.submit(ctx, tag=6, **query)  # behind the cancel: not meant
+        ctx.set(front.hold, 0)
+        for tag, status in ((5, 0), (6, Status.CANCELLED), (7, 0), (6, 0)):
+            done = await host.completion(ctx)
+            assert (done.tag, done.status, done.count) == (tag, status, int(not status))
+        assert ctx.get(front.cancel_found) and not ctx.get(front.cancel_unknown)
+        assert not await cancel(ctx, host, 6)  # all are completed
+
+    host.run(bench)
+    assert len(host.queries) == 3
 
 
 def test_one_query_at_a_time_where_the_host_filters() -> None:

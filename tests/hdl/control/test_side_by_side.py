@@ -35,6 +35,7 @@ class Side(wiring.Component):
         m.submodules.scheduler = scheduler = self.scheduler
         m.submodules.funnel = funnel = self.funnel
         wiring.connect(m, scheduler.o_open, funnel.i_open)
+        wiring.connect(m, scheduler.o_cancel, funnel.i_cancel)
         wiring.connect(m, funnel.o_forward, scheduler.i_forward)
         wiring.connect(m, funnel.o_result, scheduler.i_result)
         m.d.comb += funnel.config_write.eq(scheduler.config_write)
@@ -56,6 +57,10 @@ class Bench:
         self.next_query = 0
         self.results: list[list[tuple[int, int]]] = [[] for _ in queries]
         self.ends: list[tuple[int, int]] = []
+        self.rows = [0] * len(queries)  # given to engines
+        self.cancelled = 0  # queries, a bit a number
+        self.cancelled_before = 0
+        self.history = [0]
 
     async def submit(self, ctx: Any) -> None:
         scheduler = self.dut.scheduler
@@ -91,6 +96,7 @@ class Bench:
             )  # fmt: skip
             if admitted:
                 self.started[number] = self.next_query
+                self._cancel(number)
                 self.next_query += 1
             if job_valid:
                 self.slots[job.unit] -= 1
@@ -99,10 +105,25 @@ class Bench:
                     "list_base", "query", "program",
                 )  # fmt: skip
                 self.loading.append({name: int(job[name]) for name in names})
+                assert not self.cancelled_before >> job.query & 1, "a job of a cancelled query"
+                self.rows[self.started[job.query]] += job.rows
+                self._cancel(job.query)
             if result_valid:
                 self.results[self.started[result.query]].append((result.item, result.score))
             if done_valid:
                 self.ends.append((done.query, done.status))
+                self.cancelled &= ~(1 << done.query)
+            # A row block that the issuer has begun still comes.
+            self.history = [*self.history, self.cancelled][-60:]
+            self.cancelled_before = self.history[0] & self.cancelled
+            ctx.set(scheduler.cancelled, self.cancelled)
+
+    def _cancel(self, number: int) -> None:
+        """Cancels the query when enough of it was given to engines."""
+        index = self.started[number]
+        after = self.queries[index].cancel_after
+        if after is not None and self.rows[index] >= after:
+            self.cancelled |= 1 << number
 
     async def loader(self, ctx: Any) -> None:
         """Looks the items of a job up and hands their scores to the engine, later."""
@@ -242,3 +263,24 @@ def test_results_equal_golden(seed: int) -> None:
         outcome: Outcome = expected(query)
         assert bench.results[number] == outcome.results, (number, query.policy)
         assert bench.ends[number] == (number % 8, Status.OK)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_cancelled_queries_end_and_harm_nobody(seed: int) -> None:
+    """At any point of a query: nothing more of it goes to engines, it ends in its turn."""
+    rng = np.random.default_rng(70 + seed)
+    queries = _queries(rng, 12)
+    for query in queries[1::2]:
+        query.cancel_after = int(rng.integers(0, query.n + query.keep[0]))
+    bench = Bench(preset("tiny"), queries, seed)
+    bench.run()
+    cut_short = 0
+    for number, query in enumerate(queries):
+        assert bench.ends[number] == (number % 8, Status.OK)
+        outcome: Outcome = expected(query)
+        if query.cancel_after is None:
+            assert bench.results[number] == outcome.results, (number, query.policy)
+        elif bench.results[number] != outcome.results:
+            assert not bench.results[number]
+            cut_short += 1
+    assert cut_short > 2
