@@ -47,7 +47,7 @@ def measure_query(
         ("look-ahead", config, False),
         ("both", config, True),
     ):
-        if args.caches and name not in args.caches:
+        if name not in (args.caches or ("look-ahead", "both")):
             continue
         progress(f"{config.name}: kaggle-2, caches {name}")
         rows.append({"caches": name} | _run(device, args, static, progress))
