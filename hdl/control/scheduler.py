@@ -149,7 +149,6 @@ class Scheduler(wiring.Component):
         m.submodules.admission = admission = Admission(config=config)
         m.submodules.work = work = WorkTable(config=config)
         m.submodules.issuer = issuer = BlockIssuer(config=config)
-        m.submodules.prefetcher = prefetcher = Prefetcher(config=config)
         m.submodules.retirement = retirement = Retirement(config=config)
         number = self.o_open.payload.context
         engines = self._keep_engines(m, engine_map, admission, work, issuer)
@@ -189,9 +188,13 @@ class Scheduler(wiring.Component):
         wiring.connect(m, retirement.o_done, wiring.flipped(self.o_done))
         wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
         wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
-        self._prefetch(m, admission, work, issuer, prefetcher, retirement)
-        self._records(m, admission, issuer, prefetcher)
-        self._stages(m, admission, work, issuer, prefetcher, retirement)
+        stages = self._stages(m, admission, work, issuer, retirement)
+        users: list[BlockIssuer | Prefetcher] = [issuer]
+        if config.features.look_ahead:
+            m.submodules.prefetcher = prefetcher = Prefetcher(config=config)
+            self._prefetch(m, admission, work, issuer, prefetcher, retirement, stages)
+            users.append(prefetcher)
+        self._records(m, admission, users)
         in_flight = Signal(range(config.queries_in_flight + 1))
         m.d.sync += in_flight.eq(
             in_flight
@@ -234,9 +237,9 @@ class Scheduler(wiring.Component):
         return engines
 
     def _records(
-        self, m: Module, admission: Admission, issuer: BlockIssuer, prefetcher: Prefetcher
+        self, m: Module, admission: Admission, users: list[BlockIssuer | Prefetcher]
     ) -> None:
-        """Memory of context records, read by issuer and prefetcher."""
+        """Memory of context records, a port a reader."""
         config = self._config
         storage: Any = memory.Memory(
             shape=context_layout(config), depth=config.filter_contexts, init=[]
@@ -248,7 +251,7 @@ class Scheduler(wiring.Component):
             write.data.eq(admission.context),
             write.en.eq(admission.opened),
         ]
-        for user in (issuer, prefetcher):
+        for user in users:
             read = storage.read_port(domain="sync")
             m.d.comb += [read.addr.eq(user.select), user.context.eq(read.data)]
 
@@ -260,9 +263,8 @@ class Scheduler(wiring.Component):
         issuer: BlockIssuer,
         prefetcher: Prefetcher,
         retirement: Retirement,
+        stages: QueryStages,
     ) -> None:
-        if not self._config.features.look_ahead:
-            return
         wiring.connect(m, prefetcher.o, wiring.flipped(self.o_prefetch))
         m.d.comb += [
             prefetcher.opened.eq(admission.opened),
@@ -271,6 +273,7 @@ class Scheduler(wiring.Component):
             prefetcher.oldest.eq(retirement.oldest),
             prefetcher.stage.eq(issuer.stage),
             prefetcher.available.eq(issuer.available),
+            prefetcher.flight.eq(stages.contexts_in_flight & ~stages.cancelled_contexts),
         ]
         for loader in range(self._config.record_loaders):
             m.d.comb += prefetcher.walked[loader].eq(self.walked[loader])
@@ -281,9 +284,8 @@ class Scheduler(wiring.Component):
         admission: Admission,
         work: WorkTable,
         issuer: BlockIssuer,
-        prefetcher: Prefetcher,
         retirement: Retirement,
-    ) -> None:
+    ) -> QueryStages:
         """Whose context each is, and what the ranking unit's events mean."""
         m.submodules.stages = stages = QueryStages(config=self._config)
         wiring.connect(m, wiring.flipped(self.i_result), stages.i_result)
@@ -298,8 +300,8 @@ class Scheduler(wiring.Component):
             work.cancelled.eq(stages.cancelled_contexts),
             issuer.stage.eq(stages.stage),
             stages.flight.eq(retirement.flight),
-            prefetcher.flight.eq(stages.contexts_in_flight & ~stages.cancelled_contexts),
             retirement.begun.eq(stages.begun),
             retirement.ended.eq(stages.ended),
             retirement.finished.eq(stages.finished),
         ]
+        return stages

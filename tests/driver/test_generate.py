@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from driver.errors import UserError
 from driver.generate import generate
 from hdl import emit
-from hdl.config import PRESETS, ConfigError
+from hdl.config import PRESETS, ConfigError, Features
 from hdl.emit import FILES, LINT_WAIVER
+from hdl.top import Accelerator
 from sim import toolchain
 
 PAPER_SECONDS, PAPER_BYTES = 60, 10_000_000
@@ -159,3 +161,16 @@ def test_every_preset(preset: str, tmp_path: Path) -> None:
     accepted_by_yosys(tmp_path)
     log = yosys(tmp_path, "read_verilog -sv rpaccel.v; hierarchy -top pe; proc; stat -width")
     assert 40 <= flip_flops(log) <= PE_FLIP_FLOPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", [field.name for field in fields(Features)])
+def test_tiny_without_a_feature(feature: str, tmp_path: Path) -> None:
+    config = PRESETS["tiny"]
+    features = replace(config.features, **{feature: False})
+    if feature == "look_ahead":
+        config = replace(config, look_ahead_bytes=0)
+    emit.emit(
+        replace(config, features=features), tmp_path, lambda device: Accelerator(config=device)
+    )
+    assert lint(tmp_path) == ""
