@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,13 +53,14 @@ class CachePlan:
         return out
 
     def rows_ahead(self, program: int) -> int:
-        """Items whose rows may be fetched ahead: their misses take half of the look-ahead cache.
+        """Items whose rows may be fetched ahead: misses claim an eighth of the look-ahead cache.
 
-        The other half is room for lines in flight and for sets that more of them fall into.
+        A set of 4 ways then has half a claim on average, and one in seventy has three: a prefetch
+        into such a set is dropped.
         """
         lines = self.config.look_ahead_bytes // LINE_BYTES
         most = (1 << PIPELINE_STAGE["ahead"].width) - 1
-        return min(most, int(lines / 2 / max(self.misses[program], 1e-3)))
+        return min(most, math.ceil(lines / 8 / max(self.misses[program], 1e-3)))
 
     def lane_image(self, lane: int, models: Sequence[QuantisedModel]) -> tuple[bytes, bytes]:
         """Tag words and row data of a lane, as far as its regions go.
