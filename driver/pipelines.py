@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from golden.mprec import REPRESENTATIONS
+from golden.shape import REPRESENTATIONS
 
 from .errors import UserError
 

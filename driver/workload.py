@@ -21,9 +21,10 @@ from golden.model import (
     random_model,
     with_rows,
 )
-from golden.mprec import CRITEO_TERABYTE_ROWS, Representation, account, mprec_shape
+from golden.mprec import CRITEO_TERABYTE_ROWS, account, mprec_shape
 from golden.quantise import choose_dense_scale, quantise, quantise_dense
 from golden.quantised_model import QuantisedModel
+from golden.shape import Representation
 
 from .errors import UserError
 from .files import read_dataset, read_model

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from golden.model import CRITEO_KAGGLE_ROWS
-from golden.shape import Interaction, ModelShape, Source, layer_macs
+from golden.shape import (
+    REPRESENTATIONS,
+    Interaction,
+    ModelShape,
+    Representation,
+    Source,
+    layer_macs,
+)
 
 __all__ = [
     "CRITEO_TERABYTE_ROWS",
-    "REPRESENTATIONS",
-    "Representation",
     "account",
     "embeddings_of",
     "large_features",
     "mprec_shape",
 ]
-
-Representation = Literal["table", "dhe", "select", "hybrid"]
-"""Tables only, DHE only, one of the two per feature, both for each feature."""
-REPRESENTATIONS: tuple[Representation, ...] = ("table", "dhe", "select", "hybrid")
 
 CRITEO_TERABYTE_ROWS = (
     9980333, 36084, 17217, 7378, 20134, 3, 7112, 1442, 61, 9758201, 1333352, 313829, 10, 2208,

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Interaction", "ModelShape", "Source", "layer_macs"]
+__all__ = [
+    "REPRESENTATIONS",
+    "Interaction",
+    "ModelShape",
+    "Representation",
+    "Source",
+    "layer_macs",
+]
 
 Interaction = Literal["dot", "cat"]
 Source = Literal["table", "dhe"]
 """Where an embedding vector comes from: a row of a table, or hashes and a decoder."""
+
+Representation = Literal["table", "dhe", "select", "hybrid"]
+"""Tables only, DHE only, one of the two per feature, both for each feature."""
+REPRESENTATIONS: tuple[Representation, ...] = ("table", "dhe", "select", "hybrid")
 
 
 def layer_macs(sizes: tuple[int, ...]) -> int:

@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from driver.data.source import DataOptions
+if TYPE_CHECKING:  # NumPy is loaded by the commands that need it
+    from driver.data.source import DataOptions
 
 __all__ = ["add_data_commands"]
 
@@ -72,6 +73,8 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _data_options(args: argparse.Namespace) -> DataOptions:
+    from driver.data.source import DataOptions
+
     return DataOptions(
         paths=tuple(args.data),
         schema=args.schema,

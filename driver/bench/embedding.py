@@ -18,7 +18,7 @@ from ..pipelines import pipeline
 from ..workload import load_workload
 from .dram_agent import sustainable_cycles
 from .embedding_query import QUERY_COLUMNS, measure_query
-from .gather_unit import GatherScene, run_unit
+from .gather_unit import GatherScene, held_rows, run_unit
 from .hit_rates import Law, Stage, held_ranks, query_lines, split_rates, splits
 from .table import table_text
 
@@ -87,13 +87,10 @@ def _hits(config: Config, lookups: int, seed: int, progress: Progress) -> Rows:
         for row_bytes in (4, 32):
             items = -(-lookups // tables)
             progress(f"{config.name}: hits, {tables} tables, rows of {row_bytes} bytes")
-            ids = np.random.default_rng(seed).integers(0, _HOT_ROWS, (items, tables))
+            hot = min(_HOT_ROWS, held_rows(config, tables, row_bytes))
+            ids = np.random.default_rng(seed).integers(0, hot, (items, tables))
             scene = GatherScene(
-                config=config,
-                rows=_HOT_ROWS,
-                row_bytes=row_bytes,
-                ids=ids.astype(np.uint32),
-                cached=_HOT_ROWS,
+                config=config, rows=hot, row_bytes=row_bytes, ids=ids.astype(np.uint32), cached=hot
             )
             seen = run_unit(scene, Dram(), limit=40 * lookups)
             words = -(-row_bytes // config.lane_bytes)

@@ -27,12 +27,25 @@ from ..deployment import IDENTITY
 from ..records import bank_place, record_layout
 from .dram_agent import DramChannel
 
-__all__ = ["GatherScene", "GatherTimes", "run_unit"]
+__all__ = ["GatherScene", "GatherTimes", "held_rows", "run_unit"]
 
 DENSE = 13
 _TABLES = 1 << 20
 """Address of the first table; records lie below."""
 _SETTLE = 16
+
+
+def _sets(config: Config, row_bytes: int) -> int:
+    """Sets of a lane's static cache that is one region of rows of this size."""
+    sets = config.lane_cache_bytes // max(8, row_bytes) // config.cache_ways
+    return 1 << sets.bit_length() - 1
+
+
+def held_rows(config: Config, tables: int, row_bytes: int) -> int:
+    """Rows of every table that the static cache holds when all tables share it evenly."""
+    lane_tables = -(-tables // config.gather_lanes)
+    rows = _sets(config, row_bytes) * config.cache_ways // lane_tables
+    return 1 << max(1, rows).bit_length() - 1
 
 
 @dataclass(kw_only=True)
@@ -109,8 +122,7 @@ class GatherScene:
         places = [bank_place(config, 1 + table) for table in range(tables)]
         last = dict(places)
         ways = config.cache_ways
-        sets = config.lane_cache_bytes // max(8, self.row_bytes) // ways
-        sets = 1 << sets.bit_length() - 1
+        sets = _sets(config, self.row_bytes)
         region = pack(CACHE_REGION, {"log2_sets": sets.bit_length() - 1})
         used: dict[tuple[int, int], int] = {}
         rows: dict[tuple[int, int], int] = {}  # (lane, 8-byte word) -> value

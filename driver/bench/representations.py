@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from golden.mprec import REPRESENTATIONS, account, mprec_shape
-from golden.shape import ModelShape
+from golden.mprec import account, mprec_shape
+from golden.shape import REPRESENTATIONS, ModelShape
 from hdl.config import Config, preset
 from hdl.dhe.layouts import HASH_BYTES
 

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,7 +28,7 @@ SUBMISSIONS, COMPLETIONS, SOURCE, RESULTS = 0x1000, 0x2000, 0x4000, 0x8000
 
 
 class Device(wiring.Component):
-    """Front end in a resettable core, bus outside; the dispatcher answers with 20 results."""
+    """Front end in a resettable core, bus outside; the core answers with 20 results."""
 
     read: Any
     write: Any
@@ -66,12 +66,8 @@ class Device(wiring.Component):
             crossbar.quiesce.eq(reset.quiesce),
             master.quiesce.eq(reset.quiesce),
             self.busy.eq(reset.busy),
-            front.o_query.ready.eq(1),
-            front.i_result.valid.eq(1),
-            front.i_result.payload.item.eq(7),
-            front.i_done.valid.eq(1),
-            front.i_done.payload.count.eq(20),
         ]
+        self._answer(m, reset.core_reset)
         tail = Signal(16)
         with m.If(reset.core_reset):
             m.d.sync += tail.eq(0)
@@ -79,6 +75,31 @@ class Device(wiring.Component):
             m.d.sync += tail.eq(self.tail)
         m.d.comb += front.submission_tail.eq(tail)
         return m
+
+    def _answer(self, m: Module, clear: Value) -> None:
+        """Queries one at a time: 20 results, then the end."""
+        front = self.front
+        left = Signal(5)
+        done = Signal()
+        number = Signal(range(self.config.queries_in_flight))
+        m.d.comb += [
+            front.o_query.ready.eq((left == 0) & ~done),
+            front.i_result.valid.eq(left != 0),
+            front.i_result.payload.item.eq(7),
+            front.i_result.payload.last.eq(left == 1),
+            front.i_result.payload.query.eq(number),
+            front.i_done.valid.eq(done),
+            front.i_done.payload.count.eq(20),
+            front.i_done.payload.query.eq(number),
+        ]
+        with m.If(front.o_query.valid & front.o_query.ready):
+            m.d.sync += left.eq(20)
+        with m.If(front.i_result.valid & front.i_result.ready):
+            m.d.sync += [left.eq(left - 1), done.eq(left == 1)]
+        with m.If(front.i_done.valid & front.i_done.ready):
+            m.d.sync += [done.eq(0), number.eq(number + 1)]
+        with m.If(clear):
+            m.d.sync += [left.eq(0), done.eq(0), number.eq(0)]
 
 
 @pytest.mark.parametrize("seed", range(3))
