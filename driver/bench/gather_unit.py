@@ -62,7 +62,7 @@ class GatherTimes:
     line_beats: int = 0
     """Beats of rows, of all lanes."""
     beats: int = 0
-    """All beats, of records as well."""
+    """All beats of these cycles, of records as well."""
     cycles_per_beat: float = 0.0
     """Of all beats, on a channel, the first and the last tenth left out."""
 
@@ -362,6 +362,6 @@ def run_unit(scene: GatherScene, dram: Dram, *, limit: int) -> GatherTimes:
         static_hits=bench.static_hits,
         misses=bench.misses,
         line_beats=bench.line_beats,
-        beats=len(bench.beat_cycles),
+        beats=sum(cycle >= bench.first for cycle in bench.beat_cycles),
         cycles_per_beat=bench.cycles_per_beat,
     )
