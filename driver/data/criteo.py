@@ -145,9 +145,13 @@ def _counts(
     negative = (lengths > 1) & (buffer[starts] == _MINUS)
     lengths = lengths - negative
     value, right = decimals(last_words(buffer, ends, lengths))
-    for line, column in np.argwhere(lengths > 8):
-        text = bytes(buffer[ends[line, column] - lengths[line, column] : ends[line, column]])
-        right[line, column] = text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST_COUNT
-        value[line, column] = int(text) if right[line, column] else 0
+    long = np.flatnonzero(lengths.ravel() > 8)
+    if len(long):  # ten digits at most: what stands before the last eight
+        last, size = ends.ravel()[long], lengths.ravel()[long]
+        head, digits = decimals(last_words(buffer, last - 8, np.minimum(size - 8, 8)))
+        whole = value.ravel()[long] + head * 10**8
+        fits = right.ravel()[long] & digits & (size <= 10) & (whole <= _LARGEST_COUNT)
+        right.ravel()[long] = fits
+        value.ravel()[long] = np.where(fits, whole, 0)
     value[negative] = 0
     return value.astype(np.uint32), ~right
