@@ -1,0 +1,1 @@
+"""Load: platforms as data, queries over time through stations, and who serves which query."""
