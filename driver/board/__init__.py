@@ -1,0 +1,1 @@
+"""Drives a board over its serial line."""
