@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from .profile import LatencyCurve
 
-__all__ = ["Affine", "Empirical", "Exponential", "Fixed", "Intervals", "Service", "Tabulated"]
+__all__ = [
+    "Affine",
+    "Empirical",
+    "Exponential",
+    "Fixed",
+    "Intervals",
+    "Recorded",
+    "Service",
+    "Tabulated",
+]
 
 
 class Service(Protocol):
@@ -71,6 +80,20 @@ class Empirical:
     def draw(self, random: np.random.Generator, items: NDArray[np.int64]) -> NDArray[np.float64]:
         """See `Service`."""
         return np.asarray(self.samples)[random.integers(0, len(self.samples), len(items))]
+
+
+@dataclass(frozen=True)
+class Recorded(Empirical):
+    """Measured times in their order, from a random place on and round again.
+
+    Times of a real machine come in slow and fast spells, which single draws would mix.
+    """
+
+    def draw(self, random: np.random.Generator, items: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Service`."""
+        first = int(random.integers(0, len(self.samples)))
+        places = (first + np.arange(len(items))) % len(self.samples)
+        return np.asarray(self.samples)[places]
 
 
 @dataclass(frozen=True)

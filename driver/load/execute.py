@@ -1,0 +1,363 @@
+"""A pipeline really executed: one CPU process a stage, under open-loop load, beside its simulation.
+
+Each stage's float model runs in a process of its own, with one thread, pinned to its own core. A
+query's number goes from process to process through a queue; its items and times lie in shared
+memory. The simulation is told service times and hand-over times of other runs at the same load
+(caches and cores serve faster or slower by how busy they are), one before and one after, never
+those of the run that it predicts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..pipelines import Pipeline
+from .arrivals import Poisson, Trace
+from .estimates import Estimate, quantile_estimate
+from .services import Recorded
+from .simulate import FEWEST, latencies
+from .sizes import FixedSize
+from .stations import Station
+from .worker import CPU, END, START, Board, WorkerSpec, work
+
+__all__ = ["Execution", "Processes", "execute"]
+
+_GUESSES = 40
+_POOL = 16
+_PROBES = 40
+_WARM_UP = 0.1
+_START_S = 300.0
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Queries that went through the processes."""
+
+    sent: NDArray[np.float64]
+    """[query] seconds, when each really was sent."""
+    times: NDArray[np.float64]
+    """[query, stage, 3]: see `worker`."""
+    lateness_s: float
+    """Longest time that a query was sent after it was due."""
+
+    @property
+    def latency(self) -> NDArray[np.float64]:
+        """[query] seconds from sending to the last stage's result."""
+        return np.asarray(self.times[:, -1, END] - self.sent)
+
+    @property
+    def service(self) -> NDArray[np.float64]:
+        """[query, stage] seconds."""
+        return np.asarray(self.times[:, :, END] - self.times[:, :, START])
+
+    @property
+    def undisturbed(self) -> float:
+        """CPU seconds over wall seconds of all services: below 1 others had the cores."""
+        return float(self.times[:, :, CPU].sum() / self.service.sum())
+
+    def come(self, stage: int) -> NDArray[np.float64]:
+        """When queries came to a stage."""
+        return self.sent if stage == 0 else np.asarray(self.times[:, stage - 1, END])
+
+    def occupied(self, stage: int) -> NDArray[np.float64]:
+        """[query] seconds of the stage's process, from when it could start: its hand-over too."""
+        end = self.times[:, stage, END]
+        return np.asarray(end - np.maximum(self.come(stage), np.concatenate([[0.0], end[:-1]])))
+
+
+class Processes:
+    """The stages' processes; a context manager that ends them.
+
+    Raises
+    ------
+    UserError
+        Fewer cores than stages; processes that do not start or die; ``real_time`` without the
+        permission for it.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        queries: int,
+        max_rows: int,
+        seed: int,
+        pool: int = _POOL,
+        real_time: bool = False,
+    ) -> None:
+        self._real_time = real_time
+        if real_time:
+            with _ahead():  # refused before any process is started
+                pass
+        cores = sorted(os.sched_getaffinity(0))
+        stages = pipeline.stages
+        if len(cores) < len(stages):
+            raise UserError(
+                f"{pipeline.name} has {len(stages)} stages and needs a core for each; "
+                f"this process may use {len(cores)}"
+            )
+        context = multiprocessing.get_context("spawn")
+        self.board = Board.make(context, queries, [stage.keep for stage in stages])
+        self._inboxes = [context.SimpleQueue() for _ in stages]
+        self._ready = context.Semaphore(0)
+        self._workers = []
+        for number in range(len(stages)):
+            spec = WorkerSpec(
+                pipeline=pipeline, stage=number, cpu=cores[number], pool=pool,
+                max_rows=max_rows, seed=seed, real_time=real_time,
+            )  # fmt: skip
+            outbox = self._inboxes[number + 1] if number + 1 < len(stages) else None
+            arguments = (spec, self._inboxes[number], outbox, self.board, self._ready)
+            self._workers.append(context.Process(target=work, args=arguments, daemon=True))
+
+    def __enter__(self) -> Processes:
+        with _one_thread():
+            for worker in self._workers:
+                worker.start()
+        limit = time.monotonic() + _START_S
+        for _ in self._workers:
+            while not self._ready.acquire(timeout=0.2):
+                self._check(limit)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for inbox in self._inboxes:
+            inbox.put(-1)
+        for worker in self._workers:
+            worker.join(timeout=5)
+            if worker.is_alive():
+                worker.terminate()
+                worker.join()
+
+    def _check(self, limit: float) -> None:
+        for number, worker in enumerate(self._workers):
+            if worker.exitcode is not None:
+                raise UserError(f"the process of stage {number} ended with {worker.exitcode}")
+        if time.monotonic() > limit:
+            raise UserError("the stages' processes do not answer")
+
+    def run(self, due: NDArray[np.float64], *, closed: bool = False) -> Run:
+        """Send queries and wait for their results.
+
+        Parameters
+        ----------
+        due
+            Seconds from now; the queries do not wait for each other.
+        closed
+            Send each query when the one before has its result, whatever ``due``.
+        """
+        if self._real_time:
+            with _ahead():
+                return self._run(due, closed)
+        return self._run(due, closed)
+
+    def _run(self, due: NDArray[np.float64], closed: bool) -> Run:
+        times = self.board.times_array()[: len(due)]
+        times[:] = 0
+        sent = np.zeros(len(due))
+        begin = time.monotonic()
+        for number, at in enumerate((due + begin).tolist()):
+            if closed:
+                self._wait(times[:number], begin)
+            elif (left := at - time.monotonic()) > 0:
+                time.sleep(left)
+            sent[number] = time.monotonic()
+            self._inboxes[0].put(number)
+        self._wait(times, begin)
+        late = 0.0 if closed else float((sent - begin - due).max())
+        return Run(sent, times.copy(), late)
+
+    def _wait(self, times: NDArray[np.float64], begin: float) -> None:
+        limit = time.monotonic() + _START_S
+        while not times[:, -1, END].all():
+            time.sleep(0.001)
+            self._check(limit)
+
+
+@contextmanager
+def _ahead() -> Iterator[None]:
+    """This process is scheduled ahead of its own workers, for it only sleeps and sends."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+    except OSError as error:
+        raise UserError(f"real-time scheduling is not permitted here: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes started inside have one thread for their arithmetic."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Measured beside predicted; seconds."""
+
+    pipeline: str
+    rate: float
+    load: dict[str, float]
+    """By stage, from the calibration."""
+    measured: Estimate
+    """p99 from sending to the last result."""
+    measured_p50: Estimate
+    predicted_p50: float
+    predicted_p99: float
+    """Mean over simulations of the same arrivals with the calibration's times, from a different
+    place on in each."""
+    predicted_p99_range: tuple[float, float]
+    """That 95 % of those simulations lie in: what one run of this length can tell."""
+    service_drift: dict[str, float]
+    """By stage: the run's mean service over the calibration's."""
+    calibration_undisturbed: float
+    run_undisturbed: float
+    lateness_s: float
+    queries: int
+    run: Run
+
+    @property
+    def ratio(self) -> float:
+        """Measured p99 over the predicted one."""
+        return self.measured.value / self.predicted_p99
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "pipeline": self.pipeline,
+            "rate": self.rate,
+            "load": self.load,
+            "queries": self.queries,
+            "measured_p99_s": self.measured.as_json(),
+            "measured_p50_s": self.measured_p50.as_json(),
+            "predicted_p50_s": self.predicted_p50,
+            "predicted_p99_s": self.predicted_p99,
+            "predicted_p99_range_s": list(self.predicted_p99_range),
+            "ratio": self.ratio,
+            "service_drift": self.service_drift,
+            "calibration_undisturbed": self.calibration_undisturbed,
+            "run_undisturbed": self.run_undisturbed,
+            "lateness_s": self.lateness_s,
+        }
+
+
+def _calibrate(
+    processes: Processes,
+    law: Poisson,
+    queries: int,
+    random: np.random.Generator,
+    progress: Callable[[str], None],
+) -> Run:
+    progress(f"calibration: {queries} queries at {law.rate:.4g}/s")
+    return processes.run(law.times(random, queries))
+
+
+def _guess(
+    known: list[NDArray[np.float64]], arrivals: Trace, names: list[str], seed: int
+) -> NDArray[np.float64]:
+    """Latencies of one simulation of the arrivals, with other runs' times."""
+    stations = [
+        Station(name=name, service=Recorded(tuple(times.tolist())))
+        for name, times in zip(names, known, strict=True)
+    ]
+    count = len(arrivals.seconds)
+    return latencies(stations, arrivals, FixedSize(1), queries=count, seed=seed).latency
+
+
+def execute(
+    pipeline: Pipeline,
+    *,
+    load: float = 0.5,
+    queries: int = 1000,
+    calibration: int | None = None,
+    max_rows: int = 10_000,
+    seed: int = 1,
+    real_time: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Execution:
+    """Measure a pipeline on CPU processes and predict it.
+
+    Parameters
+    ----------
+    load
+        Of what the slowest stage can do, by its service times.
+    queries
+        Of the measured run.
+    calibration
+        Queries of the runs that service times are taken from; None: as many.
+    real_time
+        The processes go ahead of all others of the machine, so that these cannot disturb.
+
+    Raises
+    ------
+    UserError
+        A load outside 0..1, too few queries or cores, and what `load_workload` refuses.
+    """
+    if not 0 < load < 1:
+        raise UserError(f"load must be in 0..1, not {load:g}")
+    if queries < FEWEST:
+        raise UserError(f"queries must be at least {FEWEST}, not {queries}")
+    calibration = max(FEWEST, calibration or queries)
+    names = [f"stage {n}: {stage.model}" for n, stage in enumerate(pipeline.stages)]
+    room = max(queries, calibration, _PROBES)
+    progress(f"{pipeline.name}: {len(names)} processes start")
+    with Processes(
+        pipeline, queries=room, max_rows=max_rows, seed=seed, real_time=real_time
+    ) as processes:
+        probe = processes.run(np.zeros(_PROBES), closed=True)
+        slowest = float(probe.service[_PROBES // 4 :].mean(axis=0).max())
+        random = np.random.default_rng(seed)
+        law = Poisson(load / slowest)
+        before = _calibrate(processes, law, calibration // 2, random, progress)
+        law = Poisson(load / float(before.service.mean(axis=0).max()))
+        progress(f"run: {queries} queries at {law.rate:.4g}/s")
+        run = processes.run(law.times(random, queries))
+        after = _calibrate(processes, law, calibration - calibration // 2, random, progress)
+    known = [
+        np.concatenate([part.occupied(stage) for part in (before, after)])
+        for stage in range(len(names))
+    ]
+    service = np.concatenate([before.service, after.service]).mean(axis=0)
+    first = int(_WARM_UP * queries)
+    arrivals = Trace(run.sent)
+    guesses = np.array([_guess(known, arrivals, names, s)[first:] for s in range(_GUESSES)])
+    tails = np.quantile(guesses, 0.99, axis=1)
+    low, high = np.quantile(tails, [0.025, 0.975])
+    return Execution(
+        pipeline=pipeline.name,
+        rate=arrivals.rate,
+        load=dict(zip(names, (service * arrivals.rate).tolist(), strict=True)),
+        predicted_p50=float(np.quantile(guesses, 0.50, axis=1).mean()),
+        predicted_p99=float(tails.mean()),
+        predicted_p99_range=(float(low), float(high)),
+        measured=quantile_estimate(run.latency[first:], 0.99),
+        measured_p50=quantile_estimate(run.latency[first:], 0.50),
+        service_drift=dict(zip(names, (run.service.mean(axis=0) / service).tolist(), strict=True)),
+        calibration_undisturbed=min(before.undisturbed, after.undisturbed),
+        run_undisturbed=run.undisturbed,
+        lateness_s=run.lateness_s,
+        queries=queries,
+        run=run,
+    )
