@@ -146,6 +146,11 @@ class Config:
                 f"sub_array must be at least {self.axi_bytes**0.5:.0f} for axi_data_bits = "
                 f"{self.axi_data_bits}, not {self.sub_array}: a tile slice holds whole words"
             )
+        if self.features.on_chip_filter and self.filter_lanes > len(self.anchors):
+            raise ConfigError(
+                f"filter_lanes must be at most the number of engines = {len(self.anchors)}, "
+                f"not {self.filter_lanes}"
+            )
         if self.dot_multipliers < 4 * self.grid**2:
             raise ConfigError(
                 f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
@@ -428,7 +433,10 @@ _SMALL = Config(
 _ECP5 = replace(
     _TINY,
     name="ecp5",
-    weight_bytes=16384,
+    grid=1,
+    sub_array=8,
+    weight_bytes=32768,
+    filter_lanes=1,
     static_cache_bytes=12288,
     look_ahead_bytes=4096,
     max_items=4096,

@@ -92,7 +92,7 @@ def area_by_unit(
                 if body["type"] in children and body["type"] in modules:
                     for path, entry in expand(body["type"]).items():
                         units[f"{cell}.{path}" if path else cell] = entry
-                else:
+                elif not body["type"].startswith("$"):  # notes of Yosys, no cells
                     units[_owner(cell, units)][1][body["type"]] += 1
             inside[name] = units
         return inside[name]

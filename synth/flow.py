@@ -113,7 +113,7 @@ def synthesise(
     children = children_of(text)
     # Shared modules have names of their own, others those of the modules they belong to.
     units = [name for name in children if "." not in name]
-    script = netlist_script(config, device, HARNESS, units, folder, _FLAT)
+    script = netlist_script(config, device, HARNESS, units, folder, rtlil=text, flat=_FLAT)
     progress(f"synthesis for {device.part} (Yosys)")
     try:
         run_yosys(f"read_rtlil unit.il; read_verilog harness.v; {script}", folder, progress)

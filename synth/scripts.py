@@ -17,18 +17,26 @@ TREE = "tree.json"
 
 
 def netlist_script(
-    config: Config, device: Device, top: str, units: Sequence[str], folder: Path, flat: str
+    config: Config,
+    device: Device,
+    top: str,
+    units: Sequence[str],
+    folder: Path,
+    *,
+    rtlil: str,
+    flat: str,
 ) -> str:
     """Commands after reading: ``TREE``, and for place and route the same netlist as ``flat``.
 
     The modules ``units`` are mapped one by one, equal ones once; all others are first made part of
     those that they belong to (a module costs the mapper seconds, and optimisation stops at its
     ports). In the end all is flattened, because place and route knows no hierarchy; names survive.
+    ``rtlil`` is the design.
     """
     commands = [f"setattr -mod -set keep_hierarchy 1 {name}" for name in (top, *units)]
     commands += [f"hierarchy -top {top}", "flatten"]
     if device.family == "ecp5":
-        text = synthesis_script(config, folder, options=f"-top {top} -noflatten")
+        text = synthesis_script(config, folder, rtlil=rtlil, options=f"-top {top} -noflatten")
     elif device.family == "ice40":
         text = f"synth_ice40 -device u -dsp -noflatten -top {top}"
     elif device.family in ("xc7", "xcup"):

@@ -89,8 +89,11 @@ def grid_rtlil(config: Config) -> str:
     return text + "\n" + library.text
 
 
-def synthesise_grid(config: Config, folder: Path) -> dict[str, Any]:
+def synthesise_grid(config: Config, folder: Path, *, dsp_registers: bool = False) -> dict[str, Any]:
     """The netlist's modules by name; ``folder`` keeps it as ``on.json`` or ``off.json``.
+
+    Products are held in the fabric, so that what is counted is no property of ECP5's blocks;
+    with ``dsp_registers`` in the DSP blocks, as ``rpaccel synth`` does.
 
     Raises
     ------
@@ -101,7 +104,8 @@ def synthesise_grid(config: Config, folder: Path) -> dict[str, Any]:
     text = grid_rtlil(config)
     (folder / f"{name}.il").write_text(text)
     options = f"-top grid -noflatten -json {name}.json"
-    script = synthesis_script(config, folder, options=options)
+    rtlil = text if dsp_registers else ""
+    script = synthesis_script(config, folder, rtlil=rtlil, options=options)
     try:
         run_yosys(f"read_rtlil {name}.il; {script}", folder)
     except YosysError as error:

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
+from ..multiplier import registered_product
 from ..share import share
 from .gated_adder import GatedAdder
 
@@ -77,14 +78,13 @@ class ProcessingElement(wiring.Component):
         m = Module()
         weight = Signal(signed(8), reset_less=True)
         shadow = Signal(signed(8), reset_less=True)
-        product = Signal(signed(16), reset_less=True)
         activation = Signal(signed(8), reset_less=True)
         total = Signal(self.sum_out.shape(), reset_less=True)
         swap = Signal(reset_less=True)
+        product = registered_product(m, platform, self.activation, weight, name="multiplier")
         m.d.sync += [
             activation.eq(self.activation),
             swap.eq(self.swap),
-            product.eq(self.activation * weight),
             total.eq(self._total(m, platform, product)),
         ]
         with m.If(self.swap):

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from ..multiplier import registered_product
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
 
@@ -83,7 +84,7 @@ class DotUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        sums, chosen = self._products(m)
+        sums, chosen = self._products(m, platform)
         valid: Value = self.valid
         control: Value = Cat(self.copy, self.log2_width, self.first)
         top = exact_log2(self._multipliers)
@@ -109,16 +110,18 @@ class DotUnit(wiring.Component):
             m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, OUTPUTS)]
         return m
 
-    def _products(self, m: Module) -> tuple[list[Value], list[Value]]:
+    def _products(self, m: Module, platform: object) -> tuple[list[Value], list[Value]]:
         """First stage: the products; copied bytes start as the chosen outputs."""
         a = [self.a.word_select(n, 8).as_signed() for n in range(self._multipliers)]
         b = [self.b.word_select(n, 8).as_signed() for n in range(self._multipliers)]
         copied = [self.b.word_select(n, 8).as_signed() for n in range(OUTPUTS)]
-        products = [x * y for x, y in zip(a, b, strict=True)]
-        return (
-            _register(m, self.valid & ~self.copy, products, 16, "product"),
-            _register(m, self.valid & self.copy, copied, 8, "copied"),
-        )
+        enable = Signal()
+        m.d.comb += enable.eq(self.valid & ~self.copy)
+        products: list[Value] = [
+            registered_product(m, platform, x, y, name=f"multiplier_{n}", enable=enable)
+            for n, (x, y) in enumerate(zip(a, b, strict=True))
+        ]
+        return products, _register(m, self.valid & self.copy, copied, 8, "copied")
 
 
 def _register(m: Module, enable: Value, values: list[Value], width: int, name: str) -> list[Value]:

@@ -14,7 +14,7 @@ from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target
 from ..queue import Queue
 from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
-from .dot_unit import DotUnit, dot_latency
+from .dot_unit import OUTPUTS, DotUnit, dot_latency
 from .operand_fetch import OperandFetch
 from .pipeline import carry
 from .round_clamp import RoundClamp
@@ -165,8 +165,8 @@ class Interaction(wiring.Component):
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
-        round_clamp = RoundClamp()
-        m.submodules.round_clamp = share(platform, round_clamp, "round_clamp")
+        round_clamp = RoundClamp(dots=self._dots)
+        m.submodules.round_clamp = share(platform, round_clamp, f"round_clamp_{self._dots}")
         for theirs, ours in zip(buffer.row_write, self.row_write, strict=True):
             m.d.comb += theirs.eq(ours)
         for name in ("slot_bytes", "slots", "features", "clear", "allocate"):
@@ -230,12 +230,17 @@ class Interaction(wiring.Component):
         ]
         return round_clamp.o
 
+    @property
+    def _dots(self) -> int:
+        """Dot products of a step, at most: of vectors of the least length, 4."""
+        return min(OUTPUTS, max(1, self._multipliers // 4))
+
     def _shifts(self, m: Module, reads: Value, address: Value) -> Signal:
         """Memory of DOT_SHIFTS; the word is there 2 cycles after its address.
 
         Only the shifts of outputs that this unit can have in a step are kept.
         """
-        width = 4 * min(16, max(1, self._multipliers // 4))
+        width = 4 * self._dots
         storage: Any = memory.Memory(shape=unsigned(width), depth=DOT_SHIFT_WORDS, init=[])
         m.submodules.shifts = storage
         write = storage.write_port()

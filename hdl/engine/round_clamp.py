@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,18 +16,26 @@ __all__ = ["RoundClamp"]
 class RoundClamp(wiring.Component):
     """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for 16 values at once.
 
+    Only the first ``dots`` of them can be dot products; the others are copied bytes, which pass
+    through: a shifter a value would be most of a small engine's logic.
+
     The shift is an arithmetic floor, so ties go towards plus infinity; clamp to -128..127.
     Sixteen values every cycle; ``LATENCY`` cycles: rounding, shift, clamp. Registers move only with
     a valid input.
+
+    Parameters
+    ----------
+    dots
+        Values that are rounded and clamped, 1..16.
 
     Members
     -------
     valid
         ``i`` and ``shift`` mean something.
     i
-        Dot products.
+        Dot products; from ``dots`` on int8 values.
     shift
-        Shift of each.
+        Shift of each; from ``dots`` on nobody reads it.
     o
         int8 values.
     """
@@ -39,7 +47,10 @@ class RoundClamp(wiring.Component):
     shift: Any
     o: Any
 
-    def __init__(self) -> None:
+    def __init__(self, *, dots: int = OUTPUTS) -> None:
+        if not 1 <= dots <= OUTPUTS:
+            raise ValueError(f"dots must be in 1..{OUTPUTS}, not {dots!r}")
+        self._dots = dots
         super().__init__(
             {
                 "valid": In(1),
@@ -54,7 +65,15 @@ class RoundClamp(wiring.Component):
         rounds = Signal()
         shifts = Signal()
         m.d.sync += [rounds.eq(self.valid), shifts.eq(rounds)]
-        for n in range(OUTPUTS):
+        for n in range(self._dots, OUTPUTS):
+            byte: Value = self.i[n][:8]
+            for stage, moves in enumerate((self.valid, rounds, shifts)):
+                held = Signal(8, name=f"copied_{n}_{stage}")
+                with m.If(moves):
+                    m.d.sync += held.eq(byte)
+                byte = held
+            m.d.comb += self.o[n].eq(byte.as_signed())
+        for n in range(self._dots):
             # |dot| <= 2**21 and the rounding term is at most 2**14: DOT_WIDTH bits hold the sum.
             rounded = Signal(signed(DOT_WIDTH), name=f"rounded_{n}")
             shifted = Signal(signed(DOT_WIDTH), name=f"shifted_{n}")

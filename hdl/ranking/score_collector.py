@@ -53,8 +53,9 @@ class StreamMerge(wiring.Component):
         m = Module()
         count = self._inputs
         inputs = [self.i[index] for index in range(count)]
-        served = Signal(range(count))  # the input served last has the lowest priority
-        grant = Signal(range(count))
+        number = range(max(2, count))  # Verilog has no signals without bits
+        served = Signal(number)  # the input served last has the lowest priority
+        grant = Signal(number)
         free = Signal()
 
         # For each value of `served`, the first waiting input behind it wins: lowest priority first,

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from hdl.config import Config
 
+from .multiplier import multiplier_map
+
 __all__ = ["synthesis_script"]
 
 _MAPS = ("gated_adder.v",)
 
 
-def synthesis_script(config: Config, folder: Path, *, options: str) -> str:
+def synthesis_script(config: Config, folder: Path, *, rtlil: str = "", options: str) -> str:
     """Commands from the design as read to the netlist; copies what they need into ``folder``.
 
     Parameters
@@ -21,10 +23,18 @@ def synthesis_script(config: Config, folder: Path, *, options: str) -> str:
         The design's sizes.
     folder
         Where Yosys will run.
+    rtlil
+        The design, to put registered multipliers into DSP blocks with their registers; without it
+        these stay in the fabric.
     options
         Of ``synth_ecp5``: top, outputs.
     """
     for name in _MAPS:
         shutil.copy(Path(__file__).parent / name, folder)
     width = f"-D GATED_ADDER_WIDTH={config.partial_sum_width}"
-    return f"techmap -map gated_adder.v {width}; synth_ecp5 {options}"
+    commands = [f"techmap -map gated_adder.v {width}"]
+    multipliers = multiplier_map(rtlil)
+    if multipliers:
+        (folder / "multiplier.v").write_text(multipliers)
+        commands.append("techmap -map multiplier.v")
+    return "; ".join([*commands, f"synth_ecp5 {options}"])

@@ -1,24 +1,29 @@
 // Simulation models of the two ECP5 cells that Yosys has as black boxes only, in the modes in which
-// its mapping uses them: no registers of their own, both ports on one clock and equally wide, port B
+// our mapping uses them: a register at most behind the product, both ports on one clock and equally wide, port B
 // only reads, reads see the old word. ``replay.py`` refuses other modes.
 
 module MULT18X18D (
     input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
     input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
     input C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
-    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB, CLK0, CE0, RST0,
     output P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18,
     P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
 );
+    parameter REG_OUTPUT_CLK = "NONE";
+    parameter REG_OUTPUT_CE = "CE0";
+    parameter REG_OUTPUT_RST = "RST0";
     wire signed [18:0] a = {SIGNEDA & A17,
         A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
     wire signed [18:0] b = {SIGNEDB & B17,
         B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
     wire signed [37:0] product = a * b;
+    reg [35:0] held = 0;
+    always @(posedge CLK0) if (RST0) held <= 0; else if (CE0) held <= product[35:0];
     assign {
         P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18,
         P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
-    } = product[35:0];
+    } = REG_OUTPUT_CLK == "CLK0" ? held : product[35:0];
 endmodule
 
 module DP16KD (

@@ -33,6 +33,23 @@ SMALL_MIXED: list[Shape] = [
 ]  # fmt: skip
 
 
+def test_netlist_with_products_in_dsp_blocks(tmp_path: Path) -> None:
+    recording = Recording()
+    run_partitions(TINY, [TINY_FUSED, TINY_SPLIT], 20, make_short_job, recording)
+    netlist = synthesise_grid(TINY, tmp_path, dsp_registers=True)
+    blocks = [
+        cell["parameters"]["REG_OUTPUT_CLK"]
+        for module in ("pe", "gated_pe")
+        for cell in netlist[module]["cells"].values()
+        if cell["type"] == "MULT18X18D"
+    ]
+    assert blocks == ["CLK0", "CLK0"]
+    # Requantisers come as described, and their multipliers with them.
+    beside = (*BESIDE, "registered_multiplier_u17_u16", "registered_multiplier_s15_u16")
+    printed = replay(recording, "on", netlist, tmp_path, beside=beside)
+    assert f"cycles {len(recording.cycles)}, wrong 0\n" in printed, printed
+
+
 @pytest.mark.parametrize(
     ("config", "partitions", "beside"),
     [

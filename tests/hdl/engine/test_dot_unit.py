@@ -66,8 +66,9 @@ def test_sums(multipliers: int) -> None:
     simulate(dut, bench, cycles=2000)
 
 
-def test_round_and_clamp() -> None:
-    dut = RoundClamp()
+@pytest.mark.parametrize("dots", [16, 4, 1])
+def test_round_and_clamp(dots: int) -> None:
+    dut = RoundClamp(dots=dots)
     rng = random.Random(7)
     edges = [-(2**21), 2**21, 0, -1, 1, 127, 128, -128, -129]
     values = [
@@ -77,6 +78,8 @@ def test_round_and_clamp() -> None:
     # Ties, at every shift: exactly half goes up, whatever the sign.
     values += [[3 << shift >> 1 for shift in range(16)], [-3 << shift >> 1 for shift in range(16)]]
     shifts += [list(range(16))] * 2
+    for row in values:
+        row[dots:] = [rng.randrange(-128, 128) for _ in row[dots:]]
 
     async def bench(ctx: Any) -> None:
         for cycle in range(len(values) + dut.LATENCY):
@@ -87,7 +90,7 @@ def test_round_and_clamp() -> None:
             if cycle >= dut.LATENCY:
                 done = cycle - dut.LATENCY
                 for n in range(16):
-                    shift = shifts[done][n]
+                    shift = shifts[done][n] if n < dots else 0
                     scaled = (values[done][n] + (1 << shift >> 1)) >> shift
                     assert ctx.get(dut.o[n]) == max(-128, min(127, scaled))
             await ctx.tick()

@@ -17,7 +17,9 @@ CONFIG = preset("tiny")
 
 
 def collector(grid: int) -> ScoreCollector:
-    return ScoreCollector(config=replace(CONFIG, grid=grid, dot_multipliers=4 * grid**2))
+    lanes = min(grid**2, CONFIG.filter_lanes)
+    config = replace(CONFIG, grid=grid, dot_multipliers=4 * grid**2, filter_lanes=lanes)
+    return ScoreCollector(config=config)
 
 
 @pytest.mark.parametrize("grid", [1, 2, 4])
