@@ -27,7 +27,7 @@ from .workload import Workload, load_workload
 if TYPE_CHECKING:
     from .rtl import Corrupt, Plan
 
-__all__ = ["golden_results", "run"]
+__all__ = ["check_size", "golden_results", "run"]
 
 
 def _silent(text: str) -> None:
@@ -80,7 +80,7 @@ def run(
     if options.backend == "rtl":
         toolchain.check(options.simulator)
     spec = _pipeline(options, workload)
-    _check_size(config, spec)
+    check_size(config, spec)
     rules = funnel_rules(config, spec, options)
     search = options.partition == "search"
     partition = parse_partition(
@@ -167,7 +167,8 @@ def _pipeline(options: RunOptions, workload: Workload | None) -> Pipeline:
     return pipeline(options.pipeline).scaled(options.items)
 
 
-def _check_size(config: Config, spec: Pipeline) -> None:
+def check_size(config: Config, spec: Pipeline) -> None:
+    """Refuse a pipeline that the device cannot rank at all; UserError says why."""
     if spec.stages[0].items > config.max_items:
         raise UserError(
             f"{spec.name} ranks {spec.stages[0].items} items, {config.name} takes at most "

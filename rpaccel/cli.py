@@ -25,6 +25,7 @@ from synth.errors import SynthesisError
 from . import listing
 from .api import run
 from .data_commands import add_data_commands
+from .schedule_commands import add_schedule_commands
 
 __all__ = ["main"]
 
@@ -164,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_preset(guess)
     _add_workload_options(guess)
     add_data_commands(add, _positive)
+    add_schedule_commands(add, _positive)
     demo = add("demo", _demo, "generate a device, run a query on its Verilog and report")
     demo.add_argument("--simulator", choices=["verilator", "icarus"], default="verilator")
     add_synth(add("synth", _synth, "area and clock rate on an FPGA, placed and routed"), _positive)

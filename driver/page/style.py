@@ -11,6 +11,8 @@ STYLE = """
   --vectors: #d8b420; --input: #d86ea2; --idle: #e2e5ea;
   --stage0: #14806a; --stage1: #7cc2a4; --stage2: #4f9a2c; --stage3: #b3cf5f;
   --on0: #ffffff; --on1: #0c2b20; --on2: #ffffff; --on3: #1f2a06;
+  --series0: #14806a; --series1: #c9403a; --series2: #3a6fb7; --series3: #e2862a;
+  --series4: #8b62bd; --series5: #6b7683;
   --good: #12724f; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #12161c; --card: #1a2029; --ink: #e9edf2; --soft: #9aa6b4; --line: #303a47;
@@ -18,6 +20,8 @@ STYLE = """
   --vectors: #e6c84a; --input: #e78db9; --idle: #2a323d;
   --stage0: #2f9c84; --stage1: #9bd8bd; --stage2: #6dbb48; --stage3: #cbe381;
   --on0: #06130f; --on1: #0c2b20; --on2: #06130f; --on3: #1f2a06;
+  --series0: #3fbfa2; --series1: #f0736c; --series2: #6ea4ee; --series3: #f4a65a;
+  --series4: #b795e6; --series5: #a3afbd;
   --good: #4cc796; --bad: #ff8a80; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
@@ -78,6 +82,14 @@ svg .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3.5px;
 .stage3 { fill: var(--stage3); background: var(--stage3); }
 .stage0 + .on-stage { fill: var(--on0); } .stage1 + .on-stage { fill: var(--on1); }
 .stage2 + .on-stage { fill: var(--on2); } .stage3 + .on-stage { fill: var(--on3); }
+.series0 { fill: var(--series0); background: var(--series0); stroke: var(--series0); }
+.series1 { fill: var(--series1); background: var(--series1); stroke: var(--series1); }
+.series2 { fill: var(--series2); background: var(--series2); stroke: var(--series2); }
+.series3 { fill: var(--series3); background: var(--series3); stroke: var(--series3); }
+.series4 { fill: var(--series4); background: var(--series4); stroke: var(--series4); }
+.series5 { fill: var(--series5); background: var(--series5); stroke: var(--series5); }
+.series-line { fill: none; stroke-width: 2; }
+.series-faint { fill: var(--soft); background: var(--soft); opacity: .3; }
 .on-stage { pointer-events: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 4px 0 12px; padding: 0;
   list-style: none; font-size: 13.5px; }
