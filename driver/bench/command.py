@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from .load_options import add_load_options
+
 __all__ = ["add_benches", "bench"]
 
 _BENCHES = {
@@ -18,6 +20,7 @@ _BENCHES = {
     "embedding": ("lanes on hits, misses against DRAM, hit rates, kaggle-2 by caches", "small"),
     "funnel": ("sub-batches, queries in flight, filter latency, quality of policies", "small"),
     "pareto": ("quality against MACs and bytes of all funnels of the shipped models", None),
+    "load": ("load simulation, online decisions, multi-path, a pipeline on processes", "paper"),
     "generate": ("time and size of generation, by preset", None),
 }
 
@@ -74,6 +77,7 @@ def add_benches(
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
     _add_funnel(parsers["funnel"], positive)
+    add_load_options(parsers["load"], positive)
     parsers["pareto"].add_argument(
         "--queries", metavar="N", type=positive, default=128, help="held-out queries (128)"
     )

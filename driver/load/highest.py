@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .arrivals import Arrivals, Trace
-from .simulate import QUERIES, LoadResult, simulate
+from .simulate import QUERIES, LoadResult, simulate, sizes_of
 from .sizes import Sizes
 from .stations import Station, saturation
 
@@ -79,12 +79,8 @@ def highest_load(
     def meets(result: LoadResult) -> bool:
         return result.stable and result.percentile(percentile).value <= sla_s
 
-    if sizes is None and isinstance(arrivals, Trace) and arrivals.items is not None:
-        drawn = arrivals.items[:queries]
-    elif sizes is None:
-        raise UserError("sizes of the queries are missing: give a law, or a trace with items")
-    else:
-        drawn = sizes.items(np.random.default_rng([seed, 1]), queries)
+    count = min(queries, len(arrivals.seconds)) if isinstance(arrivals, Trace) else queries
+    drawn = sizes_of(arrivals, sizes).items(np.random.default_rng([seed, 1]), count)
     most, name = saturation(stations, drawn, seed)
     if not np.isfinite(most):
         raise UserError("no station has a queue: any load meets the target or none does")

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .arrivals import Arrivals
+from .arrivals import Arrivals, Trace
 from .estimates import Estimate, mean_estimate
 from .online import Choice, PathScheduler
 from .paths import Path
+from .simulate import FEWEST, sizes_of
 from .sizes import Sizes
 
 __all__ = ["Comparison", "PathRun", "compare_paths", "path_saturation", "serve"]
 
 QUERIES = 60_000
-_WARM_UP = 0.05
+_WARM_UP = 0.1
 _DRAWN = 20_000
 
 
@@ -182,7 +183,7 @@ class Comparison:
 def compare_paths(
     paths: Sequence[Path],
     arrivals: Arrivals,
-    sizes: Sizes,
+    sizes: Sizes | None,
     *,
     sla_s: float,
     loads: Sequence[float],
@@ -200,17 +201,24 @@ def compare_paths(
     ----------
     arrivals
         The law; its rate is replaced.
+    sizes
+        None: those of the trace.
     loads
         Of the queries a second that all platforms can do on their fastest paths.
 
     Raises
     ------
     UserError
-        A load that is not above 0, and what `PathScheduler` refuses.
+        A load that is not above 0, too few queries, and what `PathScheduler` refuses.
     """
     for load in loads:
         if not load > 0:
             raise UserError(f"load must be above 0, not {load:g}")
+    if isinstance(arrivals, Trace):
+        queries = min(queries, len(arrivals.seconds))
+    if queries < FEWEST:
+        raise UserError(f"queries must be at least {FEWEST}, not {queries}")
+    sizes = sizes_of(arrivals, sizes)
     items = sizes.items(np.random.default_rng([seed, 1]), queries)
     typical = items[:_DRAWN]
     most: dict[str, float] = {}

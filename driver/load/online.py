@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .paths import Path
+from .paths import Path, PathTable
 from .values import LOADS, backlog_values
 
 __all__ = ["LATE", "POLICIES", "Choice", "PathScheduler"]
@@ -31,6 +31,7 @@ _SAFE = 0.995
 _SIZES = 12
 """Typical query sizes for the value of a backlog."""
 _TOP = len(LOADS) - 1
+_exp = math.exp
 
 
 class Choice(NamedTuple):
@@ -47,15 +48,14 @@ class Choice(NamedTuple):
 
 
 class _Option(NamedTuple):
-    """A path of a platform, tabulated by items from ``low`` on."""
+    """A path of a platform, tabulated by items from 0 on; infinite where it does not take them."""
 
-    number: int
-    quality: float
-    low: int
     safe: list[float]
     """Latency that a prediction must fit into the target."""
     steps: list[float]
-    """Occupation in steps of the backlog grid."""
+    """Occupation in steps of the backlog grid, at most the target's."""
+    quality: float
+    number: int
     latency: list[float]
     occupied: list[float]
 
@@ -74,7 +74,7 @@ class _Platform:
         self.shift = [0.0] * first.servers
         """How much later than predicted each server is by now."""
         self.rate = 0.0
-        """Queries a second, averaged."""
+        """Queries a second, averaged; what came before the first query counts as nothing."""
         self.paths = [(n, path, path.table()) for n, path in paths]
         self.options: list[_Option] = []
         self.per_step = 1.0
@@ -138,9 +138,11 @@ class PathScheduler:
         sizes = np.quantile(np.asarray(typical_items), shares).round().astype(int)
         _check_target(self._platforms, int(min(typical_items)), sla_s)
         self._memory_s = 0.0
+        self._limit = 1 + max(path.curve.items[-1] for path in paths)
         for platform in self._platforms:
             self._prepare(platform, sizes, policy)
-        self._last = 0.0
+        self._last: float | None = None
+        self._seen = 0.0
 
     def _prepare(self, platform: _Platform, sizes: NDArray[np.int_], policy: str) -> None:
         rows = []
@@ -148,30 +150,35 @@ class PathScheduler:
             at = np.clip(sizes - table.low, 0, len(table.latency) - 1)
             safe = np.asarray(table.latency) * _safety(path)
             rows.append((safe[at], np.asarray(table.occupied)[at], path.quality * sizes))
+            latency, occupied = (self._by_items(table, v) for v in (table.latency, table.occupied))
             platform.options.append(
                 _Option(
-                    number=number,
-                    quality=path.quality,
-                    low=table.low,
-                    safe=safe.tolist(),
+                    safe=self._by_items(table, safe.tolist()),
                     steps=[],
-                    latency=table.latency,
-                    occupied=table.occupied,
+                    quality=path.quality,
+                    number=number,
+                    latency=latency,
+                    occupied=occupied,
                 )
             )
-        latency, occupied, reward = (np.array(part) for part in zip(*rows, strict=True))
-        busy = float(occupied.mean(axis=1).min())
+        typical = [np.array(part) for part in zip(*rows, strict=True)]
+        busy = float(typical[1].mean(axis=1).min())
         servers = len(platform.ready)
         self._memory_s = max(self._memory_s, _MEMORY * busy / servers)
         platform.level_s = busy / servers / LOADS[0]
         if policy == "value":
-            found = backlog_values(latency, occupied, reward, sla_s=self._sla, busy_s=busy)
+            found = backlog_values(*typical, sla_s=self._sla, busy_s=busy)
             platform.per_step, platform.values = 1 / found.step_s, found.by_load
         else:  # a backlog costs nothing
             platform.per_step = 1 / self._sla
-            platform.values = [[0.0, 0.0, 0.0]] * len(LOADS)
+            platform.values = [[0.0, 0.0, 0.0, 0.0]] * len(LOADS)
+        most = self._sla * platform.per_step
         for option in platform.options:
-            option.steps.extend(seconds * platform.per_step for seconds in option.occupied)
+            option.steps.extend(min(s * platform.per_step, most) for s in option.occupied)
+
+    def _by_items(self, table: PathTable, values: list[float]) -> list[float]:
+        behind = self._limit - table.low - len(values)
+        return [math.inf] * table.low + values + [math.inf] * behind
 
     def choose(self, now: float, items: int) -> Choice | None:
         """Decide for a query of ``items`` that arrives at ``now``; times must not fall.
@@ -185,8 +192,14 @@ class PathScheduler:
         UserError
             No path knows so many items.
         """
-        keep = math.exp((self._last - now) / self._memory_s)
+        last = self._last
+        keep = 1.0 if last is None else _exp((last - now) / self._memory_s)
         self._last = now
+        # What came so far, over the time that it came in: right from the start on.
+        self._seen = 1.0 - (1.0 - self._seen) * keep
+        per_seen = 1.0 / self._seen if self._seen else 0.0
+        if not 0 < items < self._limit:
+            return self._late(now, items)
         sla = self._sla
         most, chosen = -math.inf, None
         for platform in self._platforms:
@@ -196,27 +209,15 @@ class PathScheduler:
             wait = ready[server] - now
             if wait < 0.0:
                 wait = 0.0
-            elif wait >= sla:
-                continue
             room = sla - wait
-            level = int(rate * platform.level_s)
-            values = platform.values[level if level < _TOP else _TOP]
             here = wait * platform.per_step
-            cell = int(here)
-            before = values[cell] + (here - cell) * (values[cell + 1] - values[cell])
+            level = int(rate * platform.level_s * per_seen)
+            values = platform.values[level if level < _TOP else _TOP]
             for option in platform.options:
-                _, quality, low, safe, steps, _, _ = option
-                index = items - low
-                # An index below 0 would count from the end.
-                if index < 0 or index >= len(safe) or safe[index] > room:
+                safe, steps, quality, _, _, _ = option
+                if safe[items] > room:
                     continue
-                at = here + steps[index]
-                cell = int(at)
-                if cell + 1 < len(values):
-                    after = values[cell] + (at - cell) * (values[cell + 1] - values[cell])
-                else:
-                    after = values[-1]
-                gain = quality * items + after - before
+                gain = quality * items + values[int(here + steps[items])] - values[int(here)]
                 if gain > most:
                     most = gain
                     chosen = (platform, server, option, wait)
@@ -227,13 +228,13 @@ class PathScheduler:
     def _dispatch(
         self, now: float, items: int, platform: _Platform, server: int, option: _Option, wait: float
     ) -> Choice:
-        start, index = now + wait, items - option.low
-        platform.ready[server] = start + option.occupied[index]
+        start = now + wait
+        _, _, _, number, latency, occupied = option
+        platform.ready[server] = start + occupied[items]
         platform.rate += 1 / self._memory_s
         return Choice(
-            option.number, platform.number, server, start + option.latency[index],
-            platform.shift[server],
-        )  # fmt: skip
+            number, platform.number, server, start + latency[items], platform.shift[server]
+        )
 
     def _late(self, now: float, items: int) -> Choice | None:
         """No path is in time: the one that ends first, if it is served at all."""
@@ -242,10 +243,9 @@ class PathScheduler:
         for platform in self._platforms:
             server = platform.ready.index(min(platform.ready))
             wait = max(0.0, platform.ready[server] - now)
-            for option in platform.options:
-                index = items - option.low
-                if 0 <= index < len(option.latency) and wait + option.latency[index] < first:
-                    first = wait + option.latency[index]
+            for option in platform.options if 0 < items < self._limit else ():
+                if wait + option.latency[items] < first:
+                    first = wait + option.latency[items]
                     best = (platform, server, option, wait)
         if best is None:
             ranges = ", ".join(

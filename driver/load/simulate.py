@@ -15,7 +15,7 @@ from .estimates import Estimate, mean_estimate, quantile_estimate, settled
 from .sizes import ListedSizes, Sizes
 from .stations import Station, pass_station
 
-__all__ = ["LoadResult", "Latencies", "latencies", "simulate"]
+__all__ = ["LoadResult", "Latencies", "latencies", "simulate", "sizes_of"]
 
 QUERIES = 200_000
 """Enough for an interval of p99.9 from 20 batches."""
@@ -86,6 +86,15 @@ class LoadResult:
         }
 
 
+def sizes_of(arrivals: Arrivals, sizes: Sizes | None) -> Sizes:
+    """The sizes given, else those of a trace; UserError where there are none."""
+    if sizes is not None:
+        return sizes
+    if not isinstance(arrivals, Trace) or arrivals.items is None:
+        raise UserError("sizes of the queries are missing: give a law, or a trace with items")
+    return ListedSizes(arrivals.items)
+
+
 def latencies(
     stations: Sequence[Station],
     arrivals: Arrivals,
@@ -115,10 +124,7 @@ def latencies(
         raise UserError("no stations to send queries through")
     if queries < FEWEST:
         raise UserError(f"queries must be at least {FEWEST}, not {queries}")
-    if sizes is None:
-        if not isinstance(arrivals, Trace) or arrivals.items is None:
-            raise UserError("sizes of the queries are missing: give a law, or a trace with items")
-        sizes = ListedSizes(arrivals.items)
+    sizes = sizes_of(arrivals, sizes)
     arrival = arrivals.times(np.random.default_rng([seed, 0]), queries)
     items = sizes.items(np.random.default_rng([seed, 1]), len(arrival))
     span = float(arrival[-1] - arrival[0])

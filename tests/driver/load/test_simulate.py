@@ -140,6 +140,17 @@ def test_the_highest_load_of_a_known_queue() -> None:
     assert more.rate == pytest.approx(1 - math.log(20) / 20, rel=0.03)
 
 
+def test_a_trace_is_played_faster_and_brings_its_sizes() -> None:
+    random = np.random.default_rng(1)
+    items = Lognormal(mean=100, largest=1000).items(random, 5000)
+    trace = Trace(np.cumsum(random.exponential(1.0, 5000)), items)
+    found = highest_load((queue(Tabulated(CURVE)),), trace, None, sla_s=2e-3, queries=10_000)
+    assert 0.3 * found.saturation < found.rate < found.saturation
+    assert found.result.queries + found.result.warm_up == 5000
+    run = latencies((queue(Tabulated(CURVE)),), trace, None, queries=200)
+    assert (run.items == items[:200]).all()
+
+
 def test_a_target_that_no_load_meets() -> None:
     with pytest.raises(UserError, match=r"no load meets an SLA of 500 ms at p99: an idle system "
                        r"needs 1000 ms"):  # fmt: skip

@@ -1,0 +1,83 @@
+"""The load bench on few queries: its tables, its profile of bounds, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from driver.bench.load_paths import QUALITY, bound_profile
+from driver.load.paths import paths_of
+from driver.load.profile import PlatformProfile, write_profile
+from rpaccel import cli
+
+
+def test_rate_forms_and_decisions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "result.json"
+    words = ["bench", "load", "--only", "rate", "--only", "closed-forms", "--only", "decision",
+             "--queries", "3000", "--json", str(file)]  # fmt: skip
+    assert cli.main(words) == 0
+    text = capsys.readouterr().out
+    assert "queries/s a core" in text and "M/M/1 twice" in text and "best block [us]" in text
+    result = json.loads(file.read_text())
+    assert [row["paths"] for row in result["decision"]] == [1, 2, 4]
+    assert len(result["closed_forms"]) == 24 and len(result["rate"]) == 2
+
+
+def test_multi_path_of_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = []
+    for name in ("one", "two"):
+        bounds = bound_profile("small").as_json() | {"name": name}
+        write_profile(tmp_path / name, PlatformProfile.from_json(bounds))
+        files += ["--profile", str(tmp_path / name)]
+    trace = tmp_path / "trace"
+    trace.write_text("\n".join(f"{0.01 * n + 0.003 * (n % 3)} {50 + n % 99}" for n in range(1200)))
+    words = ["bench", "load", "--only", "multi-path", "--queries", "1500", "--load", "0.5",
+             "--sla-ms", "20", "--trace", str(trace), *files, "--json"]  # fmt: skip
+    assert cli.main(words) == 0
+    (row,) = json.loads(capsys.readouterr().out)["multi_path"]
+    assert set(row["static"]) == {
+        f"mprec-kaggle/{r}@{name}" for r in QUALITY for name in ("one", "two")
+    }
+    assert row["multi"]["value"] > row["static"][row["best_static"]]["value"]
+
+
+def test_bounds_are_those_of_the_representations() -> None:
+    profile = bound_profile("paper")
+    table, hybrid = paths_of(profile, "mprec-kaggle", tuple(QUALITY))
+    assert table.table().latency[127] == pytest.approx(128 * 41 / 250e6)
+    assert hybrid.quality > table.quality
+    assert hybrid.curve.seconds(128) > 10 * table.curve.seconds(128)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sla-ms", "0"], "--sla-ms must be above 0, not 0"),
+        (["--load", "-1"], "--load must be above 0, not -1"),
+        (["--only", "multi-path", "--preset", "small", "--sla-ms", "0.01"],
+         "no path meets an SLA of 0.01 ms for"),
+        (["--only", "multi-path", "--profile", "/nowhere"], "cannot read profile /nowhere"),
+        (["--only", "multi-path", "--trace", "/nowhere"], "cannot read trace /nowhere"),
+        (["--only", "decision", "--queries", "10"], "queries must be at least 1000"),
+        (["--only", "execution", "--load", "2"], "load must be in 0..1, not 2"),
+        (["--only", "rate", "--queries", "10"], "queries must be at least 100, not 10"),
+    ],
+)  # fmt: skip
+def test_bad_input(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "load", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_a_model_that_a_profile_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_profile(tmp_path / "p", bound_profile("small"))
+    words = ["bench", "load", "--only", "multi-path", "--profile", str(tmp_path / "p"),
+             "--model", "RMhuge"]  # fmt: skip
+    assert cli.main(words) == 2
+    assert "has no latency of RMhuge (table); it has: mprec-kaggle (table)" in (
+        capsys.readouterr().err
+    )
