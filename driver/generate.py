@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def generate(args: argparse.Namespace) -> dict[str, Any]:
     UserError
         The folder cannot be made or written; nothing was changed in it.
     """
-    config = preset(args.preset)
+    config = replace(preset(args.preset), macs_per_dsp=getattr(args, "macs_per_dsp", 1))
     directory: Path = args.out
     _check_folder(directory)
     # Heavy imports after the checks: bad input is answered at once.

@@ -57,6 +57,8 @@ class Config:
     """B: sub-arrays along one edge of the grid, a power of two, at most 8."""
     sub_array: int
     """S: PEs along one edge of a sub-array, a power of two from 4 to 32."""
+    macs_per_dsp: int = 1
+    """2: neighbouring PEs share a multiplier of 25 x 8 bits, for DSP blocks of 25 x 18 and more."""
     rows: int
     """Largest number of items an engine takes as one row block."""
     dot_multipliers: int
@@ -118,7 +120,7 @@ class Config:
             "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "cache_ways",
             "axi_data_bits", "axi_channels", "reads_in_flight", "record_loaders", "lookup_queue",
             "max_items", "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes",
-            "filter_survivors", "queries_in_flight",
+            "filter_survivors", "queries_in_flight", "macs_per_dsp",
         )  # fmt: skip
         for field in powers:
             value = getattr(self, field)
@@ -129,7 +131,8 @@ class Config:
             "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
             "filter_contexts": (2, 16), "filter_lanes": (1, 16),
             "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
-            "cache_ways": (1, 8), "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
+            "cache_ways": (1, 8), "macs_per_dsp": (1, 2),
+            "max_items": (16, 1 << 20), "parameter_tiles": (16, 4096),
             "record_loaders": (1, self.axi_channels), "lookup_queue": (4, 512),
         }  # fmt: skip
         for field, (low, high) in limits.items():

@@ -156,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     add("pipelines", listing.pipelines, "list the ranking pipelines")
     generate = add("generate", _generate, "write Verilog and side files of a device")
     _add_preset(generate)
+    generate.add_argument("--macs-per-dsp", metavar="N", type=_positive, default=1,
+        help="2: neighbouring PEs share a DSP block (DSP48 and alike) (1)")  # fmt: skip
     generate.add_argument("--out", metavar="DIR", type=Path, required=True, help="output folder")
     run = add("run", _run, "run queries of a pipeline and compare with the golden model")
     _add_preset(run)

@@ -16,6 +16,8 @@ def add_synth(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -
     add("--preset", metavar="P", default="ecp5", help="see `rpaccel presets` (ecp5)")
     add("--device", metavar="D", required=True, help="lfe5um5g-85f, up5k, xc7a200t, ..")
     add("--unit", metavar="NAME", default="device", help="synthesise a part alone (device: all)")
+    add("--macs-per-dsp", metavar="N", type=positive, default=1,
+        help="2: neighbouring PEs share a DSP block (DSP48 and alike) (1)")  # fmt: skip
     add("--seeds", metavar="N", type=positive, default=1,
         help="place and route with seeds 1 to N; Fmax is their median (1)")  # fmt: skip
     add("--target-mhz", metavar="F", type=float, help="status 1 below it (the preset's clock)")
@@ -32,6 +34,8 @@ def synth(args: argparse.Namespace, progress: Callable[[str], None]) -> dict[str
     ConfigError, SynthesisError
         Unknown preset, device or unit; missing tool; a tool failed.
     """
+    from dataclasses import replace
+
     from hdl.config import preset
 
     from . import flow
@@ -40,7 +44,8 @@ def synth(args: argparse.Namespace, progress: Callable[[str], None]) -> dict[str
     from .report import as_json, as_text
     from .units import unit
 
-    config, part, what = preset(args.preset), device(args.device), unit(args.unit)
+    part, what = device(args.device), unit(args.unit)
+    config = replace(preset(args.preset), macs_per_dsp=args.macs_per_dsp)
     target = config.clock_mhz if args.target_mhz is None else args.target_mhz
     if not target > 0:
         raise SynthesisError(f"--target-mhz must be above 0, not {target:g}")

@@ -112,7 +112,7 @@ def synthesise(
     (folder / "harness.v").write_text(harness_text(ports_of(text, unit.top), unit.top))
     children = children_of(text)
     # Shared modules have names of their own, others those of the modules they belong to.
-    units = [name for name in children if "." not in name]
+    units = [name for name in children if "." not in name and not _is_replaced(name, device)]
     script = netlist_script(config, device, HARNESS, units, folder, rtlil=text, flat=_FLAT)
     progress(f"synthesis for {device.part} (Yosys)")
     try:
@@ -134,6 +134,14 @@ def synthesise(
             routed.append(result)
     exploded = _exploded(folder / "yosys.log")
     return Synthesis(areas, totals, exploded, lacking, tuple(routed))
+
+
+def _is_replaced(module: str, device: Device) -> bool:
+    """Modules that ECP5 has cells for; elsewhere they belong to what surrounds them."""
+    return (
+        device.family != "ecp5"
+        and re.match("registered_multiplier|gated_adder", module) is not None
+    )
 
 
 def _areas(modules: dict[str, Any], children: dict[str, dict[str, str]]) -> tuple[UnitArea, ...]:

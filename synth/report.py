@@ -31,6 +31,7 @@ def as_json(
     return {
         "preset": config.name,
         "config_hash": f"{config.hash:08x}",
+        "macs_per_dsp": config.macs_per_dsp,
         "unit": unit.name,
         "device": device.name,
         "part": device.part,

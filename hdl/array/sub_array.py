@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Member, Out
 from ..config import Config
 from ..share import share
 from .pe import ProcessingElement
+from .pe_pair import ProcessingElementPair
 
 __all__ = ["SubArray"]
 
@@ -77,12 +78,17 @@ class SubArray(wiring.Component):
         m = Module()
         size = self._config.sub_array
         sums: list[Value] = [self.sums[j] for j in range(size)]
+        step = self._config.macs_per_dsp
         for i in range(size):
             activation: Value = self.activations[i]
             swap: Value = self.swaps[i]
-            for j in range(size):
+            for j in range(0, size, step):
                 gated = self._gated and i == 0
                 width = self._config.partial_sum_width
+                if step == 2:
+                    pair = self._pair(m, platform, i, j, activation, swap, sums)
+                    activation, swap = pair.activation_out, pair.swap_out
+                    continue
                 pe = ProcessingElement(sum_width=width, gated=gated)
                 name = "gated_pe" if gated else "pe"
                 m.submodules[f"pe_{i}_{j}"] = share(platform, pe, name)
@@ -99,3 +105,33 @@ class SubArray(wiring.Component):
             m.d.comb += [self.activations_out[i].eq(activation), self.swaps_out[i].eq(swap)]
         m.d.comb += [self.sums_out[j].eq(sums[j]) for j in range(size)]
         return m
+
+    def _pair(
+        self,
+        m: Module,
+        platform: object,
+        row: int,
+        column: int,
+        activation: Value,
+        swap: Value,
+        sums: list[Value],
+    ) -> ProcessingElementPair:
+        """Elements (row, column) and (row, column + 1); ``sums`` become theirs."""
+        gated = self._gated and row == 0
+        pair = ProcessingElementPair(sum_width=self._config.partial_sum_width, gated=gated)
+        name = "gated_pe_pair" if gated else "pe_pair"
+        m.submodules[f"pair_{row}_{column}"] = share(platform, pair, name)
+        if gated:
+            m.d.comb += pair.take_sums.eq(self.take_sums)
+        m.d.comb += [
+            pair.activation.eq(activation),
+            pair.swap.eq(swap),
+            pair.shadow_write.eq(self.shadow_select[row]),
+        ]
+        for n in range(2):
+            m.d.comb += [
+                pair.sums[n].eq(sums[column + n]),
+                pair.shadow_weights[n].eq(self.shadow_row[column + n]),
+            ]
+            sums[column + n] = pair.sums_out[n]
+        return pair

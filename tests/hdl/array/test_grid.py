@@ -31,6 +31,12 @@ def test_fused_and_split_in_turn() -> None:
     run_partitions(TINY, [[(0, 1, 16, 0)], split, [(0, 1, 1, 0)], [(0, 1, 7, 0)]], seed=5)
 
 
+def test_two_macs_a_multiplier() -> None:
+    config = replace(TINY, macs_per_dsp=2)
+    split = [(0, 0, 16, 0), (1, 0, 12, 5), (2, 0, 3, 40), (3, 0, 13, 11)]
+    run_partitions(config, [[(0, 1, 16, 0)], split], seed=5)
+
+
 def test_mixed_partition_then_the_whole_grid() -> None:
     """A 4 x 4 grid: two 2 x 2 engines, single ones beside them; then one of 4 x 4."""
     pairs = [(0, 1, 12, 0), (10, 1, 5, 9)]

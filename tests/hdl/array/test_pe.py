@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
 
 from hdl.array.gated_adder import GatedAdder
 from hdl.array.pe import ProcessingElement
+from hdl.array.pe_pair import ProcessingElementPair
 from hdl.array.sub_array import SubArray
 from hdl.config import preset
 from tests.hdl.support import simulate
@@ -56,13 +59,57 @@ def test_pe_follows_its_model_cycle_by_cycle(gated: bool) -> None:
     simulate(dut, bench)
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_pair_is_two_elements_cycle_by_cycle(gated: bool) -> None:
+    m = Module()
+    m.submodules.pair = pair = ProcessingElementPair(sum_width=19, gated=gated)
+    elements = [ProcessingElement(sum_width=19, gated=gated) for _ in range(2)]
+    m.submodules.west, m.submodules.east = west, east = elements
+    m.d.comb += [east.activation.eq(west.activation_out), east.swap.eq(west.swap_out)]
+    rng = random.Random(3)
+
+    def byte() -> int:
+        return rng.choice([-128, -127, -1, 0, 1, 127, rng.randint(-128, 127)])
+
+    async def bench(ctx: Any) -> None:
+        quiet = 0  # cycles since the last swap: shadows are not written while one passes
+        for cycle in range(1500):
+            swap = rng.random() < 0.1
+            quiet = 0 if swap else quiet + 1
+            write = quiet > 2 and rng.random() < 0.5
+            activation, weights = byte(), [byte(), byte()]
+            for unit in (pair, west):
+                ctx.set(unit.activation, activation)
+                ctx.set(unit.swap, swap)
+            ctx.set(pair.shadow_write, write)
+            for n, element in enumerate(elements):
+                above = rng.randint(-(1 << 17), (1 << 17) - 1)
+                ctx.set(element.shadow_write, write)
+                ctx.set(element.shadow_weight, weights[n])
+                ctx.set(pair.shadow_weights[n], weights[n])
+                ctx.set(element.sum, above)
+                ctx.set(pair.sums[n], above)
+                if gated:
+                    ctx.set(element.take_sum, cycle // 50 % 2)
+                    ctx.set(pair.take_sums, cycle // 50 % 2)
+                assert ctx.get(pair.sums_out[n]) == ctx.get(element.sum_out), (cycle, n)
+            assert ctx.get(pair.activation_out) == ctx.get(east.activation_out)
+            assert ctx.get(pair.swap_out) == ctx.get(east.swap_out)
+            await ctx.tick()
+
+    simulate(m, bench)
+
+
+@pytest.mark.parametrize("macs_per_dsp", [1, 2])
 @pytest.mark.parametrize("cut", [None, False, True])
-def test_sub_array_swaps_between_two_matrices_without_a_gap(cut: bool | None) -> None:
+def test_sub_array_swaps_between_two_matrices_without_a_gap(
+    cut: bool | None, macs_per_dsp: int
+) -> None:
     """Rows of two tiles follow each other; the second's weights load under the first's rows.
 
     ``cut``: nothing from above counts; None: a sub-array that cannot be cut.
     """
-    config = preset("tiny")
+    config = replace(preset("tiny"), macs_per_dsp=macs_per_dsp)
     size = config.sub_array
     dut = SubArray(config=config, gated=cut is not None)
     rng = np.random.default_rng(2)
