@@ -23,7 +23,8 @@ CONFIGS = {
         static_cache_bytes=8192, look_ahead_bytes=4096,
     ),
     "no look-ahead": replace(
-        preset("medium"), grid=2, static_cache_bytes=16384, look_ahead_bytes=0, lookup_queue=16
+        preset("medium"), grid=2, filter_lanes=4, static_cache_bytes=16384, look_ahead_bytes=0,
+        lookup_queue=16,
     ),
 }  # fmt: skip
 WIDTHS = {0: 4, 1: 32}  # program -> bytes of a vector

@@ -30,8 +30,8 @@ CONFIGS = {
     "8-byte beats": TINY,
     "16-byte beats": replace(TINY, axi_data_bits=128, reads_in_flight=8, lookup_queue=8),
     "64-byte beats": replace(
-        preset("medium"), grid=2, gather_lanes=2, static_cache_bytes=8192, look_ahead_bytes=4096,
-        reads_in_flight=16,
+        preset("medium"), grid=2, filter_lanes=4, gather_lanes=2, static_cache_bytes=8192,
+        look_ahead_bytes=4096, reads_in_flight=16,
     ),
     "no look-ahead": replace(TINY, look_ahead_bytes=0, reads_in_flight=4),
     "one read": replace(TINY, cache_ways=1, static_cache_bytes=1024, reads_in_flight=2),

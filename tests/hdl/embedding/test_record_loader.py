@@ -17,7 +17,12 @@ from .memory_model import MemoryModel
 TINY = preset("tiny")
 SMALL = preset("small")
 WIDE = replace(
-    preset("medium"), grid=2, static_cache_bytes=1 << 14, look_ahead_bytes=0, max_items=1024
+    preset("medium"),
+    grid=2,
+    static_cache_bytes=1 << 14,
+    look_ahead_bytes=0,
+    max_items=1024,
+    filter_lanes=4,
 )
 CONFIGS = {
     "one lane": replace(TINY, gather_lanes=1),
