@@ -91,6 +91,7 @@ class _Builder:
         self.d = deployment
         self.image = image
         self.shared: dict[tuple[fmt.Target, int, bytes], int] = {}
+        self.streams: dict[bytes, int] = {}
 
     def load(self, target: fmt.Target, unit: int, start: int, blob: bytes) -> None:
         """Add a LOAD of ``blob`` (nothing for an empty one).
@@ -189,9 +190,13 @@ class _Builder:
         config = self.d.config
         tiles = np.concatenate([layer_tiles(layer.weight, edge) for layer in layers])
         if phase.streamed:
-            return self.image.put(
-                stream_bytes(config, tiles), align=fmt.STREAM_CHUNK_BYTES, what="weights"
-            )
+            # Engines of one size read the same stream: the device fetches it once for all of them.
+            blob = stream_bytes(config, tiles)
+            if blob not in self.streams:
+                self.streams[blob] = self.image.put(
+                    blob, align=fmt.STREAM_CHUNK_BYTES, what="weights"
+                )
+            return self.streams[blob]
         start = phase.weights * config.axi_bytes
         for bank, words in zip(banks, resident_words(config, tiles), strict=True):
             bank[start : start + len(words)] = words

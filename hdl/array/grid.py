@@ -344,7 +344,6 @@ class Grid(wiring.Component):
         m.d.sync += [
             weight.valid.eq(streamed.valid | is_weights),
             weight.mask.eq(Mux(streamed.valid, streamed.mask, hit)),
-            weight.address.eq(Mux(streamed.valid, streamed.address, source.address)),
             weight.data.eq(Mux(streamed.valid, streamed.data, source.data)),
             selected.eq(hit),
             word.parameters.eq(source.valid & (source.target == Target.PARAMETERS)),
@@ -353,9 +352,12 @@ class Grid(wiring.Component):
             word.data.eq(source.data),
         ]
         for u, bank in self._weights.items():
+            m.d.sync += weight.addresses[u].eq(
+                Mux(streamed.valid, streamed.addresses[u], source.address)
+            )
             m.d.comb += [
                 bank.write.valid.eq(weight.valid & weight.mask[u]),
-                bank.write.address.eq(weight.address),
+                bank.write.address.eq(weight.addresses[u]),
                 bank.write.data.eq(weight.data),
             ]
         for u, strip in self._strips.items():

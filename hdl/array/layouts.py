@@ -22,12 +22,12 @@ __all__ = [
 
 
 def grid_weight_write_layout(config: Config) -> data.StructLayout:
-    """``weight_write_layout`` with a valid bit: one word a cycle, never refused."""
+    """One word a cycle into the banks of ``mask``, each at an address of its own; never refused."""
     return data.StructLayout(
         {
             "valid": unsigned(1),
             "mask": unsigned(config.sub_arrays),
-            "address": unsigned(config.weight_address_bits),
+            "addresses": data.ArrayLayout(config.weight_address_bits, config.sub_arrays),
             "data": unsigned(config.axi_data_bits),
         }
     )

@@ -16,11 +16,12 @@ __all__ = ["StreamLane", "stream_chunk_layout"]
 
 def stream_chunk_layout(config: Config) -> data.StructLayout:
     """A chunk to be fetched, and how many of its beats are not padding."""
+    chunks = config.address_bits - exact_log2(STREAM_CHUNK_BYTES)
     return data.StructLayout(
         {
-            "address": unsigned(config.address_bits),
+            "stream": unsigned(chunks),  # first chunk of its stream
+            "chunk": unsigned(chunks),  # its address, in chunks
             "useful": unsigned((STREAM_CHUNK_BYTES // config.axi_bytes).bit_length()),
-            "query": unsigned(QUERY_BITS),
         }
     )
 
@@ -35,7 +36,7 @@ class StreamLane(wiring.Component):
     tiles and a chunk; a request with another ring than the one before it may only come when every
     tile before it was consumed.
 
-    One chunk every second cycle at most; ``write_address``, ``target`` and ``tile_last`` belong to
+    One chunk every third cycle at most; ``write_address``, ``target`` and ``tile_last`` belong to
     the next beat and step with ``beat``.
 
     Parameters
@@ -53,8 +54,14 @@ class StreamLane(wiring.Component):
         Level of the engine; changes only between streams.
     consumed
         Pulse: a tile was issued for loading.
-    o
-        Chunks to be fetched.
+    active
+        There is a next chunk: ``chunk``, of ``query``. It stays until ``take``.
+    room
+        And the ring has room for it. Stays until ``take``.
+    urgent
+        Fewer than ``near_tiles`` tiles are asked for and not consumed. Stays until ``take``.
+    take
+        The chunk is fetched. Only while ``room``.
     beat
         The next beat of the stream (no padding) is written.
     write_address
@@ -65,10 +72,18 @@ class StreamLane(wiring.Component):
         It is the last one of its tile.
     """
 
+    NEAR_CYCLES = 256
+    """A lane with tiles for as long as this can wait for others: twice the memory's latency."""
+
     i: stream.Interface
-    o: stream.Interface
     level: Signal
     consumed: Signal
+    active: Signal
+    chunk: data.View
+    query: Signal
+    room: Signal
+    urgent: Signal
+    take: Signal
     beat: Signal
     write_address: Signal
     target: Signal
@@ -85,13 +100,23 @@ class StreamLane(wiring.Component):
                 "i": In(stream.Signature(stream_state_layout(config))),
                 "level": In(config.level_bits),
                 "consumed": In(1),
-                "o": Out(stream.Signature(stream_chunk_layout(config))),
+                "active": Out(1),
+                "chunk": Out(stream_chunk_layout(config)),
+                "query": Out(QUERY_BITS),
+                "room": Out(1),
+                "urgent": Out(1),
+                "take": In(1),
                 "beat": In(1),
                 "write_address": Out(config.weight_address_bits),
                 "target": Out(max(1, exact_log2(config.sub_arrays))),
                 "tile_last": Out(1),
             }
         )
+
+    @staticmethod
+    def near_tiles(config: Config) -> int:
+        """Tiles that take at least ``NEAR_CYCLES``."""
+        return -(-StreamLane.NEAR_CYCLES // config.tile_interval)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -129,39 +154,35 @@ class StreamLane(wiring.Component):
         slack_beats = self._by_level(m, "slack_beats", [(2 << v) * tile[v] for v in levels])
 
         left = Signal(24 + exact_log2(max(tile)))  # beats of the stream not yet asked for
-        address = Signal(config.address_bits - exact_log2(STREAM_CHUNK_BYTES))
         beat_bits = exact_log2(config.weight_words) + 2 * self._largest
         ring = Signal(beat_bits + 1)  # beats of the ring
         room = Signal(signed(beat_bits + 3))  # kept below 0 by a ring that is too small
         held = Signal(beat_bits + 1)  # beats asked for whose tile was not consumed
-        useful = Signal(range(chunk_beats + 1))
-        offer = Signal()
-        query = Signal(QUERY_BITS)
-        chunk = self.o.payload
+        near_beats = self._by_level(m, "near_beats", [self.near_tiles(config) * v for v in tile])
+        useful = self.chunk.useful
         m.d.comb += [
             self.i.ready.eq(left == 0),
+            self.active.eq(left != 0),
             useful.eq(Mux(left < chunk_beats, left, chunk_beats)),
             room.eq(ring - slack_beats - held - chunk_beats),
-            offer.eq((left != 0) & (room >= 0) & ~self.o.valid),
         ]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(offer):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                chunk.address.eq(address << exact_log2(STREAM_CHUNK_BYTES)),
-                chunk.useful.eq(useful),
-                chunk.query.eq(query),
-                address.eq(address + 1),
-                left.eq(left - useful),
-            ]
-        m.d.sync += held.eq(held + Mux(offer, useful, 0) - Mux(self.consumed, tile_beats, 0))
+        m.d.sync += [
+            self.room.eq((left != 0) & (room >= 0) & ~self.take),
+            self.urgent.eq((held < near_beats) & ~self.take),
+            held.eq(held + Mux(self.take, useful, 0) - Mux(self.consumed, tile_beats, 0)),
+        ]
+        with m.If(self.take):
+            m.d.sync += [self.chunk.chunk.eq(self.chunk.chunk + 1), left.eq(left - useful)]
         with m.If(accepted):
             asked = self.i.payload
+            first = asked.address[exact_log2(STREAM_CHUNK_BYTES) :]
             words = exact_log2(config.weight_words)
             one_hot = Cat(asked.ring_log2_words == bit for bit in range(words + 1))
-            m.d.sync += address.eq(asked.address[exact_log2(STREAM_CHUNK_BYTES) :])
-            m.d.sync += query.eq(asked.query)
+            m.d.sync += [
+                self.chunk.stream.eq(first),
+                self.chunk.chunk.eq(first),
+                self.query.eq(asked.query),
+            ]
             with m.Switch(self.level):
                 for level in levels:
                     with m.Case(level):

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
+from amaranth.utils import exact_log2
 
 from ..array.layouts import grid_weight_write_layout
-from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import QUERY_BITS, read_port_signature, stream_state_layout
 from ..program import STREAM_CHUNK_BYTES
 from ..queue import Queue
 from ..share import share
+from .stream_choice import StreamChoice
 from .stream_lane import StreamLane
 
 __all__ = ["WeightStreamer"]
 
 
 class WeightStreamer(wiring.Component):
-    """Fetches chunks of 256 bytes, engines taking turns, and writes them into the rings.
+    """Fetches chunks of 256 bytes and writes each into the rings of all engines that want it.
 
     One AXI burst a chunk, up to ``IN_FLIGHT`` of them on the way; an engine's ring limits what is
-    fetched for it (see `StreamLane`), so beats are never refused. Beats of one stream and of
-    different streams come back in the order of the requests (tag 0, ordered requester). Throughput:
-    one beat, thus one word of one bank, a cycle.
+    fetched for it (see `StreamLane`), so beats are never refused. Which chunk is next, and for
+    which engines, says `StreamChoice`. Beats of one stream and of different streams come back in
+    the order of the requests (tag 0, ordered requester). Throughput: one beat, thus one word of
+    one bank of each of these engines, a cycle.
 
-    Latency: 2 cycles from a request of an engine to the read request, 1 from a beat to
+    Latency: 4 cycles from a request of an engine to the read request, 1 from a beat to
     ``weight_write``; ``landed`` pulses together with the write of a tile's last word.
 
     Parameters
@@ -48,7 +50,7 @@ class WeightStreamer(wiring.Component):
     read
         Device memory, as an ordered requester.
     weight_write
-        To the grid: one word, ``mask`` has the one bank that owns it.
+        To the grid: one word for one bank of each engine that the chunk is for.
     bus_error
         Queries whose stream has a beat with an error in this cycle; its data is written all the
         same.
@@ -93,64 +95,60 @@ class WeightStreamer(wiring.Component):
                 lane.consumed.eq(getattr(self, f"consumed_{u}")),
             ]
             lanes[u] = lane
-        chunk_beats = STREAM_CHUNK_BYTES // config.axi_bytes
         m.submodules.in_flight = in_flight = Queue(
             shape=data.StructLayout(
                 {
-                    "unit": unsigned(max(1, (config.sub_arrays - 1).bit_length())),
-                    "useful": unsigned(chunk_beats.bit_length()),
-                    "query": unsigned(QUERY_BITS),
+                    "lanes": unsigned(len(lanes)),
+                    "useful": unsigned((STREAM_CHUNK_BYTES // config.axi_bytes).bit_length()),
+                    "queries": unsigned(1 << QUERY_BITS),
                 }
             ),
             depth=self.IN_FLIGHT,
         )
-        self._request(m, lanes, in_flight)
+        self._request(m, platform, list(lanes.values()), in_flight)
         self._receive(m, lanes, in_flight)
         return m
 
-    def _request(self, m: Module, lanes: dict[int, StreamLane], in_flight: Queue) -> None:
-        """One chunk of one engine into the request register and the list of those in flight."""
+    def _request(
+        self, m: Module, platform: object, lanes: list[StreamLane], in_flight: Queue
+    ) -> None:
+        """One chunk into the request register and the list of those in flight."""
+        choice = StreamChoice(config=self._config, count=len(lanes))
+        m.submodules.choice = share(platform, choice, "stream_choice")
         request = self.read.request
-        chunk_beats = STREAM_CHUNK_BYTES // self._config.axi_bytes
-        m.submodules.arbiter = arbiter = RoundRobin(count=len(lanes))
-        free = Signal()
-        take = Signal()
+        chosen = choice.o.payload
+        fire = Signal()
         m.d.comb += [
-            free.eq((~request.valid | request.ready) & in_flight.i.ready),
-            arbiter.requests.eq(Cat(lane.o.valid for lane in lanes.values())),
-            take.eq(free & (arbiter.requests != 0)),
-            arbiter.advance.eq(take),
-            in_flight.i.valid.eq(take),
-            request.payload.beats.eq(chunk_beats - 1),
+            choice.o.ready.eq((~request.valid | request.ready) & in_flight.i.ready),
+            fire.eq(choice.o.valid & choice.o.ready),
+            in_flight.i.valid.eq(fire),
+            in_flight.i.payload.lanes.eq(chosen.lanes),
+            in_flight.i.payload.useful.eq(chosen.chunk.useful),
+            in_flight.i.payload.queries.eq(chosen.queries),
+            request.payload.beats.eq(STREAM_CHUNK_BYTES // self._config.axi_bytes - 1),
             request.payload.tag.eq(0),
         ]
+        for number, lane in enumerate(lanes):
+            m.d.comb += [
+                choice.active[number].eq(lane.active),
+                choice.room[number].eq(lane.room),
+                choice.urgent[number].eq(lane.urgent),
+                choice.chunks[number].eq(lane.chunk),
+                choice.queries[number].eq(lane.query),
+                lane.take.eq(fire & chosen.lanes[number]),
+            ]
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
-        with m.If(take):
-            m.d.sync += request.valid.eq(1)
-        for number, (u, lane) in enumerate(lanes.items()):
-            m.d.comb += lane.o.ready.eq(free & arbiter.grant[number])
-            with m.If(arbiter.grant[number]):
-                m.d.comb += [
-                    in_flight.i.payload.unit.eq(u),
-                    in_flight.i.payload.useful.eq(lane.o.payload.useful),
-                    in_flight.i.payload.query.eq(lane.o.payload.query),
-                ]
-                with m.If(take):
-                    m.d.sync += request.payload.address.eq(lane.o.payload.address)
+        with m.If(fire):
+            m.d.sync += [
+                request.valid.eq(1),
+                request.payload.address.eq(chosen.chunk.chunk << exact_log2(STREAM_CHUNK_BYTES)),
+            ]
 
     def _receive(self, m: Module, lanes: dict[int, StreamLane], in_flight: Queue) -> None:
-        """Beats of the oldest chunk in flight into the bank that its lane names."""
+        """Beats of the oldest chunk in flight into the banks that its lanes name."""
         config = self._config
         response, head = self.read.response, in_flight.o.payload
-        place: Any = Signal(
-            data.StructLayout(
-                {
-                    "address": config.weight_address_bits,
-                    "target": max(1, (config.sub_arrays - 1).bit_length()),
-                }
-            )
-        )
         index = Signal(range(STREAM_CHUNK_BYTES // config.axi_bytes))
         fire = Signal()
         keep = Signal()  # no padding
@@ -162,25 +160,41 @@ class WeightStreamer(wiring.Component):
         ]
         with m.If(fire):
             m.d.sync += index.eq(Mux(response.payload.last, 0, index + 1))
-        with m.Switch(head.unit):
-            for u, lane in lanes.items():
-                with m.Case(u):
-                    m.d.comb += [
-                        place.address.eq(lane.write_address),
-                        place.target.eq(u | lane.target),  # anchors are aligned: no carry
-                        lane.beat.eq(keep),
-                    ]
+        for number, (u, lane) in enumerate(lanes.items()):
+            m.d.comb += lane.beat.eq(keep & head.lanes[number])
+            m.d.sync += getattr(self, f"landed_{u}").eq(lane.beat & lane.tile_last)
         write = self.weight_write
         m.d.sync += [
             write.valid.eq(keep),
-            write.mask.eq(_one_hot(place.target, config.sub_arrays)),
-            write.address.eq(place.address),
             write.data.eq(response.payload.data),
-            self.bus_error.eq(Mux(fire & response.payload.error, 1 << head.query, 0)),
+            self.bus_error.eq(Mux(fire & response.payload.error, head.queries, 0)),
         ]
-        for u, lane in lanes.items():
-            m.d.sync += getattr(self, f"landed_{u}").eq(lane.beat & lane.tile_last)
+        for sub_array in range(config.sub_arrays):
+            self._place(m, sub_array, lanes)
 
+    def _place(self, m: Module, sub_array: int, lanes: dict[int, StreamLane]) -> None:
+        """Whether the beat is for the bank of a sub-array, and where: its engine's lane says."""
+        config, write = self._config, self.weight_write
+        row, column = divmod(sub_array, config.grid)
+        hit = Signal(name=f"hit_{sub_array}")
+        address = Signal(config.weight_address_bits, name=f"address_{sub_array}")
 
-def _one_hot(value: Value, width: int) -> Value:
-    return Cat(value == index for index in range(width))
+        def at(level: int) -> list[Any]:
+            anchor = (row >> level << level) * config.grid + (column >> level << level)
+            lane = lanes[anchor]
+            return [
+                hit.eq(lane.beat & (lane.target == sub_array - anchor)),
+                address.eq(lane.write_address),
+            ]
+
+        if config.features.fission:
+            with m.Switch(self.levels[sub_array]):
+                for level in range(config.levels):
+                    with m.Case(level):
+                        m.d.comb += at(level)
+        else:
+            m.d.comb += at(config.levels - 1)
+        m.d.sync += [
+            Value.cast(write.mask)[sub_array].eq(hit),
+            write.addresses[sub_array].eq(address),
+        ]

@@ -108,7 +108,9 @@ class Bench:
         """Weights and parameters of one engine."""
         for unit, address, word in engine.weight_words():
             if streamed:
-                fields = {"valid": 1, "mask": 1 << unit, "address": address, "data": word}
+                addresses = [0] * self.config.sub_arrays
+                addresses[unit] = address
+                fields = {"valid": 1, "mask": 1 << unit, "addresses": addresses, "data": word}
                 ctx.set(self.grid.weight_write, fields)
                 await ctx.tick()
                 ctx.set(self.grid.weight_write.valid, 0)

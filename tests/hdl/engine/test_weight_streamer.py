@@ -17,6 +17,8 @@ from tests.hdl.support import simulate
 TINY = preset("tiny")
 SMALL = preset("small")
 CHUNK = 256
+MIXED = [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
+"""Engines of `small`: three of 8 x 8, four of 4 x 4."""
 
 
 def anchors(config: Config, levels: list[int]) -> list[int]:
@@ -40,11 +42,16 @@ class Bench:
         *,
         stall: float,
         latency: int,
-        consume: float,
+        consume: float | dict[int, float],
+        shared: bool = False,
+        begin: dict[int, int] | None = None,
         seed: int = 0,
     ) -> None:
         self.config, self.levels, self.streams = config, levels, streams
-        self.ring_log2, self.stall, self.latency, self.consume = ring_log2, stall, latency, consume
+        self.ring_log2, self.stall, self.latency = ring_log2, stall, latency
+        self.consume = consume if isinstance(consume, dict) else dict.fromkeys(streams, consume)
+        self.begin = begin or {}
+        self.shared = shared
         self.rng = random.Random(seed)
         self.image = self.rng.randbytes(1 << 17)
         self.dut: Any = WeightStreamer(config=config)
@@ -53,6 +60,7 @@ class Bench:
         at = 0
         for u, tiles in streams.items():
             self.addresses[u] = []
+            at = 0 if shared else at
             for count in tiles:
                 self.addresses[u].append(at)
                 at += -(-count * self.tile_bytes(u) // CHUNK) * CHUNK
@@ -95,6 +103,7 @@ class Bench:
 
     async def engine(self, ctx: Any, u: int) -> None:
         port = getattr(self.dut, f"i_{u}")
+        await ctx.tick().repeat(self.begin.get(u, 1))
         for count, address in zip(self.streams[u], self.addresses[u], strict=True):
             ctx.set(
                 port.payload,
@@ -113,7 +122,7 @@ class Bench:
         queue: deque[tuple[int, int, int]] = deque()  # due, address, last
         now = 0
         units = list(self.streams)
-        while any(self.consumed[u] < self.total[u] for u in units):
+        while any(self.consumed[u] < self.total[u] for u in units if self.consume[u]):
             ctx.set(request.ready, rng.random() >= self.stall)
             offer = bool(queue) and queue[0][0] <= now and rng.random() >= self.stall
             ctx.set(response.valid, offer)
@@ -123,7 +132,7 @@ class Bench:
                 ctx.set(response.payload.data, int.from_bytes(data, "little"))
                 ctx.set(response.payload.last, last)
             for u in units:
-                use = self.consumed[u] < self.landed[u] and rng.random() < self.consume
+                use = self.consumed[u] < self.landed[u] and rng.random() < self.consume[u]
                 ctx.set(getattr(dut, f"consumed_{u}"), use)
                 if use:
                     self.consumed[u] += 1
@@ -147,8 +156,9 @@ class Bench:
                 chunk_beats = CHUNK // self.config.axi_bytes
                 self.most_in_flight = max(self.most_in_flight, -(-len(queue) // chunk_beats))
             if write.valid:
-                assert write.mask.bit_count() == 1
-                self.banks[write.mask.bit_length() - 1][write.address] = write.data
+                for bank in range(self.config.sub_arrays):
+                    if write.mask >> bank & 1:
+                        self.banks[bank][write.addresses[bank]] = write.data
             for u, pulse in zip(units, landed, strict=True):
                 if pulse:
                     assert self.intact(u, self.landed[u]), f"unit {u}, tile {self.landed[u]}"
@@ -159,17 +169,28 @@ class Bench:
 
     def run(self) -> None:
         def engine(u: int) -> Any:
-            return lambda ctx: self.engine(ctx, u)
+            async def run(ctx: Any) -> None:
+                await self.engine(ctx, u)
 
-        simulate(self.dut, self.cycle, *[engine(u) for u in self.streams], cycles=60_000)
-        assert self.landed == self.total
-        expected = [
+            return run
+
+        idle = [u for u, rate in self.consume.items() if not rate]
+        feeding = [engine(u) for u in self.streams if u not in idle]
+        background = [engine(u) for u in idle]
+        simulate(self.dut, self.cycle, *feeding, background=background, cycles=60_000)
+        for u, total in self.total.items():
+            assert u in idle or self.landed[u] == total
+        if not self.shared:
+            assert sorted(self.requests) == sorted(self.chunks())
+
+    def chunks(self) -> list[int]:
+        """What the engines ask for, each for itself."""
+        return [
             address + offset
             for u, tiles in self.streams.items()
             for count, address in zip(tiles, self.addresses[u], strict=True)
             for offset in range(0, count * self.tile_bytes(u), CHUNK)
         ]
-        assert sorted(self.requests) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +199,7 @@ class Bench:
         (TINY, [0] * 4, 6, 0.0),
         (TINY, [1] * 4, 5, 0.6),
         (SMALL, [2] * 16, 4, 0.0),
-        (SMALL, [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], 6, 0.6),
+        (SMALL, MIXED, 6, 0.6),
     ],
     ids=["split", "fused", "small-fused", "mixed"],
 )
@@ -202,6 +223,66 @@ def test_engines_take_turns() -> None:
     bench.run()
     half = [u for _, u in bench.landing][: len(bench.landing) // 2]
     assert all(half.count(u) == 32 for u in range(4))
+
+
+@pytest.mark.parametrize(("stall", "consume"), [(0.0, 1.0), (0.5, 0.4), (0.0, 0.1)])
+def test_one_read_feeds_all_engines(stall: float, consume: float) -> None:
+    """They begin within the time of a ring: what is fetched twice is what the first one had."""
+    bench = Bench(
+        TINY, [0] * 4, {u: [500, 50] for u in range(4)}, 8,
+        stall=stall, latency=30, consume=consume, shared=True, begin={2: 5, 3: 20},
+    )  # fmt: skip
+    bench.run()
+    once = len(set(bench.chunks()))
+    assert len(bench.chunks()) == 4 * once
+    assert len(bench.requests) <= 1.35 * once
+
+
+def test_engines_of_one_stream_do_not_wait_for_each_other() -> None:
+    """One engine stops for good, one is slow: the others take what they would take alone."""
+    streams = {u: [150] for u in range(4)}
+
+    def cycles(consume: dict[int, float]) -> int:
+        some = {u: streams[u] for u in consume}
+        bench = Bench(
+            TINY, [0] * 4, some, 6, stall=0.0, latency=30, consume=consume, shared=True
+        )  # fmt: skip
+        bench.run()
+        return bench.cycles
+
+    alone = cycles({0: 0.1})
+    assert cycles({0: 0.1, 1: 0.0, 2: 0.0, 3: 0.3}) <= 1.05 * alone
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_streams_at_any_pace(seed: int) -> None:
+    rng = random.Random(seed)
+    bench = Bench(
+        TINY, [0] * 4, {u: [40, 3, 40] for u in range(4)}, rng.choice([6, 7]),
+        stall=rng.choice([0.0, 0.5]), latency=rng.randrange(1, 60),
+        consume={u: rng.choice([0.05, 0.3, 1.0]) for u in range(4)},
+        begin={u: rng.randrange(1, 300) for u in range(4)}, shared=True, seed=seed,
+    )  # fmt: skip
+    bench.run()
+
+
+def test_errors_go_to_all_queries_of_a_chunk() -> None:
+    dut: Any = WeightStreamer(config=TINY)
+
+    async def bench(ctx: Any) -> None:
+        request = {"address": 512, "tiles": 16, "ring_base": 0, "ring_log2_words": 7}
+        ctx.set(dut.i_1.payload, {**request, "query": 5})
+        ctx.set(dut.i_2.payload, {**request, "query": 2})
+        ctx.set(dut.i_1.valid, 1)
+        ctx.set(dut.i_2.valid, 1)
+        ctx.set(dut.read.request.ready, 1)
+        await ctx.tick().until(dut.read.request.valid)
+        ctx.set(dut.read.response.payload.error, 1)
+        ctx.set(dut.read.response.valid, 1)
+        await ctx.tick().until(dut.read.response.ready)
+        assert ctx.get(dut.bus_error) == 1 << 5 | 1 << 2
+
+    simulate(dut, bench, cycles=100)
 
 
 def test_full_ring_stops_the_stream() -> None:
