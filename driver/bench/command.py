@@ -69,7 +69,7 @@ def add_benches(
         help="cap on the rows of an embedding table of the query (10000)")  # fmt: skip
     add("--partition", metavar="TEXT", help="engines of the query")
     add("--caches", metavar="NAME", action="append",
-        help="none, static, look-ahead, both; may be repeated (the last two)")  # fmt: skip
+        help="none, static, look-ahead, both; may be repeated (all)")  # fmt: skip
     add("--seed", metavar="N", type=int, default=1, help="seed of ids (1)")
     add = parsers["query"].add_argument
     add("--pipeline", metavar="NAME", action="append", help="may be repeated; default: all kaggle")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.config import Config
+from hdl.config import LINE_BYTES, Config
 
 from ..options import RunOptions
 from ..partition import parse_partition
@@ -27,6 +27,8 @@ QUERY_COLUMNS = {
     "front_wait": "front wait [cycles]",
     "back_wait": "back wait [cycles]",
     "wait": "all [cycles]",
+    "access_cycles": "access [cycles]",
+    "less_utilization": "below none [%]",
     "back_hit_utilization": "back hits [%]",
     "late_utilization": "of these in flight [%]",
     "stall_utilization": "vector stalls [%]",
@@ -47,10 +49,13 @@ def measure_query(
         ("look-ahead", config, False),
         ("both", config, True),
     ):
-        if name not in (args.caches or ("look-ahead", "both")):
+        if args.caches and name not in args.caches:
             continue
         progress(f"{config.name}: kaggle-2, caches {name}")
         rows.append({"caches": name} | _run(device, args, static, progress))
+    without = next((row["access_cycles"] for row in rows if row["caches"] == "none"), None)
+    for row in rows:
+        row["less_utilization"] = None if without is None else 1 - row["access_cycles"] / without
     return rows
 
 
@@ -72,6 +77,10 @@ def _run(
     front, back = (stage["embedding"] for stage in result["stages"])
     waits = front["wait_cycles"] + back["wait_cycles"]
     lookups = front["lookups"] + back["lookups"]
+    reads = sum(
+        stage["lookups"] * -(-min(model.shape.width, LINE_BYTES) // config.lane_bytes)
+        for stage, model in zip((front, back), plan.deployment.models, strict=True)
+    )
     hits = back["static_hits"] + back["lookahead_hits"]
     engines = len(plan.deployment.partition.engines)
     stalls = sum(stage["stall_cycles"]["vectors"] for stage in result["stages"]) / engines
@@ -83,6 +92,8 @@ def _run(
         "front_wait": front["average_wait"],
         "back_wait": back["average_wait"],
         "wait": waits / lookups,
+        # A lookup's words are read one a cycle when its data is there.
+        "access_cycles": (reads + waits) / lookups,
         "back_hit_utilization": hits / back["lookups"],
         "late_utilization": back["merged"] / max(1, hits),
         "stall_utilization": stalls / result["cycles"],
