@@ -41,15 +41,17 @@ class CachePlan:
         """FEATURE.seed: spreads the tables of a lane over the sets."""
         return (program * 64 + feature) * 0x9E35 & 0xFFFF
 
-    def hits(self, program: int, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Which lookups of ``ids`` [items, features] hit."""
+    def hits(
+        self, program: int, ids: NDArray[np.uint32], features: Sequence[int] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which lookups of ``ids`` hit, [items, places]; the feature of each, or one place each."""
         held = self.contents[program]
         out = np.zeros(ids.shape, bool)
         if held is None:
             return out
-        for feature in range(ids.shape[1]):
+        for place, feature in enumerate(range(ids.shape[1]) if features is None else features):
             rows = np.array([i for f, i in held if f == feature], np.uint32)
-            out[:, feature] = np.isin(ids[:, feature], rows)
+            out[:, place] = np.isin(ids[:, place], rows)
         return out
 
     def rows_ahead(self, program: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.embedding import EMPTY_ID
 from hdl.config import LINE_BYTES, Config
 from sim.timing.dram import Dram
 
@@ -97,8 +98,17 @@ def split_curve(config: Config, workload: Workload) -> list[SplitPoint]:
             continue
         plan = plan_cache(config, models, counts, items, split=split)
         rates = tuple(
-            float(np.mean([plan.hits(number, query.ids).mean() for query in workload.queries]))
-            for number in range(len(models))
+            float(
+                np.mean(
+                    [
+                        plan.hits(number, q.ids, model.shape.place_features)[
+                            q.ids != EMPTY_ID
+                        ].mean()
+                        for q in workload.queries
+                    ]
+                )
+            )
+            for number, model in enumerate(models)
         )
         cycles = [
             access_cycles(config, Dram(), width, rate) * count

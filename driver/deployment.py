@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from .loads import Load, cache_loads, make_load
 from .mapping import map_engine, row_blocks
 from .maps import EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
-from .records import bank_place, record_layout
+from .records import IdPlaces, bank_place, id_places, record_layout
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
@@ -53,6 +53,8 @@ class Deployment:
     cache: CachePlan | None = None
     pitch: int = 0
     ids_offset: int = 0
+    places: IdPlaces = IdPlaces(words=(), count=0)
+    """Of the ids in a record; the same in all models."""
     dense_bytes: int = 0
     tables: list[list[int]] = field(default_factory=list)
     """Device memory address of each embedding table, by stage and feature."""
@@ -211,44 +213,62 @@ class _Builder:
             lanes = [bytearray(config.lane_words * word_bytes) for _ in range(config.gather_lanes)]
             bases: list[int] = []
             self.d.tables.append(bases)
-            places = [bank_place(config, 1 + f) for f in range(len(model.tables))]
-            last = dict(places)  # number of each lane's last vector
-            for feature, (table, (lane, k)) in enumerate(zip(model.tables, places, strict=True)):
+            tables = range(len(model.tables))
+            # Each lane's last vector of an item.
+            last = {bank_place(config, 1 + f)[0]: f for f in tables}
+            for feature, table in enumerate(model.tables):
                 base = self.image.put(
                     np.ascontiguousarray(table).tobytes(), align=4096, what=f"table {feature}"
                 )
                 bases.append(base)
-                word = self.feature(cache, number, feature, base, last=last[lane] == k)
-                lanes[lane][k * word_bytes : (k + 1) * word_bytes] = word
+                words = self.d.places.words[feature]
+                for word in words:
+                    k, lane = divmod(word, config.gather_lanes)
+                    ends = {
+                        "pool_first": word == words[0],
+                        "pool_last": word == words[-1],
+                        "item_last": word == words[-1] and last[lane] == feature,
+                    }
+                    lanes[lane][k * word_bytes : (k + 1) * word_bytes] = self.feature(
+                        cache, number, feature, base, ends
+                    )
             start = number * config.lane_words * fmt.FEATURE_WORDS
-            for lane, k in sorted(last.items()):
-                blob = bytes(lanes[lane][: (k + 1) * word_bytes])
+            for lane in sorted(last):
+                # Words that no table uses have no descriptor: all zero, neither pool bit.
+                most = max(w // config.gather_lanes for w in self.words_of(lane))
+                blob = bytes(lanes[lane][: (most + 1) * word_bytes])
                 self.load(fmt.Target.FEATURES, lane, start, blob)
         self.d.loads += cache_loads(cache, self.d.models, self.image)
 
+    def words_of(self, lane: int) -> list[int]:
+        """Id words of a record that go to a lane."""
+        lanes = self.d.config.gather_lanes
+        return [word for word in range(1, self.d.places.count + 1) if word % lanes == lane]
+
     def feature(
-        self, cache: CachePlan, number: int, feature: int, base: int, *, last: bool
+        self, cache: CachePlan, number: int, feature: int, base: int, ends: Mapping[str, bool]
     ) -> bytes:
-        """FEATURE words of a table with one id an item."""
+        """FEATURE words of an id of a table; ``ends``: what ends or begins with it."""
         model = self.d.models[number]
         width = model.shape.width
-        _, k = bank_place(self.d.config, 1 + feature)
+        _, vector = bank_place(self.d.config, 1 + feature)
+        (place,) = (
+            v for v, pair in enumerate(model.shape.embeddings) if pair == ("table", feature)
+        )
         return pack_bytes(
             fmt.FEATURE,
             {
                 "base": base,
                 "log2_row_bytes": width.bit_length() - 1,
-                "offset": k * width,
+                "offset": vector * width,
                 "cached": cache.contents[number] is not None,
                 "rows": len(model.tables[feature]),
                 "seed": cache.seed(number, feature),
                 "region": number % 4,
                 "table": number * self.d.config.max_features + feature,
-                "multiplier": IDENTITY[0],
-                "shift": IDENTITY[1],
-                "pool_first": 1,
-                "pool_last": 1,
-                "item_last": last,
+                "multiplier": int(model.pool_multiplier[place]),
+                "shift": int(model.pool_shift[place]),
+                **ends,
             },
         )
 
@@ -256,9 +276,7 @@ class _Builder:
         """All pipelines; their records are laid out alike."""
         d = self.d
         model = d.models[0]
-        layout = record_layout(
-            d.config, dense=model.shape.dense_features, ids=model.shape.sparse_features
-        )
+        layout = record_layout(d.config, dense=model.shape.dense_features, ids=d.places.count)
         d.dense_bytes, d.ids_offset, d.pitch = (
             layout.dense_bytes, layout.ids_offset, layout.pitch,
         )  # fmt: skip
@@ -267,7 +285,7 @@ class _Builder:
             for stage, program in enumerate(programs):
                 stages[stage] = {
                     "program": program,
-                    "features": d.models[program].shape.sparse_features,
+                    "features": d.places.count,
                     "rows": d.rows[program],
                     "ahead": 0 if d.cache is None else d.cache.rows_ahead(program),
                 }
@@ -351,6 +369,7 @@ def _checked(
     found = tuple(tuple(p) for p in pipelines) if pipelines else (tuple(range(len(models))),)
     if len(found) > config.max_pipelines:
         raise UserError(f"{len(found)} pipelines; {config.name} holds {config.max_pipelines}")
+    _check_ids(config, models)
     used = {program for programs in found for program in programs}
     if used != set(range(len(models))):
         raise UserError(f"pipelines run programs {sorted(used)}, there are 0 to {len(models) - 1}")
@@ -361,6 +380,23 @@ def _checked(
                 f"{config.max_stages}"
             )
     return found
+
+
+def _check_ids(config: Config, models: Sequence[QuantisedModel]) -> None:
+    """Records are the same for all models, and hold a number of id words."""
+    first = models[0].shape
+    for model in models[1:]:
+        if model.shape.bags != first.bags:
+            raise UserError(
+                f"{model.shape.name} has bags of {model.shape.bags} ids, {first.name} of "
+                f"{first.bags}: stages read the same records"
+            )
+    words = id_places(config, first.bags).count
+    if words > config.max_features and first.id_places > first.sparse_features:
+        raise UserError(
+            f"{first.name}: bags of {first.id_places} ids take {words} id words of a record on "
+            f"{config.gather_lanes} gather lanes, {config.name} holds {config.max_features}"
+        )
 
 
 def deploy(
@@ -424,6 +460,7 @@ def deploy(
         rows=tuple(rows.values()),
         most_rows=tuple(most_rows.values()),
         cache=cache,
+        places=id_places(config, models[0].shape.bags),
     )
     builder = _Builder(deployment, image)
     for engine in partition.engines:

@@ -97,7 +97,10 @@ def record_bytes(deployment: Deployment, dense: NDArray[np.int8], ids: NDArray[n
     """Item records of a query."""
     out = np.zeros((len(dense), deployment.pitch), np.uint8)
     out[:, : dense.shape[1]] = dense.view(np.uint8)
-    words = np.ascontiguousarray(ids.astype("<u4")).view(np.uint8)
+    places = deployment.places
+    words = np.full((len(ids), places.count), fmt.EMPTY_ID, "<u4")
+    words[:, places.columns] = ids
+    words = words.view(np.uint8)
     out[:, deployment.ids_offset : deployment.ids_offset + words.shape[1]] = words
     return out.tobytes()
 

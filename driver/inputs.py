@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.embedding import EMPTY_ID, split_places
 from golden.model import Model
 from golden.quantise import QuantiseError, choose_dense_scale, quantise, quantise_dense
 
@@ -43,7 +44,8 @@ def make_workload(
     queries
         ``(dense, ids)`` or ``(dense, ids, labels)`` of each query, the same number of items in
         all: dense float values [items, features] with their log taken, ids [items, tables],
-        labels [items].
+        labels [items]. Of models with bags, ids are [items, places], as many for each table as
+        its bag holds, 0xFFFFFFFF in those that are not used.
     calibration
         ``(dense, ids)`` to choose number ranges and cached rows with; None: the queries.
     name
@@ -79,7 +81,10 @@ def make_workload(
     scale = choose_dense_scale(dense)
     part = slice(0, _CALIBRATION_ITEMS)
     try:
-        quantised = [quantise(m, dense[part], ids[part], dense_scale=scale) for m in stages]
+        quantised = [
+            quantise(m, dense[part], split_places(ids[part], m.shape.bags), dense_scale=scale)
+            for m in stages
+        ]
     except QuantiseError as error:
         raise UserError(str(error)) from None
     return Workload(
@@ -92,10 +97,11 @@ def make_workload(
                 dense_float=q.dense_float,
                 ids=q.ids,
                 labels=q.labels,
+                bags=q.bags,
             )
             for q in made
         ],
-        counts=[histograms(ids, m.shape.rows) for m in stages],
+        counts=[histograms(ids, m.shape.rows, m.shape.bags) for m in stages],
     )
 
 
@@ -106,7 +112,7 @@ def _check_models(models: Sequence[Model], keep: Sequence[int]) -> None:
         raise UserError(f"keep must have one number for each of {len(models)} models, not {keep}")
     first = models[0].shape
     for number, model in enumerate(models[1:], start=1):
-        for field in ("dense_features", "sparse_features"):
+        for field in ("dense_features", "sparse_features", "bags"):
             here, there = getattr(model.shape, field), getattr(first, field)
             if here != there:
                 raise UserError(f"model {number} has {here} {field}, model 0 has {there}")
@@ -140,7 +146,7 @@ def _query(what: str, parts: Sequence[ArrayLike], models: Sequence[Model]) -> Qu
         raise UserError(f"{what} must be (dense, ids) or (dense, ids, labels)")
     shape = models[0].shape
     dense = _matrix(f"{what}: dense", parts[0], shape.dense_features).astype(np.float32)
-    ids = _matrix(f"{what}: ids", parts[1], shape.sparse_features)
+    ids = _matrix(f"{what}: ids", parts[1], shape.id_places)
     if len(dense) == 0:
         raise UserError(f"{what} is empty: it must have at least one item")
     if len(ids) != len(dense):
@@ -151,12 +157,15 @@ def _query(what: str, parts: Sequence[ArrayLike], models: Sequence[Model]) -> Qu
         raise UserError(f"{what}, item {item}: dense feature {feature} is {dense[item, feature]}")
     if ids.dtype.kind == "f":
         raise UserError(f"{what}: ids must be integers, not {ids.dtype}")
+    tables = np.array(shape.place_features)
     rows = np.array([m.shape.rows for m in models]).min(axis=0)
-    bad = np.argwhere((ids < 0) | (ids >= np.minimum(rows, _ID_LIMIT)))
+    empty = (ids == EMPTY_ID) & (np.array(shape.bags) > 1)[tables]
+    bad = np.argwhere(((ids < 0) | (ids >= np.minimum(rows, _ID_LIMIT)[tables])) & ~empty)
     if len(bad):
-        item, table = bad[0]
+        item, place = bad[0]
+        table = tables[place]
         raise UserError(
-            f"{what}, item {item}: id {ids[item, table]} is outside table {table} "
+            f"{what}, item {item}: id {ids[item, place]} is outside table {table} "
             f"of {rows[table]} rows"
         )
     labels = None
@@ -170,4 +179,5 @@ def _query(what: str, parts: Sequence[ArrayLike], models: Sequence[Model]) -> Qu
         dense_float=dense,
         ids=ids.astype(np.uint32),
         labels=labels,
+        bags=shape.bags,
     )

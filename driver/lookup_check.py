@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.embedding import EMPTY_ID
 from golden.look_ahead import Outcome
 from golden.pipeline import QueryResult
 
@@ -44,7 +45,7 @@ def compare_lookups(
     Parameters
     ----------
     ids
-        Ids of each query, [items, features].
+        Ids of each query, [items, places]; see `Query`.
     counters
         The device's counters by name, of these queries and no others.
     pipelines
@@ -76,8 +77,11 @@ def _compare_ids(
         on_device = int(jobs.records["query"][mine[0]])
         for program, stage in zip(programs[number], result.stages, strict=True):
             asked = query[stage.items]
-            table = program * deployment.config.max_features + np.arange(asked.shape[1])
-            want.append(_key(on_device, np.broadcast_to(table, asked.shape), asked).ravel())
+            features = deployment.models[program].shape.place_features
+            table = program * deployment.config.max_features + np.array(features)
+            used = asked != EMPTY_ID
+            tables = np.broadcast_to(table, asked.shape)[used]
+            want.append(_key(on_device, tables, asked[used]))
     keys = np.sort(np.concatenate(want))
     made = lookups.where(lookups["prefetch"] == 0)
     got = np.sort(_key(made["query"], made["table"], made["id"]))

@@ -36,6 +36,8 @@ class Pipeline:
     ``mprec``: MP-Rec's models."""
     decoder: tuple[int, ...] = ()
     """MP-Rec's models: hashes, then outputs of the decoders' layers; () for the default."""
+    bags: tuple[int, ...] = ()
+    """Most ids of an item, by table; () for one each."""
 
     def scaled(self, items: int | None) -> Pipeline:
         """Scale every stage's item count by ``items`` / default, rounded up.
@@ -84,6 +86,17 @@ PIPELINES: dict[str, Pipeline] = {
 }
 """Pipelines by name; ``-cat`` appended: concatenation instead of pairwise dots. Those of MP-Rec
 concatenate; ``-dot`` appended: dots."""
+
+BAG = 4
+"""Most ids of a multi-hot table."""
+_BAGS = tuple(BAG if table % 5 == 1 else 1 for table in range(26))
+"""Five tables of 26: 41 ids."""
+
+PIPELINES |= {
+    name + "-bags": replace(PIPELINES[name], name=name + "-bags", bags=_BAGS)
+    for name in ("kaggle-1", "kaggle-2", "kaggle-2-cat")
+}
+"""``-bags`` appended: some tables are multi-hot, the rows of an item's ids are summed."""
 
 PIPELINES |= {
     name + suffix: Pipeline(

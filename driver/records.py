@@ -7,11 +7,12 @@ word whose number says the lane: the first one is 1 modulo G.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hdl.config import Config
 
-__all__ = ["RecordLayout", "bank_place", "record_layout"]
+__all__ = ["IdPlaces", "RecordLayout", "bank_place", "id_places", "record_layout"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,37 @@ class RecordLayout:
     dense_bytes: int
     ids_offset: int
     pitch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdPlaces:
+    """Where the ids of an item lie among the id words of its record.
+
+    A lane's words are its tables' bags one after the other, so the words of one bag lie G apart.
+    Lanes with fewer ids than others have words that nobody uses.
+    """
+
+    words: tuple[tuple[int, ...], ...]
+    """By table: numbers of its id words; the first one of a record is 1."""
+    count: int
+    """Id words of a record, those that nobody uses among them."""
+
+    @property
+    def columns(self) -> list[int]:
+        """Index of each place's word among the id words of a record, tables in order."""
+        return [word - 1 for words in self.words for word in words]
+
+
+def id_places(config: Config, bags: Sequence[int]) -> IdPlaces:
+    """Places for as many ids of each table as ``bags`` says."""
+    lanes = config.gather_lanes
+    free = [1] + [0] * (lanes - 1)  # lane 0's first word would be the dense vector's
+    words = []
+    for table, size in enumerate(bags):
+        lane, _ = bank_place(config, 1 + table)
+        words.append(tuple((free[lane] + n) * lanes + lane for n in range(size)))
+        free[lane] += size
+    return IdPlaces(words=tuple(words), count=max(max(w) for w in words))
 
 
 def bank_place(config: Config, vector: int) -> tuple[int, int]:

@@ -41,7 +41,12 @@ def golden_results(
     keep = [stage.keep for stage in workload.pipeline.stages]
     return [
         run_integer(
-            workload.quantised, keep, query.dense, query.ids, rules=rules, keep_layers=keep_layers
+            workload.quantised,
+            keep,
+            query.dense,
+            query.inputs,
+            rules=rules,
+            keep_layers=keep_layers,
         )
         for query in workload.queries
     ]

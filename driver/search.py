@@ -165,7 +165,7 @@ def search_partition(
     short = _shortened(workload)
     keep = [stage.keep for stage in short.pipeline.stages]
     query = short.queries[0]
-    expected = [run_integer(short.quantised, keep, query.dense, query.ids, keep_layers=False)]
+    expected = [run_integer(short.quantised, keep, query.dense, query.inputs, keep_layers=False)]
     for candidate in tried:
         plan = plan_run(config, candidate.partition, short)
         candidate.cycles = predict(plan, short, expected).cycles

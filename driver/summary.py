@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from golden.embedding import EMPTY_ID
 from golden.pipeline import QueryResult, run_float
 from golden.quality import ndcg
 
@@ -38,8 +39,11 @@ def speculative_items(results: Sequence[QueryResult]) -> list[int]:
 
 def speculative_lookups(workload: Workload, results: Sequence[QueryResult]) -> int:
     """Lookups of these items."""
-    stages = zip(speculative_items(results), workload.quantised, strict=True)
-    return sum(items * model.shape.sparse_features for items, model in stages)
+    return sum(
+        int((query.ids[stage.dropped] != EMPTY_ID).sum())
+        for query, result in zip(workload.queries, results, strict=True)
+        for stage in result.stages[:-1]
+    )
 
 
 def stage_items(workload: Workload, results: Sequence[QueryResult]) -> list[dict[str, Any]]:
@@ -90,7 +94,7 @@ def quality(workload: Workload, results: Sequence[Any]) -> dict[str, Any] | None
     for query, items in zip(workload.queries, results, strict=True):
         if query.labels is None:
             return None
-        exact = run_float(workload.models, keep, query.dense_float, query.ids)
+        exact = run_float(workload.models, keep, query.dense_float, query.inputs)
         mine.append(ndcg(query.labels[items], query.labels))
         reference.append(ndcg(query.labels[exact.items], query.labels))
     return {

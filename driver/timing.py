@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.embedding import EMPTY_ID
 from golden.pipeline import QueryResult, StageResult
+from golden.quantised_model import IDENTITY, QuantisedModel
 from hdl.config import Config
 from hdl.engine.cause import Cause
 from hdl.program import COMPLETION_BYTES, SUBMISSION_BYTES, Destination, Target
@@ -27,6 +29,7 @@ from sim.timing import (
 )
 from sim.timing import Plan as TimingPlan
 from sim.timing.array import LayerTiles
+from sim.timing.units import Sums
 
 from .deployment import Deployment
 from .dram import far_tables, timing_memory
@@ -87,7 +90,9 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
     stages = tuple(
         StagePlan(
             rows=deployment.rows[number],
-            features=model.shape.sparse_features,
+            features=deployment.places.count,
+            sums=_sums(deployment, model),
+            ends=_ends(deployment, model),
             row_bytes=model.shape.width,
             ahead=0 if deployment.cache is None else deployment.cache.rows_ahead(number),
         )
@@ -102,15 +107,41 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
     )
 
 
+def _sums(deployment: Deployment, model: QuantisedModel) -> tuple[Sums, ...]:
+    """What becomes of the row of each id word; words that no table uses add nothing to a sum."""
+    found = [Sums.ADDS] * deployment.places.count
+    for (_, feature), m, s in zip(
+        model.shape.embeddings, model.pool_multiplier, model.pool_shift, strict=True
+    ):
+        words = deployment.places.words[feature]
+        alone = len(words) == 1 and (int(m), int(s)) == IDENTITY
+        found[words[-1] - 1] = Sums.NONE if alone else Sums.ENDS
+    return tuple(found)
+
+
+def _ends(deployment: Deployment, model: QuantisedModel) -> tuple[bool, ...]:
+    """Id words that end a lane's last bag."""
+    places = deployment.places
+    last = {words[-1] % deployment.config.gather_lanes: words[-1] for words in places.words}
+    return tuple(word in last.values() for word in range(1, places.count + 1))
+
+
 def _stage_query(
     deployment: Deployment, number: int, keep: int, ids: NDArray[np.uint32], stage: StageResult
 ) -> StageQuery:
     items = stage.items
     mine = ids[items]
     bases = np.array(deployment.tables[number], np.int64)
-    addresses = bases + mine.astype(np.int64) * deployment.models[number].shape.width
+    shape, places = deployment.models[number].shape, deployment.places
+    features = shape.place_features
+    addresses = np.full((len(mine), places.count), -1, np.int64)
+    addresses[:, places.columns] = np.where(
+        mine == EMPTY_ID, -1, bases[list(features)] + mine.astype(np.int64) * shape.width
+    )
     cache = deployment.cache
-    hits = np.zeros(mine.shape, bool) if cache is None else cache.hits(number, mine)
+    hits = np.zeros(addresses.shape, bool)
+    if cache is not None:
+        hits[:, places.columns] = cache.hits(number, mine, features)
     position = np.zeros(len(ids), np.intp)
     position[items] = np.arange(len(items))
     return StageQuery(

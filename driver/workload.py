@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.dataset import dense_values
+from golden.embedding import EMPTY_ID, Ids, split_places
 from golden.model import (
     CRITEO_KAGGLE_ROWS,
     DENSE_FEATURES,
@@ -47,9 +48,17 @@ class Query:
     """[items, dense features], quantised with the pipeline's one dense scale."""
     dense_float: NDArray[np.float32]
     ids: NDArray[np.uint32]
-    """[items, tables]"""
+    """[items, places]: one a table, or as many as its bags hold, those of one table side by side;
+    `EMPTY_ID` where a place of a bag is not used."""
     labels: NDArray[np.uint8] | None
     """[items], or None when the items are synthetic."""
+    bags: tuple[int, ...] = ()
+    """Places of each table; () for one each."""
+
+    @property
+    def inputs(self) -> Ids:
+        """Ids as the golden models take them."""
+        return split_places(self.ids, self.bags) if self.bags else self.ids
 
 
 @dataclass(kw_only=True)
@@ -79,15 +88,47 @@ def _zipf_ids(
     return np.stack(columns, axis=1).astype(np.uint32)
 
 
+def _zipf_bags(
+    random: np.random.Generator,
+    rows: tuple[int, ...],
+    bags: tuple[int, ...],
+    items: int,
+    order: list[NDArray[np.int64]],
+) -> NDArray[np.uint32]:
+    """Places of items: one id where a table has one place, else any number that fits, none too."""
+    ids = _zipf_ids(
+        random,
+        tuple(count for count, size in zip(rows, bags, strict=True) for _ in range(size)),
+        items,
+        [permutation for permutation, size in zip(order, bags, strict=True) for _ in range(size)],
+    )
+    first = 0
+    for size in bags:
+        if size > 1:
+            filled = random.integers(0, size + 1, (items, 1))
+            ids[:, first : first + size][np.arange(size) >= filled] = EMPTY_ID
+        first += size
+    return ids
+
+
 def _synthetic_dense(random: np.random.Generator, items: int) -> NDArray[np.float32]:
     """Criteo-like dense inputs: log(1 + count) of geometric counts."""
     counts = random.geometric(0.02, (items, DENSE_FEATURES)) - 1
     return dense_values(counts.astype(np.uint16))
 
 
-def histograms(ids: NDArray[np.uint32], rows: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """How often each id of each table was seen."""
-    return [np.bincount(ids[:, f], minlength=n).astype(np.int64) for f, n in enumerate(rows)]
+def histograms(
+    ids: NDArray[np.uint32], rows: tuple[int, ...], bags: tuple[int, ...] = ()
+) -> list[NDArray[np.int64]]:
+    """How often each id of each table was seen; ``ids`` and ``bags`` as in `Query`."""
+    found = []
+    first = 0
+    for count, size in zip(rows, bags or (1,) * len(rows), strict=True):
+        part = ids[:, first : first + size]
+        used = part[part != EMPTY_ID] if size > 1 else part[:, 0]
+        found.append(np.bincount(used, minlength=count).astype(np.int64))
+        first += size
+    return found
 
 
 def _trained(name: str) -> Model | None:
@@ -134,14 +175,18 @@ def _kaggle_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[M
     notes = []
     interaction: Interaction = "cat" if pipeline.interaction == "cat" else "dot"
     shapes = [
-        named_shape(stage.model, interaction=interaction, max_rows=max_rows)
+        replace(
+            named_shape(stage.model, interaction=interaction, max_rows=max_rows),
+            bags=pipeline.bags,
+        )
         for stage in pipeline.stages
     ]
     _check_tables(shapes)
     for index, (stage, shape) in enumerate(zip(pipeline.stages, shapes, strict=True)):
         trained = _trained(stage.model) if interaction == "dot" else None
         if trained is not None:
-            models.append(with_rows(trained, shape.rows))
+            model = with_rows(trained, shape.rows)
+            models.append(replace(model, shape=replace(model.shape, bags=shape.bags)))
             notes.append(f"{stage.model}: shipped demo weights, tables retargeted")
         else:
             models.append(random_model(shape, seed=seed * 100 + index))
@@ -162,7 +207,16 @@ def _criteo(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
     )
     random = np.random.default_rng(seed)
     order = [np.random.default_rng(f + 7).permutation(count) for f, count in enumerate(rows)]
-    train = _zipf_ids(random, rows, 16384, order)
+    bags = pipeline.bags
+    if bags:
+        notes.append(f"bags of up to {max(bags)} ids in {sum(b > 1 for b in bags)} tables")
+
+    def ids(count: int) -> NDArray[np.uint32]:
+        if bags:
+            return _zipf_bags(random, rows, bags, count, order)
+        return _zipf_ids(random, rows, count, order)
+
+    train = ids(16384)
     dense = _synthetic_dense(random, _CALIBRATION_ITEMS)
     scale = choose_dense_scale(dense)
     items = pipeline.stages[0].items
@@ -173,18 +227,22 @@ def _criteo(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
             Query(
                 dense=quantise_dense(values, scale),
                 dense_float=values,
-                ids=_zipf_ids(random, rows, items, order),
+                ids=ids(items),
                 labels=None,
+                bags=bags,
             )
         )
     return Workload(
         pipeline=pipeline,
         models=models,
         quantised=[
-            quantise(m, dense, train[:_CALIBRATION_ITEMS], dense_scale=scale) for m in models
+            quantise(
+                m, dense, split_places(train[:_CALIBRATION_ITEMS], m.shape.bags), dense_scale=scale
+            )
+            for m in models
         ],
         queries=made,
-        counts=[histograms(train, rows)] * len(models),
+        counts=[histograms(train, rows, bags)] * len(models),
         notes=notes,
     )
 

@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bags", "Ids", "IdRangeError", "check_ids", "item_count", "take_items", "valid_ids"]
+__all__ = [
+    "EMPTY_ID",
+    "Bags",
+    "IdRangeError",
+    "Ids",
+    "check_ids",
+    "item_count",
+    "split_places",
+    "take_items",
+    "valid_ids",
+]
+
+EMPTY_ID = 0xFFFF_FFFF
+"""In a place of a bag that holds no id."""
 
 
 class IdRangeError(ValueError):
@@ -46,6 +59,38 @@ class Bags:
 
 Ids = NDArray[np.uint32] | Sequence[Bags]
 """Either [items, features], one id each, or one `Bags` per feature."""
+
+
+def split_places(places: NDArray[np.uint32], bags: Sequence[int]) -> Ids:
+    """Ids from the places of bags.
+
+    Parameters
+    ----------
+    places : uint32 [items, sum(bags)], `EMPTY_ID` where a place of a bag is not used
+    bags : places of each feature
+
+    Returns
+    -------
+    The array itself where every feature has one place, else one `Bags` per feature.
+
+    Raises
+    ------
+    ValueError
+        Wrong number of places.
+    """
+    if places.shape[1] != sum(bags):
+        raise ValueError(f"ids must have {sum(bags)} places, not {places.shape[1]}")
+    if all(size == 1 for size in bags):
+        return places
+    found = []
+    first = 0
+    for size in bags:
+        part = places[:, first : first + size]
+        used = part != EMPTY_ID
+        offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
+        found.append(Bags(ids=part[used].astype(np.uint32), offsets=offsets))
+        first += size
+    return found
 
 
 def item_count(ids: Ids) -> int:

@@ -54,6 +54,8 @@ class ModelShape:
     decoders: tuple[tuple[int, ...], ...] = ()
     """By feature: hashes, then the output sizes of the decoder's layers; () where the feature has
     no DHE vector. Default: none."""
+    bags: tuple[int, ...] = ()
+    """Most ids of an item, by feature; rows of several ids are summed. Default: one each."""
 
     def __post_init__(self) -> None:
         for field in ("bottom", "top", "rows"):
@@ -75,6 +77,20 @@ class ModelShape:
                 f"interaction of {self.name} must be 'dot' or 'cat', not {self.interaction!r}"
             )
         self._check_embeddings()
+        self._check_bags()
+
+    def _check_bags(self) -> None:
+        bags = tuple(int(size) for size in self.bags) or (1,) * len(self.rows)
+        object.__setattr__(self, "bags", bags)
+        if len(bags) != len(self.rows):
+            raise ValueError(
+                f"bags of {self.name} must be of {len(self.rows)} features, not {len(bags)}"
+            )
+        for f, size in enumerate(bags):
+            if size < 1:
+                raise ValueError(
+                    f"bag of feature {f} of {self.name} must be at least 1, not {size}"
+                )
 
     def _check_embeddings(self) -> None:
         features = range(len(self.rows))
@@ -122,6 +138,16 @@ class ModelShape:
     def sparse_features(self) -> int:
         """Number of sparse features: ids of an item."""
         return len(self.rows)
+
+    @property
+    def id_places(self) -> int:
+        """Places for ids of an item: the sizes of all bags."""
+        return sum(self.bags)
+
+    @property
+    def place_features(self) -> tuple[int, ...]:
+        """Feature of each place of an item's ids; bags one after the other."""
+        return tuple(f for f, size in enumerate(self.bags) for _ in range(size))
 
     @property
     def vectors(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.embedding import EMPTY_ID
 from hdl.config import LINE_BYTES
 from hdl.program import STREAM_CHUNK_BYTES
 
@@ -87,9 +88,10 @@ def stage_work(
         items = stage.items.astype(np.int64)
         ids = query.ids[items]
         cache = deployment.cache
-        hits = 0 if cache is None else int(cache.hits(number, ids).sum())
+        features = model.shape.place_features
+        hits = 0 if cache is None else int(cache.hits(number, ids, features).sum())
+        lookups = int((ids != EMPTY_ID).sum())
         records = placed.records + items * deployment.pitch
-        features = 4 * model.shape.sparse_features
         row = -(-model.shape.width // LINE_BYTES) * LINE_BYTES
         serving = [m for m in deployment.maps.values() if number in m.stages]
         padded = min(
@@ -102,11 +104,11 @@ def stage_work(
                 macs=len(items) * model.shape.macs,
                 padded_macs=len(items) * padded,
                 pes=sum(m.edge**2 for m in serving),
-                lookups=ids.size,
+                lookups=lookups,
                 hits=hits,
                 record_bytes=_beat_bytes(records, deployment.dense_bytes, size)
-                + _beat_bytes(records + deployment.ids_offset, features, size),
-                row_bytes=(ids.size - hits) * row,
+                + _beat_bytes(records + deployment.ids_offset, 4 * deployment.places.count, size),
+                row_bytes=(lookups - hits) * row,
                 weight_bytes=_streamed(deployment, number, activity),
             )
         )

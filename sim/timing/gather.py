@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from golden.look_ahead import LineCache, Outcome
+from hdl.array.timing import REQUANTISE_LATENCY
 from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import LINE_BYTES, Config
 from hdl.embedding.feature_table import FeatureTable
+from hdl.embedding.granules import GRANULE_BYTES
 from hdl.embedding.line_geometry import LineGeometry
 from hdl.embedding.line_tags import LineTags
 from hdl.embedding.read_slots import ReadSlots
@@ -23,7 +25,7 @@ from hdl.queue import Queue
 
 from .events import Clock, Poll
 from .memory import Memory
-from .units import EngineSide, Lookup
+from .units import EngineSide, Lookup, Sums
 
 __all__ = ["Gather"]
 
@@ -45,9 +47,12 @@ class _Entry:
 
     ready: int
     """Earliest cycle at the queue's output."""
+    size: int
+    """Bytes."""
     words: int
     unit: int
     item_last: bool
+    sums: Sums
     fetch: _Fetch | None
 
 
@@ -79,6 +84,7 @@ class _Lane:
         self._entries: deque[_Entry] = deque()
         self._reads: deque[int] = deque()  # last cycles of reads of entries that count as pending
         self._read_free = 0
+        self._sum_free = 0  # the sum of a bag has been handed over
 
     # -- tags ----------------------------------------------------------------------------------
     def push(self, cycle: int, lookup: Lookup) -> None:
@@ -111,11 +117,12 @@ class _Lane:
         pending = len(self._entries) + len(self._reads)
         if not lookup.prefetch and pending >= self._depth:
             self._wait(cycle)
-        elif lookup.hit:
+        elif lookup.hit or lookup.zero:
             if not lookup.prefetch:
                 self.cache.entry()
                 self._push(cycle, lookup, lookup.row_bytes, None)
-            self._gather.count(lookup, Outcome.STATIC)
+            if lookup.hit:
+                self._gather.count(lookup, Outcome.STATIC)
             self._next(cycle)
         else:
             self._line(cycle, lookup, pending)
@@ -197,7 +204,8 @@ class _Lane:
         last = lookup.item_last and (fetch is None or lookup.row_bytes <= LINE_BYTES or self._half)
         words = -(-size // self._lane_bytes)
         ready = cycle + Queue.BUFFERED_LATENCY
-        self._entries.append(_Entry(ready, words, lookup.unit, bool(last), fetch))
+        entry = _Entry(ready, size, words, lookup.unit, bool(last), lookup.sums, fetch)
+        self._entries.append(entry)
         if len(self._entries) == 1:
             self._read()
 
@@ -212,6 +220,11 @@ class _Lane:
                     return
                 start = max(start, entry.fetch.ready)
             self._entries.popleft()
+            if entry.sums is not Sums.ADDS:
+                start = max(start, self._sum_free)
+            if entry.sums is Sums.ENDS:
+                self._sum(start, entry)
+                continue
             self._read_free = start + entry.words
             self._reads.append(self._read_free - 1)
             if self._pipeline:
@@ -221,6 +234,24 @@ class _Lane:
                 last = entry.item_last and word == entry.words - 1
                 if last or not number:
                     clock.at(start + word + RowReader.LATENCY, self._word, entry.unit, last)
+
+    def _sum(self, start: int, entry: _Entry) -> None:
+        """Words that end a bag: the next one that hands something over waits for the sum's end."""
+        granules = min(entry.size, self._lane_bytes) // GRANULE_BYTES
+        for word in range(entry.words):
+            # The word read, the sums, their requantising, a granule a cycle.
+            self._sum_free = start + REQUANTISE_LATENCY + granules + 3
+            self._read_free = start + 1
+            for granule in range(granules):
+                last = granule == granules - 1
+                at = self._sum_free - (granules - 1 - granule)
+                ends = entry.item_last and last and word == entry.words - 1
+                if ends or not self._number:
+                    self._gather.clock.at(at, self._word, entry.unit, ends)
+            start = self._sum_free
+        self._reads.append(self._read_free - 1)
+        if self._pipeline:
+            self._poll.at(max(self._read_free, self._gather.clock.now))
 
     def _word(self, cycle: int, unit: int, last: bool) -> None:
         self._gather.engines[unit].row_word(cycle, self._number, last)

@@ -401,15 +401,14 @@ class LoadersModel:
     def step(self, job: LoaderJob, row: int, first: int) -> list[tuple[int, Lookup]]:
         """Lanes and lookups of the ids from number ``first`` on that one step hands over."""
         lanes = self.config.gather_lanes
-        features = self.plan.stages[job.stage].features
+        stage = self.plan.stages[job.stage]
         hits, addresses = job.hits[row], job.addresses[row]
         out = []
-        for f in range(max(first, 0), min(first + self.words, features)):
-            # Vector 1 + f; the lane's next one would be G further on.
-            last = f + lanes >= features
+        for f in range(max(first, 0), min(first + self.words, stage.features)):
             lookup = Lookup(
-                job.unit, hits[f], addresses[f], job.row_bytes, last, job.prefetch, job.query
-            )
+                job.unit, hits[f], addresses[f], job.row_bytes, stage.ends[f], job.prefetch,
+                job.query, stage.sums[f], addresses[f] < 0,
+            )  # fmt: skip
             out.append(((1 + f) % lanes, lookup))
         return out
 

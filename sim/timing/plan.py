@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from golden.filter import FunnelRules
 
 from .array import LayerTiles
+from .units import Sums
 
 __all__ = ["EnginePlan", "PhasePlan", "Plan", "ProgramPlan", "QueryPlan", "StagePlan", "StageQuery"]
 
@@ -65,6 +66,11 @@ class StagePlan:
     rows: int
     """Items of a full row block."""
     features: int
+    """Id words of a record."""
+    sums: tuple[Sums, ...]
+    """What becomes of the row of each id word."""
+    ends: tuple[bool, ...]
+    """Id words that a lane's last vector of an item comes with."""
     row_bytes: int
     """Bytes of an embedding row."""
     ahead: int
@@ -92,9 +98,9 @@ class StageQuery:
     scores: NDArray[np.int64]
     """By position."""
     addresses: NDArray[np.int64]
-    """``[items, features]``: device memory address of the row."""
+    """``[items, id words]``: device memory address of the row; -1: nothing is looked up."""
     hits: NDArray[np.bool_]
-    """``[items, features]``: the row is in the static cache."""
+    """``[items, id words]``: the row is in the static cache."""
     keep: int
     """k."""
     forwarded: tuple[NDArray[np.intp], ...]

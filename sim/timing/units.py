@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
-__all__ = ["EngineSide", "LoaderJob", "Lookup"]
+__all__ = ["EngineSide", "LoaderJob", "Lookup", "Sums"]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -27,13 +28,26 @@ class LoaderJob:
     records: int
     items: list[int]
     hits: list[list[bool]]
+    """By row and id word."""
     addresses: list[list[int]]
+    """-1: nothing is looked up."""
     row_bytes: int
 
     @property
     def positions(self) -> range:
         """Of the rows in the stage's list."""
         return range(self.position, self.position + self.rows * self.stride, self.stride)
+
+
+class Sums(Enum):
+    """What becomes of a row at the sum of its bag."""
+
+    NONE = 0
+    """It passes, being alone and not scaled."""
+    ADDS = 1
+    """It is added, and nothing leaves."""
+    ENDS = 2
+    """It is added, and the sum leaves."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,6 +64,9 @@ class Lookup:
     """The lane's last one of the item."""
     prefetch: bool
     query: int
+    sums: Sums = Sums.NONE
+    zero: bool = False
+    """An empty place: nothing is looked up."""
 
 
 class EngineSide(Protocol):

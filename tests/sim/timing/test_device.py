@@ -202,6 +202,8 @@ def check(both: Both) -> None:
         slack = 0 if name in exact else rtl["embedding"]["lookups"] // 500
         if name == "dram_bytes":
             slack *= LINE_BYTES
+        if name.startswith("dram"):  # likewise whether two engines meet at a chunk of weights
+            slack += count // 200
         assert abs(timing["embedding"][name] - count) <= slack, name
 
 
@@ -227,6 +229,18 @@ def test_two_queries_in_sub_batches() -> None:
             sub_batches=2,
         )
     )
+
+
+def test_engines_that_share_streams() -> None:
+    """Four engines, all weights streamed: the chunks that they read for each other."""
+    both = run_both(preset_name="tiny", name="kaggle-1", items=64, partition="4x4:4")
+    check(both)
+    deployment = both.plan.deployment
+    bottom = deployment.maps[0].stages[0].bottom
+    assert bottom.streamed
+    blocks = -(-64 // deployment.rows[0])
+    alone = blocks * bottom.tiles * TINY.sub_array**2
+    assert both.rtl["embedding"]["dram_bytes"] < 0.6 * alone
 
 
 @pytest.mark.slow
