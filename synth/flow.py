@@ -17,6 +17,7 @@ from .cells import RESOURCES, UnitArea, area_by_unit, children_of, resources
 from .devices import Device
 from .early import early_excess
 from .errors import SynthesisError
+from .estimated_paths import EstimatedPath, estimated_paths
 from .harness import HARNESS, UNIT, harness_text, ports_of
 from .place_route import Routed, place_route
 from .scripts import TREE, netlist_script
@@ -28,6 +29,7 @@ __all__ = ["Synthesis", "check_tools", "excess", "synthesise"]
 
 _FLAT = "flat.json"
 _DEPTH = 8
+_ESTIMATES = 40
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Synthesis:
     """Resources that the device lacks, in words; empty: it fits."""
     routed: tuple[Routed, ...]
     """One a seed; none where it does not fit or only area was asked for."""
+    estimates: tuple[EstimatedPath, ...] = ()
+    """Slow paths by typical delays, where nothing was routed; ECP5 only."""
 
     @property
     def fmax_mhz(self) -> float | None:
@@ -132,8 +136,12 @@ def synthesise(
             )  # fmt: skip
             progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")
             routed.append(result)
+    estimates: tuple[EstimatedPath, ...] = ()
+    if device.family == "ecp5" and not routed:
+        cells = json.loads((folder / _FLAT).read_text())["modules"][HARNESS]["cells"]
+        estimates = tuple(estimated_paths(cells, _ESTIMATES))
     exploded = _exploded(folder / "yosys.log")
-    return Synthesis(areas, totals, exploded, lacking, tuple(routed))
+    return Synthesis(areas, totals, exploded, lacking, tuple(routed), estimates)
 
 
 def _is_replaced(module: str, device: Device) -> bool:

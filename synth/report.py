@@ -50,6 +50,7 @@ def as_json(
             {"path": area.path, "module": area.module} | resources(area.cells, device.family)
             for area in result.areas
         ],
+        "estimated_paths": [asdict(path) for path in result.estimates],
         "critical_paths": [asdict(path) for path in middle.critical_paths] if middle else [],
     }
 
@@ -63,6 +64,8 @@ def as_text(data: dict[str, Any], *, depth: int) -> str:
         lines.append(f"memory in flip-flops: {memory}")
     if data["critical_paths"]:
         lines += ["", f"slowest paths of seed {_middle_seed(data)}, ns", *_paths(data)]
+    if data["estimated_paths"]:
+        lines += ["", "slow paths by estimate, before placement, ns", *_estimates(data)]
     lines += ["", *_verdict(data)]
     return "\n".join(lines)
 
@@ -85,6 +88,15 @@ def _paths(data: dict[str, Any]) -> list[str]:
         rows.append(
             [*numbers, str(path["levels"]), _unit_name(path["start"]), _unit_name(path["end"])]
         )
+    return _columns(rows)
+
+
+def _estimates(data: dict[str, Any]) -> list[str]:
+    rows = [["delay", "cells", "fan-out", "from", "to"]]
+    for path in data["estimated_paths"][:_PATHS]:
+        start, end = _unit_name(path["start"]), _unit_name(path["end"])
+        numbers = [f"{path['delay_ns']:.1f}", str(path["cells"]), str(path["fan_out"])]
+        rows.append([*numbers, start, end])
     return _columns(rows)
 
 

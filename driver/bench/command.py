@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .load_options import add_load_options
@@ -22,6 +23,7 @@ _BENCHES = {
     "pareto": ("quality against MACs and bytes of all funnels of the shipped models", None),
     "load": ("load simulation, online decisions, multi-path, a pipeline on processes", "paper"),
     "generate": ("time and size of generation, by preset", None),
+    "area": ("area, Fmax and cycles of presets, recorded with their commit", None),
 }
 
 
@@ -48,6 +50,13 @@ def add_benches(
     parsers["generate"].add_argument(
         "--preset", metavar="P", action="append", help="may be repeated; default: all"
     )
+    add = parsers["area"].add_argument
+    add("--preset", metavar="P", action="append", help="may be repeated (ecp5)")
+    add("--unit", metavar="NAME", action="append", help="may be repeated (device: all)")
+    add("--device", metavar="D", default="lfe5um5g-85f", help="see `rpaccel synth` (lfe5um5g-85f)")
+    add("--seeds", metavar="N", type=int, default=0, help="of place and route; 0: area only (0)")
+    add("--record", metavar="FILE", nargs="?", type=Path, const=Path("synth/results.json"),
+        help="replace the entries in FILE (synth/results.json)")  # fmt: skip
     for name in ("array", "query"):
         add = parsers[name].add_argument
         add("--items", metavar="N", type=positive, default=256, help="items ranked (256)")
