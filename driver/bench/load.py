@@ -228,10 +228,17 @@ def _multi_path(
 def _execution(args: argparse.Namespace, progress: Callable[[str], None]) -> dict[str, Any]:
     from ..load.execute import execute
     from ..pipelines import pipeline
+    from .load_mapping import read_mapping
 
+    rate = None
+    if args.mapping is not None:
+        spec, rate = read_mapping(args.mapping)
+    else:
+        spec = pipeline(args.pipeline).scaled(args.items or RUN_ITEMS)
     found = execute(
-        pipeline(args.pipeline).scaled(args.items or RUN_ITEMS),
+        spec,
         load=args.load[0] if args.load else 0.5,
+        rate=None if args.load else rate,
         queries=args.queries or _RUN_QUERIES,
         max_rows=args.max_rows,
         seed=args.seed,

@@ -29,6 +29,8 @@ def add_load_options(parser: argparse.ArgumentParser, positive: Callable[[str], 
         help="platform; may be repeated; default: bounds of MP-Rec's models")  # fmt: skip
     add("--model", metavar="NAME", help="of the profiles (their first)")
     add("--pipeline", metavar="NAME", default="kaggle-2", help="that is executed (kaggle-2)")
+    add("--mapping", metavar="FILE", type=Path,
+        help="of `rpaccel schedule --platform cpu --json`: executed at its load")  # fmt: skip
     add("--items", metavar="N", type=positive, help=f"items of that pipeline ({RUN_ITEMS})")
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip

@@ -263,6 +263,14 @@ class Execution:
         }
 
 
+def _law(load: float, rate: float | None, slowest_s: float) -> Poisson:
+    if rate is not None and rate * slowest_s >= 1:
+        raise UserError(
+            f"{rate:g} queries/s are more than the slowest stage does: {1 / slowest_s:.4g}"
+        )
+    return Poisson(load / slowest_s if rate is None else rate)
+
+
 def _calibrate(
     processes: Processes,
     law: Poisson,
@@ -290,6 +298,7 @@ def execute(
     pipeline: Pipeline,
     *,
     load: float = 0.5,
+    rate: float | None = None,
     queries: int = 1000,
     calibration: int | None = None,
     max_rows: int = 10_000,
@@ -303,6 +312,8 @@ def execute(
     ----------
     load
         Of what the slowest stage can do, by its service times.
+    rate
+        Queries a second in place of ``load``.
     queries
         Of the measured run.
     calibration
@@ -313,7 +324,8 @@ def execute(
     Raises
     ------
     UserError
-        A load outside 0..1, too few queries or cores, and what `load_workload` refuses.
+        A load outside 0..1 (also where the rate is more than the processes can do), too few
+        queries or cores, and what `load_workload` refuses.
     """
     if not 0 < load < 1:
         raise UserError(f"load must be in 0..1, not {load:g}")
@@ -329,9 +341,9 @@ def execute(
         probe = processes.run(np.zeros(_PROBES), closed=True)
         slowest = float(probe.service[_PROBES // 4 :].mean(axis=0).max())
         random = np.random.default_rng(seed)
-        law = Poisson(load / slowest)
+        law = _law(load, rate, slowest)
         before = _calibrate(processes, law, calibration // 2, random, progress)
-        law = Poisson(load / float(before.service.mean(axis=0).max()))
+        law = _law(load, rate, float(before.service.mean(axis=0).max()))
         progress(f"run: {queries} queries at {law.rate:.4g}/s")
         run = processes.run(law.times(random, queries))
         after = _calibrate(processes, law, calibration - calibration // 2, random, progress)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from driver.bench.load_mapping import read_mapping
 from driver.bench.load_paths import QUALITY, bound_profile
+from driver.errors import UserError
 from driver.load.paths import paths_of
 from driver.load.profile import PlatformProfile, write_profile
 from rpaccel import cli
@@ -69,6 +72,46 @@ def test_bad_input(words: list[str], message: str, capsys: pytest.CaptureFixture
     assert cli.main(["bench", "load", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+
+
+def schedule_result(**changes: Any) -> dict[str, Any]:
+    """What a test needs of `rpaccel schedule --json`."""
+    mapping = {"stages": [["RMsmall", 512, "cpu"], ["RMlarge", 64, "cpu"]], "returned": 16}
+    return {
+        "load": 20.0,
+        "chosen": {"mapping": mapping},
+        "profiles": {"cpu": {"kind": "cpu"}, "small": {"kind": "rpaccel"}},
+    } | changes
+
+
+def test_a_mapping_of_the_scheduler_is_a_pipeline(tmp_path: Path) -> None:
+    file = tmp_path / "mapping"
+    file.write_text(json.dumps(schedule_result()))
+    spec, rate = read_mapping(file)
+    assert rate == 20
+    assert [(s.model, s.items, s.keep) for s in spec.stages] == [
+        ("RMsmall", 512, 64), ("RMlarge", 64, 16),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("{}", "is not the result of a schedule"),
+        ("[]", "is not the result of a schedule"),
+        (json.dumps(schedule_result(chosen={"mapping": {
+            "stages": [["RMsmall", 512, "small"]], "returned": 16}})),
+         "stages must be on a CPU to be executed, not on small"),
+    ],
+)  # fmt: skip
+def test_mappings_that_cannot_be_executed(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mapping"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_mapping(file)
+    with pytest.raises(UserError, match="cannot read mapping"):
+        read_mapping(tmp_path / "absent")
 
 
 def test_a_model_that_a_profile_does_not_have(

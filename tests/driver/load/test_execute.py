@@ -75,6 +75,8 @@ def test_processes_rank_queries_and_are_predicted(capsys: pytest.CaptureFixture[
     assert found.predicted_p99_range[0] <= found.predicted_p99 <= found.predicted_p99_range[1]
     with capsys.disabled():
         print(f"\nmeasured p99 over predicted: {found.ratio:.3f}, CPU {found.run_undisturbed:.3f}")
+    with pytest.raises(UserError, match="1e.09 queries/s are more than the slowest stage does"):
+        execute(spec, rate=1e9, queries=100, max_rows=1000)
     workload = load_workload(spec, queries=2, max_rows=1000, seed=3)
     with Processes(spec, queries=2, max_rows=1000, seed=3, pool=2) as processes:
         processes.run(np.zeros(2))
