@@ -230,13 +230,15 @@ def _execution(args: argparse.Namespace, progress: Callable[[str], None]) -> dic
     from ..pipelines import pipeline
     from .load_mapping import read_mapping
 
-    rate = None
+    rate, layout = None, args.layout
     if args.mapping is not None:
         spec, rate = read_mapping(args.mapping)
+        layout = "cores"  # the scheduler's CPU: each process does whole queries
     else:
         spec = pipeline(args.pipeline).scaled(args.items or RUN_ITEMS)
     found = execute(
         spec,
+        layout=layout,
         load=args.load[0] if args.load else 0.5,
         rate=None if args.load else rate,
         queries=args.queries or _RUN_QUERIES,

@@ -31,6 +31,8 @@ def add_load_options(parser: argparse.ArgumentParser, positive: Callable[[str], 
     add("--pipeline", metavar="NAME", default="kaggle-2", help="that is executed (kaggle-2)")
     add("--mapping", metavar="FILE", type=Path,
         help="of `rpaccel schedule --platform cpu --json`: executed at its load")  # fmt: skip
+    add("--layout", choices=["stages", "cores"], default="stages",
+        help="execution: a process a stage, or a core each for whole queries (stages)")  # fmt: skip
     add("--items", metavar="N", type=positive, help=f"items of that pipeline ({RUN_ITEMS})")
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip

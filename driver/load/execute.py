@@ -1,10 +1,10 @@
-"""A pipeline really executed: one CPU process a stage, under open-loop load, beside its simulation.
+"""A pipeline really executed: CPU processes under open-loop load, beside its simulation.
 
-Each stage's float model runs in a process of its own, with one thread, pinned to its own core. A
-query's number goes from process to process through a queue; its items and times lie in shared
-memory. The simulation is told service times and hand-over times of other runs at the same load
-(caches and cores serve faster or slower by how busy they are), one before and one after, never
-those of the run that it predicts.
+Processes have one thread and are pinned to a core each: one a stage, or one a core that does all
+stages of a query. A query's number goes from place to place through a queue, from which a place's
+processes take it in order; its items and times lie in shared memory. The simulation is told
+service times and hand-over times of other runs at the same load (caches and cores serve faster or
+slower by how busy they are), one before and one after, never those of the run that it predicts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,12 @@ from .services import Recorded
 from .simulate import FEWEST, latencies
 from .sizes import FixedSize
 from .stations import Station
-from .worker import CPU, END, START, Board, WorkerSpec, work
+from .worker import CPU, END, SERVER, START, Board, WorkerSpec, work
 
-__all__ = ["Execution", "Processes", "execute"]
+__all__ = ["LAYOUTS", "Execution", "Place", "Processes", "Run", "execute", "places_of"]
+
+LAYOUTS = ("stages", "cores")
+"""``stages``: a process for each stage. ``cores``: a process on each core, for whole queries."""
 
 _GUESSES = 40
 _POOL = 16
@@ -41,24 +44,53 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Processes that do the same stages."""
+
+    stages: tuple[int, ...]
+    servers: int
+
+
+def places_of(pipeline: Pipeline, layout: str, cores: int) -> tuple[Place, ...]:
+    """The places of a layout on so many cores.
+
+    Raises
+    ------
+    UserError
+        An unknown layout, or fewer cores than stages that want one each.
+    """
+    stages = len(pipeline.stages)
+    if layout not in LAYOUTS:
+        raise UserError(f"unknown layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    if layout == "cores":
+        return (Place(tuple(range(stages)), cores),)
+    if cores < stages:
+        raise UserError(
+            f"{pipeline.name} has {stages} stages and needs a core for each; "
+            f"this process may use {cores}"
+        )
+    return tuple(Place((stage,), 1) for stage in range(stages))
+
+
+@dataclass(frozen=True)
 class Run:
     """Queries that went through the processes."""
 
     sent: NDArray[np.float64]
     """[query] seconds, when each really was sent."""
     times: NDArray[np.float64]
-    """[query, stage, 3]: see `worker`."""
+    """[query, place, column]: see `worker`."""
     lateness_s: float
     """Longest time that a query was sent after it was due."""
 
     @property
     def latency(self) -> NDArray[np.float64]:
-        """[query] seconds from sending to the last stage's result."""
+        """[query] seconds from sending to the last place's result."""
         return np.asarray(self.times[:, -1, END] - self.sent)
 
     @property
     def service(self) -> NDArray[np.float64]:
-        """[query, stage] seconds."""
+        """[query, place] seconds."""
         return np.asarray(self.times[:, :, END] - self.times[:, :, START])
 
     @property
@@ -66,24 +98,29 @@ class Run:
         """CPU seconds over wall seconds of all services: below 1 others had the cores."""
         return float(self.times[:, :, CPU].sum() / self.service.sum())
 
-    def come(self, stage: int) -> NDArray[np.float64]:
-        """When queries came to a stage."""
-        return self.sent if stage == 0 else np.asarray(self.times[:, stage - 1, END])
+    def come(self, place: int) -> NDArray[np.float64]:
+        """When queries came to a place."""
+        return self.sent if place == 0 else np.asarray(self.times[:, place - 1, END])
 
-    def occupied(self, stage: int) -> NDArray[np.float64]:
-        """[query] seconds of the stage's process, from when it could start: its hand-over too."""
-        end = self.times[:, stage, END]
-        return np.asarray(end - np.maximum(self.come(stage), np.concatenate([[0.0], end[:-1]])))
+    def occupied(self, place: int) -> NDArray[np.float64]:
+        """[query] seconds of a process, from when it could start: its hand-over too."""
+        come, at = self.come(place), self.times[:, place]
+        free = np.zeros(len(at))
+        for server in np.unique(at[:, SERVER]):
+            mine = np.flatnonzero(at[:, SERVER] == server)
+            mine = mine[np.argsort(at[mine, START], kind="stable")]
+            free[mine[1:]] = at[mine[:-1], END]
+        return np.asarray(at[:, END] - np.maximum(come, free))
 
 
 class Processes:
-    """The stages' processes; a context manager that ends them.
+    """The processes of all places; a context manager that ends them.
 
     Raises
     ------
     UserError
-        Fewer cores than stages; processes that do not start or die; ``real_time`` without the
-        permission for it.
+        Fewer cores than the layout needs; processes that do not start or die; ``real_time``
+        without the permission for it.
     """
 
     def __init__(
@@ -94,6 +131,7 @@ class Processes:
         max_rows: int,
         seed: int,
         pool: int = _POOL,
+        layout: str = "stages",
         real_time: bool = False,
     ) -> None:
         self._real_time = real_time
@@ -101,25 +139,23 @@ class Processes:
             with _ahead():  # refused before any process is started
                 pass
         cores = sorted(os.sched_getaffinity(0))
-        stages = pipeline.stages
-        if len(cores) < len(stages):
-            raise UserError(
-                f"{pipeline.name} has {len(stages)} stages and needs a core for each; "
-                f"this process may use {len(cores)}"
-            )
+        self.places = places_of(pipeline, layout, len(cores))
         context = multiprocessing.get_context("spawn")
-        self.board = Board.make(context, queries, [stage.keep for stage in stages])
-        self._inboxes = [context.SimpleQueue() for _ in stages]
+        keep = [stage.keep for stage in pipeline.stages]
+        self.board = Board.make(context, queries, len(self.places), keep)
+        self._inboxes = [context.SimpleQueue() for _ in self.places]
         self._ready = context.Semaphore(0)
         self._workers = []
-        for number in range(len(stages)):
-            spec = WorkerSpec(
-                pipeline=pipeline, stage=number, cpu=cores[number], pool=pool,
-                max_rows=max_rows, seed=seed, real_time=real_time,
-            )  # fmt: skip
-            outbox = self._inboxes[number + 1] if number + 1 < len(stages) else None
-            arguments = (spec, self._inboxes[number], outbox, self.board, self._ready)
-            self._workers.append(context.Process(target=work, args=arguments, daemon=True))
+        free = iter(cores)
+        for number, place in enumerate(self.places):
+            outbox = self._inboxes[number + 1] if number + 1 < len(self.places) else None
+            for server in range(place.servers):
+                spec = WorkerSpec(
+                    pipeline=pipeline, place=number, stages=place.stages, server=server,
+                    cpu=next(free), pool=pool, max_rows=max_rows, seed=seed, real_time=real_time,
+                )  # fmt: skip
+                arguments = (spec, self._inboxes[number], outbox, self.board, self._ready)
+                self._workers.append(context.Process(target=work, args=arguments, daemon=True))
 
     def __enter__(self) -> Processes:
         with _one_thread():
@@ -132,8 +168,9 @@ class Processes:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for inbox in self._inboxes:
-            inbox.put(-1)
+        for inbox, place in zip(self._inboxes, self.places, strict=True):
+            for _ in range(place.servers):
+                inbox.put(-1)
         for worker in self._workers:
             worker.join(timeout=5)
             if worker.is_alive():
@@ -143,7 +180,7 @@ class Processes:
     def _check(self, limit: float) -> None:
         for number, worker in enumerate(self._workers):
             if worker.exitcode is not None:
-                raise UserError(f"the process of stage {number} ended with {worker.exitcode}")
+                raise UserError(f"process {number} of the stages ended with {worker.exitcode}")
         if time.monotonic() > limit:
             raise UserError("the stages' processes do not answer")
 
@@ -220,7 +257,7 @@ class Execution:
     pipeline: str
     rate: float
     load: dict[str, float]
-    """By stage, from the calibration."""
+    """By place, from the calibration's service times."""
     measured: Estimate
     """p99 from sending to the last result."""
     measured_p50: Estimate
@@ -231,7 +268,7 @@ class Execution:
     predicted_p99_range: tuple[float, float]
     """That 95 % of those simulations lie in: what one run of this length can tell."""
     service_drift: dict[str, float]
-    """By stage: the run's mean service over the calibration's."""
+    """By place: the run's mean service over the calibration's."""
     calibration_undisturbed: float
     run_undisturbed: float
     lateness_s: float
@@ -263,12 +300,15 @@ class Execution:
         }
 
 
-def _law(load: float, rate: float | None, slowest_s: float) -> Poisson:
-    if rate is not None and rate * slowest_s >= 1:
-        raise UserError(
-            f"{rate:g} queries/s are more than the slowest stage does: {1 / slowest_s:.4g}"
-        )
-    return Poisson(load / slowest_s if rate is None else rate)
+def _law(
+    load: float, rate: float | None, service: NDArray[np.float64], places: Sequence[Place]
+) -> Poisson:
+    """Arrivals at a load, or at a rate that the places can do."""
+    servers = np.array([place.servers for place in places])
+    most = float((servers / service).min())
+    if rate is not None and rate >= most:
+        raise UserError(f"{rate:g} queries/s are more than the processes do: {most:.4g}")
+    return Poisson(load * most if rate is None else rate)
 
 
 def _calibrate(
@@ -283,12 +323,12 @@ def _calibrate(
 
 
 def _guess(
-    known: list[NDArray[np.float64]], arrivals: Trace, names: list[str], seed: int
+    known: list[NDArray[np.float64]], arrivals: Trace, places: dict[str, Place], seed: int
 ) -> NDArray[np.float64]:
     """Latencies of one simulation of the arrivals, with other runs' times."""
     stations = [
-        Station(name=name, service=Recorded(tuple(times.tolist())))
-        for name, times in zip(names, known, strict=True)
+        Station(name=name, service=Recorded(tuple(times.tolist())), servers=place.servers)
+        for (name, place), times in zip(places.items(), known, strict=True)
     ]
     count = len(arrivals.seconds)
     return latencies(stations, arrivals, FixedSize(1), queries=count, seed=seed).latency
@@ -297,6 +337,7 @@ def _guess(
 def execute(
     pipeline: Pipeline,
     *,
+    layout: str = "stages",
     load: float = 0.5,
     rate: float | None = None,
     queries: int = 1000,
@@ -310,8 +351,10 @@ def execute(
 
     Parameters
     ----------
+    layout
+        One of ``LAYOUTS``.
     load
-        Of what the slowest stage can do, by its service times.
+        Of what the busiest place can do, by its service times.
     rate
         Queries a second in place of ``load``.
     queries
@@ -332,42 +375,53 @@ def execute(
     if queries < FEWEST:
         raise UserError(f"queries must be at least {FEWEST}, not {queries}")
     calibration = max(FEWEST, calibration or queries)
-    names = [f"stage {n}: {stage.model}" for n, stage in enumerate(pipeline.stages)]
     room = max(queries, calibration, _PROBES)
-    progress(f"{pipeline.name}: {len(names)} processes start")
+    progress(f"{pipeline.name}: processes start")
     with Processes(
-        pipeline, queries=room, max_rows=max_rows, seed=seed, real_time=real_time
+        pipeline, queries=room, max_rows=max_rows, seed=seed, layout=layout, real_time=real_time
     ) as processes:
-        probe = processes.run(np.zeros(_PROBES), closed=True)
-        slowest = float(probe.service[_PROBES // 4 :].mean(axis=0).max())
+        places = processes.places
+        probe = processes.run(np.zeros(_PROBES), closed=True).service[_PROBES // 4 :]
         random = np.random.default_rng(seed)
-        law = _law(load, rate, slowest)
+        law = _law(load, rate, probe.mean(axis=0), places)
         before = _calibrate(processes, law, calibration // 2, random, progress)
-        law = _law(load, rate, float(before.service.mean(axis=0).max()))
+        law = _law(load, rate, before.service.mean(axis=0), places)
         progress(f"run: {queries} queries at {law.rate:.4g}/s")
         run = processes.run(law.times(random, queries))
         after = _calibrate(processes, law, calibration - calibration // 2, random, progress)
+    names = {
+        " + ".join(f"stage {n}: {pipeline.stages[n].model}" for n in place.stages): place
+        for place in places
+    }
+    return _compared(pipeline.name, names, run, (before, after), seed)
+
+
+def _compared(
+    name: str, places: dict[str, Place], run: Run, calibrations: tuple[Run, Run], seed: int
+) -> Execution:
+    queries = len(run.sent)
     known = [
-        np.concatenate([part.occupied(stage) for part in (before, after)])
-        for stage in range(len(names))
+        np.concatenate([part.occupied(place) for part in calibrations])
+        for place in range(len(places))
     ]
-    service = np.concatenate([before.service, after.service]).mean(axis=0)
-    first = int(_WARM_UP * queries)
+    service = np.concatenate([part.service for part in calibrations]).mean(axis=0)
     arrivals = Trace(run.sent)
-    guesses = np.array([_guess(known, arrivals, names, s)[first:] for s in range(_GUESSES)])
+    servers = np.array([place.servers for place in places.values()])
+    first = int(_WARM_UP * queries)
+    guesses = np.array([_guess(known, arrivals, places, seed + n)[first:] for n in range(_GUESSES)])
     tails = np.quantile(guesses, 0.99, axis=1)
     low, high = np.quantile(tails, [0.025, 0.975])
     return Execution(
-        pipeline=pipeline.name,
+        pipeline=name,
         rate=arrivals.rate,
-        load=dict(zip(names, (service * arrivals.rate).tolist(), strict=True)),
+        load=dict(zip(places, (service * arrivals.rate / servers).tolist(), strict=True)),
         predicted_p50=float(np.quantile(guesses, 0.50, axis=1).mean()),
         predicted_p99=float(tails.mean()),
         predicted_p99_range=(float(low), float(high)),
         measured=quantile_estimate(run.latency[first:], 0.99),
         measured_p50=quantile_estimate(run.latency[first:], 0.50),
-        service_drift=dict(zip(names, (run.service.mean(axis=0) / service).tolist(), strict=True)),
-        calibration_undisturbed=min(before.undisturbed, after.undisturbed),
+        service_drift=dict(zip(places, (run.service.mean(axis=0) / service).tolist(), strict=True)),
+        calibration_undisturbed=min(part.undisturbed for part in calibrations),
         run_undisturbed=run.undisturbed,
         lateness_s=run.lateness_s,
         queries=queries,
