@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from sim.timing import (
 )
 from sim.timing import Plan as TimingPlan
 from sim.timing.array import LayerTiles
+from sim.timing.gather import StageWaits
 from sim.timing.units import Sums
 
 from .deployment import Deployment
@@ -251,6 +253,11 @@ def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) ->
     return counters
 
 
+def _waits(stage: StageWaits) -> dict[str, float]:
+    """Lookups of a stage, with their average wait for data."""
+    return asdict(stage) | {"average_wait": stage.average_wait}
+
+
 def _far(deployment: Deployment, room: int | None) -> tuple[tuple[int, int], ...]:
     """Ranges of the tables on the SSD when device memory has ``room`` for tables."""
     if room is None:
@@ -296,6 +303,7 @@ def run_timing(
                 "cycles": prediction.queries[0][number].cycles,
                 "busy_cycles": rows[number].pop("busy"),
                 "stall_cycles": rows[number],
+                "embedding": _waits(prediction.stages.get(number, StageWaits())),
             }
             for number, stage in enumerate(stage_items(workload, expected))
         ],

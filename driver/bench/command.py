@@ -79,6 +79,7 @@ def add_benches(
     add("--partition", metavar="TEXT", help="engines of the query")
     add("--caches", metavar="NAME", action="append",
         help="none, static, look-ahead, both; may be repeated (all)")  # fmt: skip
+    add("--backend", choices=["rtl", "timing"], default="rtl", help="of the query (rtl)")
     add("--seed", metavar="N", type=int, default=1, help="seed of ids (1)")
     add = parsers["query"].add_argument
     add("--pipeline", metavar="NAME", action="append", help="may be repeated; default: all kaggle")

@@ -276,7 +276,7 @@ def bench_embedding(args: argparse.Namespace, progress: Progress) -> dict[str, A
     if "query" in parts:
         result["query"] = measure_query(config, args, progress)
         text += [
-            "kaggle-2 in RTL, 4 quota sub-batches",
+            f"kaggle-2, back end {args.backend}, 4 quota sub-batches",
             table_text(QUERY_COLUMNS, result["query"]),
         ]
     return result | {"text": "\n".join(text).rstrip("\n")}

@@ -14,7 +14,7 @@ from .dram import Dram
 from .engine import EngineModel, PhaseRecord
 from .events import Clock
 from .front_end import INTERRUPT_LATENCY, FrontEndModel
-from .gather import Gather
+from .gather import Gather, StageWaits
 from .loader import LoadersModel
 from .memory import Memory
 from .plan import EnginePlan, PhasePlan, Plan, QueryPlan
@@ -46,6 +46,8 @@ class Prediction:
     merged: int
     misses: int
     prefetches: int
+    stages: dict[int, StageWaits]
+    """Lookups of each stage, with their waits."""
     dram_reads: int
     dram_beats: int
     write_bursts: int
@@ -181,6 +183,7 @@ class DeviceModel:
             merged=self._gather.merged,
             misses=self._gather.misses,
             prefetches=self._gather.prefetches,
+            stages=self._gather.stages,
             dram_reads=self._memory.bursts,
             dram_beats=self._memory.beats,
             write_bursts=front.writes.bursts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from golden.look_ahead import LineCache, Outcome
 from hdl.array.timing import REQUANTISE_LATENCY
@@ -27,10 +27,42 @@ from .events import Clock, Poll
 from .memory import Memory
 from .units import EngineSide, Lookup, Sums
 
-__all__ = ["Gather"]
+__all__ = ["Gather", "StageWaits"]
 
 _PIPELINE = FeatureTable.LATENCY + CacheTags.LATENCY + LineTags.LATENCY
 """Cycles from an id to its decision, and the ids that may be on their way there."""
+
+
+@dataclass(slots=True)
+class StageWaits:
+    """What became of a stage's lookups, prefetches apart."""
+
+    lookups: int = 0
+    static_hits: int = 0
+    lookahead_hits: int = 0
+    merged: int = 0
+    misses: int = 0
+    wait_cycles: int = 0
+    """From decisions to the data's arrival, of all lookups."""
+    prefetches: int = 0
+    dropped: int = 0
+
+    @property
+    def average_wait(self) -> float:
+        """Cycles of a lookup."""
+        return self.wait_cycles / max(1, self.lookups)
+
+    def count(self, outcome: Outcome, *, prefetch: bool) -> None:
+        """A decision."""
+        if prefetch:
+            self.prefetches += 1
+            self.dropped += outcome is Outcome.DROPPED
+            return
+        self.lookups += 1
+        self.static_hits += outcome is Outcome.STATIC
+        self.lookahead_hits += outcome in (Outcome.HIT, Outcome.MERGED)
+        self.merged += outcome is Outcome.MERGED
+        self.misses += outcome is Outcome.MISS
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +71,8 @@ class _Fetch:
 
     ready: int | None = None
     """Cycle from which it can be read; None: not known yet."""
+    waiting: list[tuple[StageWaits, int]] = field(default_factory=list)
+    """Lookups that want it, with the cycles of their decisions."""
 
 
 @dataclass(eq=False, slots=True)
@@ -144,6 +178,12 @@ class _Lane:
         )
         if outcome is Outcome.MISS:
             self._fetch(cycle, address, line)
+        if not ahead and outcome is not Outcome.HIT:
+            fetch, waits = self._fetches[line], self._gather.waits(lookup.stage)
+            if fetch.ready is None:
+                fetch.waiting.append((waits, cycle))
+            else:
+                waits.wait_cycles += max(0, fetch.ready - 1 - cycle)
         if not ahead:
             size = min(lookup.row_bytes, LINE_BYTES)
             self._push(cycle, lookup, size, self._fetches[line])
@@ -189,6 +229,8 @@ class _Lane:
             # A beat in a register, then written; from the next cycle on the line can be read.
             end = first + beats
             fetch.ready = end + 1
+            for waits, since in fetch.waiting:
+                waits.wait_cycles += end - since
             self._fills.append((end, line))
             self._slots.append((end + ReadSlots.RELEASE_LATENCY, tag))
             self._poll.at(end + 1)
@@ -281,6 +323,7 @@ class Gather:
         self._lanes = [_Lane(self, number) for number in range(config.gather_lanes)]
         self.hits = self.look_ahead_hits = self.merged = self.misses = 0
         self.prefetches = self.dropped = 0
+        self.stages: dict[int, StageWaits] = {}
         self.live = 0
         """Queries in flight, a bit each: whose prefetches claim lines."""
 
@@ -288,8 +331,13 @@ class Gather:
         """An id is on offer to a lane from ``cycle`` on; the lane takes its ids in order."""
         self._lanes[lane].push(cycle, lookup)
 
+    def waits(self, stage: int) -> StageWaits:
+        """Of a stage's lookups."""
+        return self.stages.setdefault(stage, StageWaits())
+
     def count(self, lookup: Lookup, outcome: Outcome) -> None:
         """A decision."""
+        self.waits(lookup.stage).count(outcome, prefetch=lookup.prefetch)
         if lookup.prefetch:
             self.prefetches += 1
             self.dropped += outcome is Outcome.DROPPED

@@ -407,7 +407,7 @@ class LoadersModel:
         for f in range(max(first, 0), min(first + self.words, stage.features)):
             lookup = Lookup(
                 job.unit, hits[f], addresses[f], job.row_bytes, stage.ends[f], job.prefetch,
-                job.query, stage.sums[f], addresses[f] < 0,
+                job.query, stage.sums[f], addresses[f] < 0, job.stage,
             )  # fmt: skip
             out.append(((1 + f) % lanes, lookup))
         return out

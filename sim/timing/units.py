@@ -67,6 +67,7 @@ class Lookup:
     sums: Sums = Sums.NONE
     zero: bool = False
     """An empty place: nothing is looked up."""
+    stage: int = 0
 
 
 class EngineSide(Protocol):

@@ -81,6 +81,24 @@ def test_law_and_placement() -> None:
     assert access_cycles(TINY, dram, 128, 0.0) == 8 + 100 + 12 + 16
 
 
+def test_query_by_caches(tmp_path: Path) -> None:
+    """Both caches beat either, and either beats none; lookups are the same ones."""
+    out = tmp_path / "bench.json"
+    words = ["bench", "embedding", "--preset", "tiny", "--only", "query", "--items", "128"]
+    words += ["--backend", "timing", "--max-rows", "2000", "--json", str(out)]
+    assert cli.main(words) == 0
+    rows = {row["caches"]: row for row in json.loads(out.read_text())["query"]}
+    assert list(rows) == ["none", "static", "look-ahead", "both"]
+    access = {name: row["access_cycles"] for name, row in rows.items()}
+    assert access["both"] < access["static"] < access["none"]
+    assert access["both"] < access["look-ahead"] < access["none"]
+    assert rows["none"]["less_utilization"] == 0 < rows["both"]["less_utilization"]
+    for row in rows.values():
+        stages = [stage["embedding"] for stage in row["stages"]]
+        for name in ("lookups", "static_hits", "misses", "merged", "prefetches"):
+            assert sum(stage[name] for stage in stages) == row["embedding"][name], name
+
+
 @pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
