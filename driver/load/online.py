@@ -63,8 +63,8 @@ class _Option(NamedTuple):
 class _Platform:
     """State of a platform; plain lists, for a decision must not take longer than a few calls."""
 
-    __slots__ = ("level_s", "number", "options", "paths", "per_step", "rate", "ready", "shift",
-                 "values")  # fmt: skip
+    __slots__ = ("level_s", "number", "options", "paths", "per_step", "quick", "rate", "ready",
+                 "shift", "values")  # fmt: skip
 
     def __init__(self, number: int, paths: list[tuple[int, Path]]) -> None:
         first = paths[0][1]
@@ -77,6 +77,8 @@ class _Platform:
         """Queries a second, averaged; what came before the first query counts as nothing."""
         self.paths = [(n, path, path.table()) for n, path in paths]
         self.options: list[_Option] = []
+        self.quick: list[tuple[list[float], list[float], float, _Option]] = []
+        """What a decision reads of each option."""
         self.per_step = 1.0
         """Steps of the backlog grid a second."""
         self.values: list[list[float]] = []
@@ -141,6 +143,7 @@ class PathScheduler:
         self._limit = 1 + max(path.curve.items[-1] for path in paths)
         for platform in self._platforms:
             self._prepare(platform, sizes, policy)
+        self._per_memory = 1 / self._memory_s
         self._last: float | None = None
         self._seen = 0.0
 
@@ -175,6 +178,7 @@ class PathScheduler:
         most = self._sla * platform.per_step
         for option in platform.options:
             option.steps.extend(min(s * platform.per_step, most) for s in option.occupied)
+            platform.quick.append((option.safe, option.steps, option.quality, option))
 
     def _by_items(self, table: PathTable, values: list[float]) -> list[float]:
         behind = self._limit - table.low - len(values)
@@ -192,15 +196,12 @@ class PathScheduler:
         UserError
             No path knows so many items.
         """
-        last = self._last
-        keep = 1.0 if last is None else _exp((last - now) / self._memory_s)
+        keep = 1.0 if self._last is None else _exp((self._last - now) * self._per_memory)
         self._last = now
         # What came so far, over the time that it came in: right from the start on.
-        self._seen = 1.0 - (1.0 - self._seen) * keep
-        per_seen = 1.0 / self._seen if self._seen else 0.0
+        seen = self._seen = 1.0 - (1.0 - self._seen) * keep
         if not 0 < items < self._limit:
             return self._late(now, items)
-        sla = self._sla
         most, chosen = -math.inf, None
         for platform in self._platforms:
             rate = platform.rate = platform.rate * keep
@@ -209,18 +210,19 @@ class PathScheduler:
             wait = ready[server] - now
             if wait < 0.0:
                 wait = 0.0
-            room = sla - wait
+            room = self._sla - wait
+            if room <= 0.0:
+                continue
             here = wait * platform.per_step
-            level = int(rate * platform.level_s * per_seen)
+            level = int(rate * platform.level_s / seen) if seen else 0
             values = platform.values[level if level < _TOP else _TOP]
-            for option in platform.options:
-                safe, steps, quality, _, _, _ = option
-                if safe[items] > room:
-                    continue
-                gain = quality * items + values[int(here + steps[items])] - values[int(here)]
-                if gain > most:
-                    most = gain
-                    chosen = (platform, server, option, wait)
+            before = values[int(here)]
+            for safe, steps, quality, option in platform.quick:
+                if safe[items] <= room:
+                    gain = quality * items + values[int(here + steps[items])] - before
+                    if gain > most:
+                        most = gain
+                        chosen = (platform, server, option, wait)
         if chosen is None:
             return self._late(now, items)
         return self._dispatch(now, items, *chosen)
@@ -231,7 +233,7 @@ class PathScheduler:
         start = now + wait
         _, _, _, number, latency, occupied = option
         platform.ready[server] = start + occupied[items]
-        platform.rate += 1 / self._memory_s
+        platform.rate += self._per_memory
         return Choice(
             number, platform.number, server, start + latency[items], platform.shift[server]
         )
@@ -255,7 +257,7 @@ class PathScheduler:
         if self._serve_late:
             return self._dispatch(now, items, *best)
         # Refused, but it did come: the load of the platform that was nearest.
-        best[0].rate += 1 / self._memory_s
+        best[0].rate += self._per_memory
         return None
 
     def done(self, choice: Choice, now: float) -> None:
