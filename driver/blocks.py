@@ -21,8 +21,10 @@ from .tiles import tile_count
 
 __all__ = ["choose_rows", "stage_cycles"]
 
-_LANE_OUTPUTS = 16
+_COPY_BYTES = 16
 """Bytes that the interaction copies in a cycle."""
+_FEWEST = 12
+"""Blocks of fewer items are held up by what the estimate leaves out: records, phases, scores."""
 _NEAR = 0.01
 """Gains below this are within the estimate's error, and small blocks cost what it leaves out."""
 
@@ -56,12 +58,13 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
         waits += [n for _, n in counts[:-1]]
     multipliers = config.interaction_multipliers_at(row, column)
     if shape.dot:
-        outputs = max(1, min(_LANE_OUTPUTS, multipliers // shape.width, edge))
+        most = config.interaction_outputs_at(row, column)
+        outputs = max(1, min(most, multipliers // shape.width, edge))
         cycles = max(1, shape.width // multipliers)
         steps = sum(-(-i // outputs) for i in range(1, shape.vectors))
-        interaction = steps * cycles + -(-shape.width // _LANE_OUTPUTS)
+        interaction = steps * cycles + -(-shape.width // _COPY_BYTES)
     else:
-        interaction = -(-shape.vectors * shape.width // min(edge, _LANE_OUTPUTS))
+        interaction = -(-shape.vectors * shape.width // min(edge, _COPY_BYTES))
     return _Costs(
         tiles=tiles,
         interval=config.tile_interval,
@@ -138,7 +141,8 @@ def choose_rows(
         Largest row block that fits.
     """
     most = min(most, max(1, *groups))
-    least = min(most, config.tile_interval)  # a tile takes as long for fewer rows
+    # A tile takes no less for fewer rows.
+    least = min(most, max(config.tile_interval, _FEWEST))
     cycles = {
         rows: stage_cycles(config, shape, engines, groups, rows) for rows in range(least, most + 1)
     }

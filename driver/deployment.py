@@ -169,11 +169,12 @@ class _Builder:
                 f"{names}: {len(tables)} different activation tables, an engine of {config.name} "
                 f"holds {config.activation_tables}"
             )
-        if len(shifts) > fmt.DOT_SHIFT_WORDS:
+        steps = fmt.DOT_SHIFT_WORDS * 8 // max(map(len, shifts), default=8)
+        if len(shifts) > steps:
             names = ", ".join(stage.shape.name for stage in mapped.stages.values())
             raise UserError(
                 f"{names}: {len(shifts)} interaction steps on the engine of edge {mapped.edge} at "
-                f"sub-array {engine.unit}, it holds the shifts of {fmt.DOT_SHIFT_WORDS}"
+                f"sub-array {engine.unit}, it holds the shifts of {steps}"
             )
         self.load(fmt.Target.DOT_SHIFTS, engine.unit, 0, b"".join(shifts))
 

@@ -48,7 +48,7 @@ def parameter_words(layer: QuantisedLayer) -> NDArray[np.uint8]:
 
 
 def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
-    """DOT_SHIFTS words of a stage's interaction steps."""
+    """DOT_SHIFTS of a stage's interaction steps, ``shift_words`` words each."""
     if not stage.shape.dot:
         return []
     words = []
@@ -59,7 +59,7 @@ def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
         value = 0
         for lane in range(step.count):
             value |= int(model.dot_shift[first + lane]) << (4 * lane)
-        words.append(value.to_bytes(8, "little"))
+        words.append(value.to_bytes(8 * stage.shift_words, "little"))
     return words
 
 
@@ -80,7 +80,7 @@ def stage_word(
     streams
         Device memory address of the weight stream, by MLP.
     shift_base
-        First word in DOT_SHIFTS.
+        First step in DOT_SHIFTS.
     """
     return pack_bytes(
         fmt.STAGE,

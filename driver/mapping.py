@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hdl.config import Config
 from hdl.engine.vector_buffer import bank_word_bytes
-from hdl.program import STREAM_CHUNK_BYTES
+from hdl.program import STREAM_CHUNK_BYTES, dot_shift_words
 
 from .errors import UserError
 from .fit import check_models
@@ -167,6 +167,7 @@ class _Draft:
     slot_bytes: int
     slots: int
     log2_outputs: int
+    shift_words: int
 
 
 def map_engine(
@@ -211,7 +212,8 @@ def map_engine(
         )
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
         slot_bytes, slots = _vector_slots(config, shape, row, column)
-        outputs = max(1, min(16, multipliers // shape.width, edge))
+        most = config.interaction_outputs_at(row, column)
+        outputs = max(1, min(most, multipliers // shape.width, edge))
         drafts[number] = _Draft(
             layers={"bottom": bottom_maps, "top": top_maps},
             tiles={"bottom": bottom_tiles, "top": top_tiles},
@@ -219,6 +221,7 @@ def map_engine(
             slot_bytes=slot_bytes,
             slots=slots,
             log2_outputs=outputs.bit_length() - 1,
+            shift_words=dot_shift_words(most),
         )
         sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
     if parameter > config.parameter_tiles:
@@ -249,6 +252,7 @@ def map_engine(
             slot_bytes=draft.slot_bytes,
             slots=draft.slots,
             log2_outputs=draft.log2_outputs,
+            shift_words=draft.shift_words,
         )
     return EngineMap(
         edge=edge,

@@ -58,6 +58,8 @@ class StageMap:
     slot_bytes: int
     slots: int
     log2_outputs: int
+    shift_words: int
+    """Words of DOT_SHIFTS that an interaction step takes."""
 
 
 @dataclass(frozen=True, kw_only=True)

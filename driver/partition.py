@@ -14,6 +14,10 @@ from .errors import UserError
 
 __all__ = ["Engine", "Partition", "legal_partitions", "parse_partition"]
 
+REFERENCE_EDGE = 32
+"""Engines of the partition that a run takes when none is named: layers of the reference models have
+64 channels and fewer as often as not, which waste the tiles of larger engines."""
+
 _ITEM = re.compile(r"^(\d+)x(\d+)(?::(\d+))?(?:@(\d+))?$")
 
 
@@ -110,8 +114,9 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
     config
         Device.
     text
-        ``ROWSxCOLS[:COUNT][@STAGE]`` items in PEs, or ``fused`` (also None: one engine, the whole
-        grid, any stage) or ``split`` (all single sub-arrays, any stage).
+        ``ROWSxCOLS[:COUNT][@STAGE]`` items in PEs, or ``fused`` (one engine, the whole grid, any
+        stage), ``split`` (all single sub-arrays, any stage), or None: the whole grid as engines of
+        at most ``REFERENCE_EDGE`` PEs an edge, any stage.
     stages
         Number of stages of the pipeline; each must have an engine.
 
@@ -120,11 +125,14 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
     UserError
         Not square, not a legal edge, too many PEs, a stage without an engine.
     """
-    if text is None or text == "fused":
+    edges = _edges(config)
+    if text is None:
+        edge = max((e for e in edges if e <= REFERENCE_EDGE), default=edges[0])
+        text = f"{edge}x{edge}:{(config.edge // edge) ** 2}"
+    elif text == "fused":
         text = f"{config.edge}x{config.edge}:1"
     elif text == "split":
         text = f"{config.sub_array}x{config.sub_array}:{config.sub_arrays}"
-    edges = _edges(config)
     legal = ", ".join(f"{e}x{e}" for e in edges)
     wanted: list[tuple[int, frozenset[int] | None]] = []
     for part in text.split(","):

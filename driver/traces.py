@@ -250,7 +250,7 @@ def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, trac
                 matching = (query == key[0]) & (stage == key[1])
                 matching &= trace.inside(np.where(matching, position, 0))
                 target = trace.layers["interaction"]
-                for n in range(16):
+                for n in range(part["data"].shape[1]):
                     here = matching & (part["count"] > n)
                     at = (position[here], part["k"][here] + n)
                     target[at] = part["data"][here, n]

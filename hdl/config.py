@@ -63,10 +63,15 @@ class Config:
     """Largest number of items an engine takes as one row block."""
     dot_multipliers: int
     """Interaction multipliers of a grid of single engines, all sub-arrays together."""
+    interaction_outputs: int = 16
+    """Most outputs that an interaction unit hands over in a cycle, 16 or 32."""
     weight_bytes: int
     """Weight bank of one sub-array, bytes."""
     activation_bytes: int
     """Activation bank of one lane (one array row of one sub-array), bytes, both slots together."""
+    activation_memories: int = 1
+    """Memories that it is made of, 1 or 2. With one a slot the array's write-backs (rows + E cycles
+    an output tile) do not keep the interaction of the other slot's job off the banks."""
     parameter_tiles: int = 512
     """Depth of an array column's parameter memory: output tiles whose bias and scale are held."""
     dense_bytes: int = 256
@@ -106,6 +111,9 @@ class Config:
     """Scores the filter takes in a cycle, from all engines together."""
     filter_survivors: int = 1
     """Survivors the filter lists in a cycle."""
+    sorter_cells: int = 0
+    """Results of a query that are sorted as they come, by as many cells; longer lists, and all of
+    them without cells, are sorted by merging, two cycles an element and pass."""
     queries_in_flight: int = 8
     """Queries admitted and not completed, at most."""
     max_inputs: int = 4096
@@ -117,7 +125,8 @@ class Config:
     def __post_init__(self) -> None:
         powers = (
             "grid", "sub_array", "rows", "weight_bytes", "activation_bytes", "parameter_tiles",
-            "dense_bytes", "vector_bytes", "gather_lanes", "lane_bytes", "cache_ways",
+            "activation_memories", "interaction_outputs", "dense_bytes", "vector_bytes",
+            "gather_lanes", "lane_bytes", "cache_ways",
             "axi_data_bits", "axi_channels", "reads_in_flight", "record_loaders", "lookup_queue",
             "max_items", "max_inputs", "dot_multipliers", "filter_contexts", "filter_lanes",
             "filter_survivors", "queries_in_flight", "macs_per_dsp",
@@ -129,6 +138,7 @@ class Config:
         limits = {
             "grid": (1, 8), "sub_array": (4, 32), "rows": (4, 256), "gather_lanes": (1, 32),
             "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
+            "activation_memories": (1, 2), "interaction_outputs": (16, 32),
             "filter_contexts": (2, 16), "filter_lanes": (1, 16),
             "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
             "cache_ways": (1, 8), "macs_per_dsp": (1, 2),
@@ -159,6 +169,8 @@ class Config:
                 f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
                 f"not {self.dot_multipliers}"
             )
+        if self.sorter_cells and not 2 <= self.sorter_cells <= 256:
+            raise ConfigError(f"sorter_cells must be 0 or in 2..256, not {self.sorter_cells}")
         self._check_caches()
         if self.reads_in_flight < self.gather_lanes:
             raise ConfigError(
@@ -224,8 +236,8 @@ class Config:
 
     @property
     def tile_interval(self) -> int:
-        """Least cycles between an engine's weight loads: swap wave, then S rows, then slack."""
-        return 2 * self.sub_array + 4
+        """Least cycles between an engine's weight loads: S rows, each behind the swap wave."""
+        return self.sub_array
 
     # -- memories ------------------------------------------------------------------------------
     @property
@@ -304,10 +316,10 @@ class Config:
         share = self.dot_multipliers // self.sub_arrays
         return min(256, share << (2 * self.largest_level_at(row, column)))
 
-    @property
-    def interaction_outputs(self) -> int:
-        """Most outputs an interaction unit hands over in a cycle."""
-        return 16
+    def interaction_outputs_at(self, row: int, column: int) -> int:
+        """The same at an anchor: vectors have 4 values at least, copies 16 bytes."""
+        vectors = self.interaction_multipliers_at(row, column) // 4
+        return min(self.interaction_outputs, max(16, vectors))
 
     # -- embedding -----------------------------------------------------------------------------
     @property
@@ -454,10 +466,12 @@ _MEDIUM = Config(
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
-    activation_bytes=4096, vector_bytes=8192, gather_lanes=32, lane_bytes=32,
+    activation_bytes=4096, activation_memories=2, interaction_outputs=32, vector_bytes=8192,
+    gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
     axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4, max_items=16384,
     filter_contexts=16, filter_lanes=16, filter_survivors=4,
+    sorter_cells=64,
 )  # fmt: skip
 
 

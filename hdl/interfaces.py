@@ -167,23 +167,24 @@ def stream_state_layout(config: Config) -> data.StructLayout:
     )
 
 
-def chunk_layout(config: Config) -> data.StructLayout:
-    """Up to 16 consecutive values k .. k + count - 1 of one row of a tensor."""
+def chunk_layout(config: Config, values: int = 16) -> data.StructLayout:
+    """Up to 16, or ``values``, consecutive values k .. k + count - 1 of one row of a tensor."""
     return data.StructLayout(
         {
             "slot": unsigned(1),
             "row": unsigned(config.row_bits),
             "k": unsigned(13),
-            "count": unsigned(5),  # 1..16
+            "count": unsigned(values.bit_length()),  # 1..values
             "last": unsigned(1),  # last chunk of the row
-            "data": data.ArrayLayout(signed(8), 16),
+            "data": data.ArrayLayout(signed(8), values),
         }
     )
 
 
 def chunk_event_layout(config: Config) -> data.StructLayout:
     """Event for traces: a chunk is handed over."""
-    return data.StructLayout({"valid": unsigned(1), "chunk": chunk_layout(config)})
+    chunk = chunk_layout(config, config.interaction_outputs)
+    return data.StructLayout({"valid": unsigned(1), "chunk": chunk})
 
 
 def row_write_layout(config: Config) -> data.StructLayout:

@@ -39,6 +39,7 @@ __all__ = [
     "SUBMISSION_BYTES",
     "Status",
     "Target",
+    "dot_shift_words",
     "ALL_UNITS",
     "MANY_UNITS",
 ]
@@ -93,7 +94,8 @@ class Target(py_enum.IntEnum):
     STAGES = 4
     """unit: anchor; address: program * STAGE_WORDS + word."""
     DOT_SHIFTS = 5
-    """unit: anchor; address: interaction step; word: 16 shifts of 4 bits."""
+    """unit: anchor; address: interaction step * words + word, one word for 16 outputs of the unit;
+    word: 16 shifts of 4 bits."""
     FEATURES = 6
     """unit: gather lane; address: (program * lane_words + k) * FEATURE_WORDS + word, k counting the
     id words of an item that belong to the lane."""
@@ -114,7 +116,14 @@ ALL_UNITS = 255
 MANY_UNITS = 254
 """Targets whose units are sub-arrays: words are read once and written to several at once."""
 DOT_SHIFT_WORDS = 2048
-"""Interaction steps that an anchor holds shifts for, all its programs together."""
+"""Words of shifts that an anchor holds, all its programs together."""
+
+
+def dot_shift_words(outputs: int) -> int:
+    """Words of a step's shifts at an anchor with at most so many outputs a step."""
+    return -(-outputs // 16)
+
+
 STREAM_CHUNK_BYTES = 256
 """Weights streamed from device memory come in chunks of this many bytes, aligned to it."""
 
@@ -178,7 +187,7 @@ STAGE = data.StructLayout(
         "log2_width": unsigned(4),  # log2 of the vector width d
         "vectors": unsigned(7),  # sparse vectors + 1 (the dense vector, vector 0)
         "log2_outputs": unsigned(3),  # interaction outputs per step, P
-        "shift_base": unsigned(11),  # first word in DOT_SHIFTS
+        "shift_base": unsigned(11),  # first step in DOT_SHIFTS
         "_pad0": unsigned(7),
         # word 1
         "input_base": unsigned(16),  # bank address of the dense input, page 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,9 @@ class ActivationBank(wiring.Component):
     Writing: ``write_back`` is lane 0's, lane i follows i cycles later with ``results[i]`` of that
     cycle; the memory is written one cycle after. It is never refused. ``write`` takes effect in
     its cycle on the lanes enabled, except where ``busy`` is set: the caller enables nothing on a
-    busy lane. A memory location read in the cycle in which it is written still reads as it was.
+    busy lane. With one memory a slot, a lane is busy with write-backs of the write's slot only;
+    ``write.address`` names the slot whatever is enabled. A memory location read in the cycle in
+    which it is written still reads as it was.
 
     The dense-vector memories are addressed by the low bits of the write-back's address below its
     slot bit, and read all at once, DENSE_LATENCY after ``dense_address``.
@@ -44,7 +46,7 @@ class ActivationBank(wiring.Component):
     write_back, results
         From the strip.
     write, busy
-        From the bank writer; lanes whose activation memory write-back uses in this cycle.
+        From the bank writer; lanes whose memory for ``write`` write-back uses in this cycle.
     dense_address, dense_data
         Read port of the dense-vector memories.
     """
@@ -99,25 +101,16 @@ class ActivationBank(wiring.Component):
         self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
     ) -> None:
         """One lane's memories and the swap bit that travels with its activation."""
-        depth = self._config.activation_bytes
-        values: memory.Memory = memory.Memory(shape=signed(8), depth=depth, init=[])
-        m.submodules[f"activations_{lane}"] = values
-        read, write = values.read_port(domain="sync"), values.write_port()
         activation = Signal(signed(8), name=f"activation_{lane}", reset_less=True)
         swaps = Signal(ACTIVATION_LATENCY, name=f"swaps_{lane}")
-        address = Mux(self.write.wrapped[lane], self.write.wrapped_address, self.write.address)
         m.d.sync += [
-            activation.eq(read.data),  # the output register, second half of ACTIVATION_LATENCY
+            # The output register, second half of ACTIVATION_LATENCY.
+            activation.eq(self._values(m, lane, control, write_back, result)),
             swaps.eq(Cat(control.swap, swaps)),  # drops the oldest bit
         ]
         m.d.comb += [
-            read.addr.eq(control.input_address),
             self.activations[lane].eq(activation),
             self.swaps[lane].eq(swaps[-1]),
-            self.busy[lane].eq(write_back.bank),
-            write.en.eq(write_back.bank | self.write.enable[lane]),
-            write.addr.eq(Mux(write_back.bank, write_back.address, address)),
-            write.data.eq(Mux(write_back.bank, result, self.write.data[lane])),
         ]
 
         depth = self._config.dense_bytes
@@ -132,3 +125,35 @@ class ActivationBank(wiring.Component):
             dense_write.addr.eq(Cat(below_slot, write_back.slot)),
             dense_write.data.eq(result),
         ]
+
+    def _values(
+        self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
+    ) -> Value:
+        """A lane's activation memory, or one a slot; what is read, one cycle after its address."""
+        memories = self._config.activation_memories
+        bits = self._config.activation_address_bits - (memories - 1)  # without the slot
+        address = Mux(self.write.wrapped[lane], self.write.wrapped_address, self.write.address)
+        # Both addresses of a write are of one slot.
+        same = Const(1) if memories == 1 else write_back.address[-1] == self.write.address[-1]
+        m.d.comb += self.busy[lane].eq(write_back.bank & same)
+        words = []
+        for slot in range(memories):
+            values: memory.Memory = memory.Memory(shape=signed(8), depth=1 << bits, init=[])
+            m.submodules[f"activations_{lane}" if memories == 1 else f"slot_{slot}_{lane}"] = values
+            read, write = values.read_port(domain="sync"), values.write_port()
+            back, own = write_back.bank, self.write.enable[lane]
+            if memories > 1:
+                back &= write_back.address[-1] == slot
+                own &= self.write.address[-1] == slot
+            m.d.comb += [
+                read.addr.eq(control.input_address[:bits]),
+                write.en.eq(back | own),
+                write.addr.eq(Mux(back, write_back.address[:bits], address[:bits])),
+                write.data.eq(Mux(back, result, self.write.data[lane])),
+            ]
+            words.append(read.data)
+        if memories == 1:
+            return words[0]
+        read_slot = Signal(name=f"read_slot_{lane}")
+        m.d.sync += read_slot.eq(control.input_address[-1])
+        return Mux(read_slot, words[1], words[0])

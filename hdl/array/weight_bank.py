@@ -15,13 +15,16 @@ __all__ = ["WeightBank"]
 class WeightBank(wiring.Component):
     """Memory of ``weight_words`` words of D bytes and its local load machine.
 
-    A ``load`` in cycle 0 is handed to the east neighbour in cycle S. From cycle S + 1 on one row
-    a cycle is addressed, and row i's shadow weights are written in cycle S + 3 + i: after the
-    swap wave of a control word of cycle 0, which leaves row i in cycle S + 1 + i. Writes are
-    never refused; a word written in the cycle in which it is addressed still reads as it was.
+    A ``load`` in cycle 0 is handed to the east neighbour in cycle S. From cycle S - 1 on one row
+    a cycle is addressed, and row i's shadow weights are written in cycle S + 1 + i: that is the
+    cycle in which the swap wave of a control word of cycle 0 takes the old ones in the row's last
+    PE, and the one before a swap wave of cycle S takes the new ones in its first PE. So a tile
+    follows the other every S cycles: one waits for the wave while the rows of the one before are
+    read. Writes are never refused; a word written in the cycle in which it is addressed still reads
+    as it was.
 
-    At least ``config.tile_interval`` cycles lie between two loads (a sooner one restarts the
-    machine and the rest of the tile is lost).
+    At least ``config.tile_interval`` cycles lie between two loads (a sooner one takes the place of
+    the one that waits, which is lost).
 
     Parameters
     ----------
@@ -80,23 +83,29 @@ class WeightBank(wiring.Component):
             write.data.eq(self.write.data),
         ]
 
-        # 0 .. S-1: the wave crosses the sub-array; S .. 2S-1: one row a cycle.
-        busy = Signal()
-        count = Signal(range(2 * size))
-        base = Signal(self._config.weight_address_bits)
+        # The load that waits: its wave crosses the sub-array.
+        waiting = Signal()
+        waited = Signal(range(size))  # cycles since the load, less one
+        waiting_base = Signal(self._config.weight_address_bits)
         with m.If(self.load):
-            m.d.sync += [busy.eq(1), count.eq(0), base.eq(self.load_address)]
-        with m.Elif(busy):
-            m.d.sync += [count.eq(count + 1), busy.eq(count != 2 * size - 1)]
+            m.d.sync += [waiting.eq(1), waited.eq(0), waiting_base.eq(self.load_address)]
+        with m.Elif(waiting):
+            m.d.sync += [waited.eq(waited + 1), waiting.eq(waited != size - 1)]
         m.d.comb += [
-            self.load_out.eq(busy & (count == size - 1)),
-            self.load_address_out.eq(base),
+            self.load_out.eq(waiting & (waited == size - 1)),
+            self.load_address_out.eq(waiting_base),
         ]
 
-        row = count[: size.bit_length() - 1]
+        # The load that is read, a row a cycle.
+        reading = Signal()
+        row = Signal(range(size))
+        base = Signal(self._config.weight_address_bits)
+        with m.If(waiting & (waited == size - 3)):
+            m.d.sync += [reading.eq(1), row.eq(0), base.eq(waiting_base)]
+        with m.Elif(reading):
+            m.d.sync += [row.eq(row + 1), reading.eq(row != size - 1)]
         word = row[rows_per_word.bit_length() - 1 :]
         part = row[: rows_per_word.bit_length() - 1]
-        reading = busy & count[-1]
         # A slice never runs over the end of the memory: the sum fits the address.
         m.d.comb += read.addr.eq(base + word)
 

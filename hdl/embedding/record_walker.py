@@ -48,11 +48,13 @@ class RecordWalker(wiring.Component):
 
     Each unit has two places for jobs, and so have prefetches; ``i_job``, ``i_prefetch`` are refused
     while both are in use. A job leaves its place when the id pass of its last row was picked. Rows
-    of dense and id passes take turns while there are both. A row block's dense rows come in order
-    before those of the next, units taking turns. An id row is walked when its unit can allocate a
-    slot, units taking turns row by row, prefetches (which need no slot) being one unit more;
-    rows of a unit come in order, a unit's next job after all rows of the one before. A job without
-    features allocates its slots but sends nothing in the id pass.
+    of dense and id passes take turns while there are both; a dense pass goes first when its unit
+    has no ids to be walked before: nothing but the dense values keeps that unit's array waiting.
+    A row block's dense rows come in order before those of the next, units taking turns. An id row
+    is walked when its unit can allocate a slot, units taking turns row by row, prefetches (which
+    need no slot) being one unit more; rows of a unit come in order, a unit's next job after all
+    rows of the one before. A job without features allocates its slots but sends nothing in the id
+    pass.
 
     Timing: a row a cycle; the same unit's id rows every other cycle, one cycle between the dense
     rows of two jobs.
@@ -134,6 +136,7 @@ class RecordWalker(wiring.Component):
         m.submodules.dense_turn = dense_turn = RoundRobin(count=units)
         m.submodules.id_turn = id_turn = RoundRobin(count=units)
         dense_open = Signal()
+        dense_first = Signal()  # its unit has no ids to be walked before: the array waits for it
         dense_unit = Signal.like(jobs.dense_unit)
         dense_row = Signal(config.row_bits)
         dense_last = Signal()
@@ -157,14 +160,17 @@ class RecordWalker(wiring.Component):
         choose_dense = Signal()
         m.d.comb += [
             start.eq(enable & (dense_open | ids)),
-            # The pass that the row before was not of goes first.
-            choose_dense.eq(dense_open & (~ids | ~dense)),
+            # Else the pass that the row before was not of.
+            choose_dense.eq(dense_open & (~ids | ~dense | dense_first)),
         ]
         m.d.sync += [valid.eq(start), before.eq(0)]
         with m.If(~dense_open & jobs.dense_pending.any()):
             m.d.comb += dense_turn.advance.eq(1)
             m.d.sync += [dense_open.eq(1), dense_unit.eq(_number(dense_turn.grant))]
-            m.d.sync += dense_row.eq(0)
+            m.d.sync += [
+                dense_row.eq(0),
+                dense_first.eq((dense_turn.grant & ~jobs.id_pending).any()),
+            ]
         with m.If(start & choose_dense):
             m.d.comb += jobs.dense_done.eq(dense_last)
             m.d.sync += [

@@ -23,6 +23,7 @@ def row_done_layout() -> data.StructLayout:
 class BankWriter(wiring.Component):
     """Turns chunks from two sources into bank writes: interaction results and dense inputs.
 
+    A chunk of the interaction has as many values as its unit has outputs, a dense one 16 at most.
     Value k of row m goes to lane k % E, address base + (k // E) * pitch + m, slot as the top bit,
     E = S << level. A chunk that runs over a page's end is still one write (``wrapped`` lanes);
     one longer than E is split into pieces of E values. Address bits above the lane's half are
@@ -73,10 +74,11 @@ class BankWriter(wiring.Component):
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
         self._edge = config.largest_edge_at(row, column)
+        self._values = config.interaction_outputs_at(row, column)
         super().__init__(
             {
                 "level": In(2),
-                "i_chunk": In(stream.Signature(chunk_layout(config))),
+                "i_chunk": In(stream.Signature(chunk_layout(config, self._values))),
                 "chunk_base": In(16),
                 "chunk_pitch": In(9),
                 "i_dense": In(stream.Signature(chunk_layout(config))),
@@ -100,7 +102,7 @@ class BankWriter(wiring.Component):
 
     def _take(self, m: Module, ready: Value) -> tuple[Any, Signal, Signal]:
         """Stage 1: take a chunk of one source, with its base and pitch."""
-        chunk = chunk_layout(self._config)
+        chunk = chunk_layout(self._config, self._values)
         taken: Any = Signal(
             data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)})
         )
@@ -119,8 +121,10 @@ class BankWriter(wiring.Component):
             with m.If(self.i_dense.valid | self.i_chunk.valid):
                 m.d.sync += is_dense.eq(choose_dense)
             with m.If(choose_dense):
+                # Dense chunks may be shorter.
+                dense = self.i_dense.payload
                 m.d.sync += [
-                    taken.chunk.eq(self.i_dense.payload),
+                    *(taken.chunk[name].eq(dense[name]) for name, _ in dense.shape()),
                     taken.base.eq(self.dense_base),
                     taken.pitch.eq(self.dense_pitch),
                 ]
@@ -141,11 +145,11 @@ class BankWriter(wiring.Component):
                 "address": unsigned(byte_bits),  # of page 0
                 "wrapped_address": unsigned(byte_bits),  # of page 1
                 "pitch": unsigned(9),
-                "count": unsigned(5),
+                "count": unsigned(self._values.bit_length()),
                 "slot": unsigned(1),
                 "last": unsigned(1),
                 "is_dense": unsigned(1),
-                "data": data.ArrayLayout(8, 16),
+                "data": data.ArrayLayout(8, self._values),
             }
         )
 
@@ -189,6 +193,7 @@ class BankWriter(wiring.Component):
         write_ready = Signal()
         final = Signal()
         edge = Signal(range(2 * self._edge))
+        bits = exact_log2(self._values)
         m.d.comb += [
             edge.eq(self._config.sub_array << self.level),
             final.eq(piece.count <= edge),
@@ -203,11 +208,11 @@ class BankWriter(wiring.Component):
             ]
         with m.Elif(write_ready):
             m.d.sync += [
-                # Only E of 4 or 8 gets here: longer pieces hold a whole chunk.
+                # Only an E below the length of a chunk gets here.
                 piece.count.eq(piece.count - edge),
                 piece.address.eq(piece.wrapped_address),
                 piece.wrapped_address.eq(piece.wrapped_address + piece.pitch),
-                piece.data.as_value().eq(piece.data.as_value() >> (edge[:4] << 3)),
+                piece.data.as_value().eq(piece.data.as_value() >> (edge[:bits] << 3)),
             ]
         self._write(m, piece, piece_valid, final, edge, write_ready)
 
@@ -227,7 +232,8 @@ class BankWriter(wiring.Component):
         row_dense = Signal()
         end = Signal(range(2 * self._edge))  # one past the last lane, before wrapping
         over = Signal(range(self._edge + 1))  # lanes beyond the page's end
-        rotation_mask = self._lane_mask(m, "rotate")[:4]
+        bits = exact_log2(self._values)
+        rotation_mask = self._lane_mask(m, "rotate")[:bits]
         m.d.comb += [
             end.eq(piece.start + Mux(final, piece.count, edge)),
             over.eq(Mux(end > edge, end - edge, 0)),
@@ -250,11 +256,11 @@ class BankWriter(wiring.Component):
                     write.payload.enable[lane].eq((lane < edge) & (straight | wrapped)),
                     write.payload.wrapped[lane].eq(wrapped),
                 ]
-            for lane in range(min(16, self._edge)):
+            for lane in range(min(self._values, self._edge)):
                 rotated = Signal(8, name=f"rotated_{lane}")
-                m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:4] & rotation_mask])
-                # Chunks are 16 long: every sixteenth lane carries the same value.
-                for copy in range(lane, self._edge, 16):
+                m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:bits] & rotation_mask])
+                # Chunks are 16 or 32 long: lanes that far apart carry the same value.
+                for copy in range(lane, self._edge, self._values):
                     m.d.sync += write.payload.data[copy].eq(rotated)
         done = write.valid & write.ready & row_end
         m.d.sync += [

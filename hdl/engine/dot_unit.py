@@ -13,10 +13,8 @@ from ..multiplier import registered_product
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
 
-__all__ = ["DOT_WIDTH", "OUTPUTS", "DotUnit", "dot_latency"]
+__all__ = ["DOT_WIDTH", "DotUnit", "dot_latency"]
 
-OUTPUTS = 16
-"""Most outputs of a step."""
 DOT_WIDTH = 23
 """Signed width of a dot product: 128 products of int8 x int8 reach 2**21 in magnitude, exactly."""
 
@@ -40,6 +38,8 @@ class DotUnit(wiring.Component):
     ----------
     multipliers
         M, a power of two, 4..256.
+    outputs
+        Most outputs of a step, 16 or up to M / 4.
 
     Members
     -------
@@ -59,12 +59,17 @@ class DotUnit(wiring.Component):
     b: Signal
     o: Any
 
-    def __init__(self, *, multipliers: int) -> None:
+    def __init__(self, *, multipliers: int, outputs: int = 16) -> None:
         if multipliers < 4 or multipliers & (multipliers - 1):
             raise ValueError(
                 f"multipliers must be a power of two of at least 4, not {multipliers!r}"
             )
-        self._multipliers = multipliers
+        if not 16 <= outputs <= max(16, multipliers // 4):
+            raise ValueError(
+                f"outputs must be in 16..{max(16, multipliers // 4)} for {multipliers} "
+                f"multipliers, not {outputs!r}"
+            )
+        self._multipliers, self._outputs = multipliers, outputs
         super().__init__(
             {
                 "valid": In(1),
@@ -73,7 +78,7 @@ class DotUnit(wiring.Component):
                 "log2_width": In(3),
                 "a": In(8 * multipliers),
                 "b": In(8 * max(multipliers, COPY_BYTES)),
-                "o": Out(data.ArrayLayout(signed(DOT_WIDTH), OUTPUTS)),
+                "o": Out(data.ArrayLayout(signed(DOT_WIDTH), outputs)),
             }
         )
 
@@ -107,14 +112,14 @@ class DotUnit(wiring.Component):
         first = control[4]
         with m.If(valid):
             m.d.sync += self.o[0].eq(chosen[0] + Mux(first, 0, self.o[0]))
-            m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, OUTPUTS)]
+            m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, self._outputs)]
         return m
 
     def _products(self, m: Module, platform: object) -> tuple[list[Value], list[Value]]:
         """First stage: the products; copied bytes start as the chosen outputs."""
         a = [self.a.word_select(n, 8).as_signed() for n in range(self._multipliers)]
         b = [self.b.word_select(n, 8).as_signed() for n in range(self._multipliers)]
-        copied = [self.b.word_select(n, 8).as_signed() for n in range(OUTPUTS)]
+        copied = [self.b.word_select(n, 8).as_signed() for n in range(self._outputs)]
         enable = Signal()
         m.d.comb += enable.eq(self.valid & ~self.copy)
         products: list[Value] = [

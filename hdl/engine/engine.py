@@ -275,7 +275,10 @@ class Engine(wiring.Component):
         wiring.connect(m, self._interaction.o, writer.i_chunk)
         m.d.comb += [
             self.trace_chunk.valid.eq(writer.i_chunk.valid & writer.i_chunk.ready),
-            self.trace_chunk.chunk.eq(writer.i_chunk.payload),
+            *(
+                self.trace_chunk.chunk[name].eq(writer.i_chunk.payload[name])
+                for name, _ in writer.i_chunk.payload.shape()
+            ),
         ]
         wiring.connect(m, writer.bank_write, wiring.flipped(self.bank_write))
         m.d.comb += [

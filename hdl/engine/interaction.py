@@ -7,14 +7,15 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import chunk_layout, config_write_layout, row_write_layout
-from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target
+from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target, dot_shift_words
 from ..queue import Queue
 from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
-from .dot_unit import OUTPUTS, DotUnit, dot_latency
+from .dot_unit import DotUnit, dot_latency
 from .operand_fetch import OperandFetch
 from .pipeline import carry
 from .round_clamp import RoundClamp
@@ -38,7 +39,7 @@ class Interaction(wiring.Component):
 
     ``CAT``: all bytes of the vector slot in order. ``DOT``: the dense vector, then
     ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
-    ``interaction_steps``, one word of DOT_SHIFTS a step.
+    ``interaction_steps``; ``dot_shift_words`` words of DOT_SHIFTS a step.
 
     Flow control: a step a cycle (a dot step with d > M takes d / M); items follow each other
     without a gap when their vectors are there. The pipeline behind the step generator never stalls:
@@ -108,6 +109,7 @@ class Interaction(wiring.Component):
         self._config = config
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
+        self._outputs = config.interaction_outputs_at(row, column)
         self._buffer = VectorBuffer(config=config, row=row, column=column)
         self._copier = DenseCopier(
             config=config, row=row, column=column, dense_read_latency=dense_read_latency
@@ -120,8 +122,9 @@ class Interaction(wiring.Component):
             word=word,
             depth=config.bank_bytes // word,
             multipliers=self._multipliers,
+            outputs=self._outputs,
         )
-        self._dot = DotUnit(multipliers=self._multipliers)
+        self._dot = DotUnit(multipliers=self._multipliers, outputs=self._outputs)
         super().__init__(
             {
                 "level": In(2),
@@ -138,7 +141,7 @@ class Interaction(wiring.Component):
                 "i_job": In(stream.Signature(interaction_job_layout(config))),
                 "dense_address": Out(config.dense_address_bits),
                 "dense_data": In(8 * config.largest_edge_at(row, column)),
-                "o": Out(stream.Signature(chunk_layout(config))),
+                "o": Out(stream.Signature(chunk_layout(config, self._outputs))),
                 "o_done": Out(1),
                 "waiting": Out(1),
             }
@@ -165,8 +168,9 @@ class Interaction(wiring.Component):
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
-        round_clamp = RoundClamp(dots=self._dots)
-        m.submodules.round_clamp = share(platform, round_clamp, f"round_clamp_{self._dots}")
+        round_clamp = RoundClamp(outputs=self._outputs, dots=self._dots)
+        kind = f"round_clamp_{self._outputs}_{self._dots}"
+        m.submodules.round_clamp = share(platform, round_clamp, kind)
         for theirs, ours in zip(buffer.row_write, self.row_write, strict=True):
             m.d.comb += theirs.eq(ours)
         for name in ("slot_bytes", "slots", "features", "clear", "allocate"):
@@ -233,25 +237,33 @@ class Interaction(wiring.Component):
     @property
     def _dots(self) -> int:
         """Dot products of a step, at most: of vectors of the least length, 4."""
-        return min(OUTPUTS, max(1, self._multipliers // 4))
+        return min(self._outputs, max(1, self._multipliers // 4))
 
     def _shifts(self, m: Module, reads: Value, address: Value) -> Signal:
-        """Memory of DOT_SHIFTS; the word is there 2 cycles after its address.
+        """Memory of DOT_SHIFTS; a step's shifts are there 2 cycles after its address.
 
-        Only the shifts of outputs that this unit can have in a step are kept.
+        Only those of outputs that this unit can have in a step are kept.
         """
         width = 4 * self._dots
-        storage: Any = memory.Memory(shape=unsigned(width), depth=DOT_SHIFT_WORDS, init=[])
+        words = dot_shift_words(self._outputs)
+        depth = DOT_SHIFT_WORDS // words
+        storage: Any = memory.Memory(shape=unsigned(width), depth=depth, init=[])
         m.submodules.shifts = storage
-        write = storage.write_port()
+        write = storage.write_port(granularity=64 if words > 1 else None)
         read = storage.read_port(domain="sync")
         command = self.config_write
-        word = Signal(64, name="shift_word")  # zeros above
+        word = Signal(4 * self._outputs, name="shift_word")  # zeros above
         mine = (command.unit == self._unit) | (command.unit == ALL_UNITS)
+        writes = command.valid & (command.target == Target.DOT_SHIFTS.value) & mine
+        part = exact_log2(words)
         m.d.sync += [
-            write.en.eq(command.valid & (command.target == Target.DOT_SHIFTS.value) & mine),
-            write.addr.eq(command.address),
-            write.data.eq(command.data),
+            write.en.eq(
+                Cat(writes & (command.address[:part] == n) for n in range(words))
+                if words > 1
+                else writes
+            ),
+            write.addr.eq(command.address >> part),
+            write.data.eq(command.data[:64].replicate(words)),
         ]
         was_read, _ = carry(m, reads, Const(0, 0), 1, name="shift")
         with m.If(was_read):
@@ -262,12 +274,13 @@ class Interaction(wiring.Component):
     def _output(self, m: Module, platform: object, values: Any) -> None:
         """Queue of chunks. Credits: a step starts only when its chunk has a place here."""
         step = self._generator.step
-        layout = data.StructLayout({"chunk": chunk_layout(self._config), "last_row": unsigned(1)})
+        chunk = chunk_layout(self._config, self._outputs)
+        layout = data.StructLayout({"chunk": chunk, "last_row": unsigned(1)})
         # A credit is back 5 cycles after its chunk leaves the pipeline (generator's register,
         # queue 2, accepted, counted); with more credits than the whole way takes nothing waits.
         credits_max = self.latency + SPARE_CREDITS
         chunks = Queue(shape=layout, depth=credits_max + 1)
-        m.submodules.chunks = share(platform, chunks, f"chunk_queue_{chunks.depth}")
+        m.submodules.chunks = share(platform, chunks, f"chunk_queue_{self._outputs}_{chunks.depth}")
         credit = Signal(range(credits_max + 1), init=credits_max)
         spent = Signal()
         payload: Any = chunks.i.payload

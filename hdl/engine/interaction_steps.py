@@ -35,7 +35,7 @@ def interaction_steps(vectors: int, width: int, outputs: int) -> list[Interactio
     width
         Values of a vector, d.
     outputs
-        Most outputs of a step, P, 1..16.
+        Most outputs of a step, P, 1..32.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def interaction_steps(vectors: int, width: int, outputs: int) -> list[Interactio
         raise ValueError(f"vectors must be at least 1, not {vectors!r}")
     if width < 1:
         raise ValueError(f"width must be at least 1, not {width!r}")
-    if not 1 <= outputs <= 16:
-        raise ValueError(f"outputs must be in 1..16, not {outputs!r}")
+    if not 1 <= outputs <= 32:
+        raise ValueError(f"outputs must be in 1..32, not {outputs!r}")
     return [
         InteractionStep(i, j0, min(outputs, i - j0), width + i * (i - 1) // 2 + j0)
         for i in range(1, vectors)

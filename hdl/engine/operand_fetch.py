@@ -10,7 +10,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .dot_unit import OUTPUTS
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
 from .vector_buffer import GRANULE, MAX_VECTOR_BYTES
@@ -43,6 +42,8 @@ class OperandFetch(wiring.Component):
         Words of a bank.
     multipliers
         M: bytes of operand a. Operand b has at least 16 bytes, for copies.
+    outputs
+        Most vectors of operand b.
 
     Members
     -------
@@ -76,7 +77,16 @@ class OperandFetch(wiring.Component):
     a: Signal
     b: Signal
 
-    def __init__(self, *, banks: int, group: int, word: int, depth: int, multipliers: int) -> None:
+    def __init__(
+        self,
+        *,
+        banks: int,
+        group: int,
+        word: int,
+        depth: int,
+        multipliers: int,
+        outputs: int = 16,
+    ) -> None:
         for name, value, least in (
             ("multipliers", multipliers, 4), ("word", word, COPY_BYTES), ("depth", depth, 2),
             ("banks", banks, 1), ("group", group, 1),
@@ -89,6 +99,7 @@ class OperandFetch(wiring.Component):
         self._group = group
         self._word = word
         self._multipliers = multipliers
+        self._outputs = outputs
         self._vector = min(multipliers, word)  # most bytes of operand a in a cycle
         self._block = max(multipliers, COPY_BYTES)
         least = max(min(multipliers, MAX_VECTOR_BYTES), self._block // banks)
@@ -194,7 +205,7 @@ class OperandFetch(wiring.Component):
                 vector, inside = position >> width, position & ((1 << width) - 1)
                 place = (vector // self._banks << width) + inside
                 bank = vector % self._banks
-                used = vector < OUTPUTS and bank < len(parts)
+                used = vector < self._outputs and bank < len(parts)
                 granule = parts[bank][8 * place :][: 8 * GRANULE] if used else Const(0, 0)
                 choices.append(granule if len(granule) else Const(0, 8 * GRANULE))
             granules.append(_table(choices, log2_width))

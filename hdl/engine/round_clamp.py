@@ -8,25 +8,27 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .dot_unit import DOT_WIDTH, OUTPUTS
+from .dot_unit import DOT_WIDTH
 
 __all__ = ["RoundClamp"]
 
 
 class RoundClamp(wiring.Component):
-    """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for 16 values at once.
+    """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for several values at once.
 
     Only the first ``dots`` of them can be dot products; the others are copied bytes, which pass
     through: a shifter a value would be most of a small engine's logic.
 
     The shift is an arithmetic floor, so ties go towards plus infinity; clamp to -128..127.
-    Sixteen values every cycle; ``LATENCY`` cycles: rounding, shift, clamp. Registers move only with
+    All values every cycle; ``LATENCY`` cycles: rounding, shift, clamp. Registers move only with
     a valid input.
 
     Parameters
     ----------
+    outputs
+        Number of values.
     dots
-        Values that are rounded and clamped, 1..16.
+        Values that are rounded and clamped, 1..outputs; all by default.
 
     Members
     -------
@@ -47,16 +49,17 @@ class RoundClamp(wiring.Component):
     shift: Any
     o: Any
 
-    def __init__(self, *, dots: int = OUTPUTS) -> None:
-        if not 1 <= dots <= OUTPUTS:
-            raise ValueError(f"dots must be in 1..{OUTPUTS}, not {dots!r}")
-        self._dots = dots
+    def __init__(self, *, outputs: int = 16, dots: int | None = None) -> None:
+        dots = outputs if dots is None else dots
+        if not 1 <= dots <= outputs:
+            raise ValueError(f"dots must be in 1..{outputs}, not {dots!r}")
+        self._outputs, self._dots = outputs, dots
         super().__init__(
             {
                 "valid": In(1),
-                "i": In(data.ArrayLayout(signed(DOT_WIDTH), OUTPUTS)),
-                "shift": In(data.ArrayLayout(unsigned(4), OUTPUTS)),
-                "o": Out(data.ArrayLayout(signed(8), OUTPUTS)),
+                "i": In(data.ArrayLayout(signed(DOT_WIDTH), outputs)),
+                "shift": In(data.ArrayLayout(unsigned(4), outputs)),
+                "o": Out(data.ArrayLayout(signed(8), outputs)),
             }
         )
 
@@ -65,7 +68,7 @@ class RoundClamp(wiring.Component):
         rounds = Signal()
         shifts = Signal()
         m.d.sync += [rounds.eq(self.valid), shifts.eq(rounds)]
-        for n in range(self._dots, OUTPUTS):
+        for n in range(self._dots, self._outputs):
             byte: Value = self.i[n][:8]
             for stage, moves in enumerate((self.valid, rounds, shifts)):
                 held = Signal(8, name=f"copied_{n}_{stage}")

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..array.timing import latency, turnaround
 from ..config import Config
 from ..interfaces import control_word_layout
 from ..program import Destination
@@ -86,9 +87,12 @@ class RowWalker(wiring.Component):
     cause: data.View
     fault: Signal
 
-    PENDING = 16
-    """Output tiles in the pipeline: at most (2 E + array and requantiser latency) / tile_interval,
-    about B + 4. More would only stall."""
+    @property
+    def pending(self) -> int:
+        """Output tiles in the pipeline: at most (2 E + array and requantiser latency) /
+        tile_interval, in engines of 128 PEs an edge. Fewer places would only stall."""
+        most = (latency(self._config.edge) + turnaround(0)) // self._config.tile_interval + 1
+        return 16 if most <= 16 else 32
 
     def __init__(self, *, config: Config) -> None:
         if config.dense_bytes > config.activation_bytes:
@@ -117,7 +121,7 @@ class RowWalker(wiring.Component):
         config = self._config
         self._miscounted = Signal()
         m.submodules.pending = pending = Queue(
-            shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.PENDING
+            shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.pending
         )
         advance = Signal()
         tile = self._tile(m, advance)
@@ -125,7 +129,7 @@ class RowWalker(wiring.Component):
         armed = Signal()  # the active weights are those of this tile
         timer = Signal(range(config.tile_interval))
         last_row = Signal()
-        begun = Signal(range(self.PENDING + 2))  # output tiles begun that cannot be read yet
+        begun = Signal(range(self.pending + 2))  # output tiles begun that cannot be read yet
         fits = Signal()  # the inputs are there and the outputs can be tracked
         go = Signal()
         m.d.comb += [

@@ -53,7 +53,7 @@ def step_layout(config: Config) -> data.StructLayout:
             "slot": unsigned(1),
             "row": unsigned(config.row_bits),
             "k": unsigned(13),
-            "count": unsigned(5),
+            "count": unsigned(config.interaction_outputs.bit_length()),
             "last": unsigned(1),  # last chunk of the row
             "last_row": unsigned(1),
         }
@@ -149,7 +149,7 @@ class StepGenerator(wiring.Component):
                     "remaining": unsigned(14),  # bytes to copy
                     "copy_only": unsigned(1),
                     "width": unsigned(8),  # d
-                    "outputs": unsigned(5),  # P
+                    "outputs": unsigned(self._config.interaction_outputs.bit_length()),  # P
                     "copy_move": move,
                     "dot_move": move,
                     "i": unsigned(7),
@@ -210,7 +210,7 @@ class StepGenerator(wiring.Component):
     def _move(self, move: Any, log2_vectors: Value, width: Value) -> list[Any]:
         """Assignments of the way past ``1 << log2_vectors`` vectors."""
         top = self._log2_banks
-        most = 4 - top  # a step has at most 16 vectors
+        most = exact_log2(self._config.interaction_outputs) - top  # vectors of a step
         rounds = [(width << n) for n in range(max(0, most) + 1)]  # more vectors than banks
         length: Value = rounds[0]
         for number, value in enumerate(rounds):
@@ -291,7 +291,7 @@ class StepGenerator(wiring.Component):
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         left = Signal(7, name="dot_left")  # outputs of vector i still to come, at least 1
-        count = Signal(5, name="dot_count")
+        count = Signal.like(step.count, name="dot_count")
         vector_end = Signal()
         item_end = Signal()
         final = Signal()

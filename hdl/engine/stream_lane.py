@@ -115,8 +115,8 @@ class StreamLane(wiring.Component):
 
     @staticmethod
     def near_tiles(config: Config) -> int:
-        """Tiles that take at least ``NEAR_CYCLES``."""
-        return -(-StreamLane.NEAR_CYCLES // config.tile_interval)
+        """Tiles that take about ``NEAR_CYCLES`` with row blocks of 2 S + 4 items, small ones."""
+        return -(-StreamLane.NEAR_CYCLES // (2 * config.sub_array + 4))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -31,10 +31,10 @@ def bank_word_bytes(config: Config, row: int, column: int) -> int:
 
 
 def group_banks(config: Config, row: int, column: int) -> int:
-    """Most banks that a step needs words of: one a vector, of 16 vectors or M products."""
+    """Most banks that a step needs words of: one a vector, of its outputs or of M products."""
     multipliers = config.interaction_multipliers_at(row, column)
-    vectors = min(config.interaction_outputs, max(multipliers, COPY_BYTES) // GRANULE)
-    return min(config.gather_lanes, vectors)
+    vectors = max(multipliers, COPY_BYTES) // GRANULE
+    return min(config.gather_lanes, config.interaction_outputs_at(row, column), vectors)
 
 
 class VectorBuffer(wiring.Component):

@@ -154,7 +154,12 @@ class Funnel(wiring.Component):
     def _wire_results(self, m: Module, selection: Selection) -> None:
         source = selection.o
         if self._config.features.on_chip_filter:
-            m.submodules.sorter = sorter = Sorter(config=self._config)
+            cells = self._config.sorter_cells
+            m.submodules.sorter = sorter = Sorter(config=self._config, cells=cells)
+            short = Signal()
+            with m.If(selection.results_begin):
+                m.d.sync += short.eq(selection.results_count <= cells)
+            m.d.comb += sorter.short.eq(short)
             wiring.connect(m, selection.o, sorter.i)
             source = sorter.o
         busy = Signal()  # results of a context are on their way

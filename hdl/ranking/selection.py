@@ -52,8 +52,8 @@ class Selection(wiring.Component):
         See ``CandidateMemory``; ``candidates`` is its ``scan``.
     sorter_free
         A final stage may emit.
-    results_begin
-        Pulse: results of context ``index`` follow at ``o``.
+    results_begin, results_count
+        Pulse: so many results of context ``index`` follow at ``o``.
     o
         Stream of ``ranked_item_layout``: survivors of a final stage, by position.
     o_forward
@@ -79,6 +79,7 @@ class Selection(wiring.Component):
     link: Any
     sorter_free: Signal
     results_begin: Signal
+    results_count: Signal
     o: stream.Interface
     o_forward: stream.Interface
     kept: Any
@@ -105,6 +106,7 @@ class Selection(wiring.Component):
                 "link": Out(data.ArrayLayout(link_layout(config), wide)),
                 "sorter_free": In(1),
                 "results_begin": Out(1),
+                "results_count": Out(config.item_bits + 1),
                 "o": Out(stream.Signature(ranked_item_layout(config))),
                 "o_forward": Out(stream.Signature(forward_layout(config))),
                 "kept": Out(data.ArrayLayout(kept_layout(config), wide)),
@@ -132,6 +134,7 @@ class Selection(wiring.Component):
             self.finish.eq(selector.finish),
             self.finish_last.eq(plan.last),
             self.results_begin.eq(selector.start & self.context.final & (selector.survivors != 0)),
+            self.results_count.eq(selector.survivors),
         ]
         return m
 

@@ -1,12 +1,13 @@
-"""Sorts the survivors of the last stage: merge sort in two memories."""
+"""Sorts the survivors of the last stage: short lists as they come, merge sort for long ones."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from .insertion_cells import InsertionCells
 from .layouts import ranked_item_layout
 
 __all__ = ["Sorter"]
@@ -15,14 +16,18 @@ __all__ = ["Sorter"]
 class Sorter(wiring.Component):
     """Sorts a list: score descending, item ascending among equal scores.
 
-    Takes elements up to and with ``last``, merges runs of 1, 2, 4 .. elements from one memory into
-    the other and back, and sends the last merge straight to ``o``.
+    A list that is ``short`` goes through ``cells`` that keep it in order while it comes; its n-th
+    element (from 0) is on offer at ``o`` ``SHORT_LATENCY`` + n cycles after the one in which
+    ``last`` is taken, as long as ``o`` does not stall.
+
+    Other lists: takes elements up to and with ``last``, merges runs of 1, 2, 4 .. elements from one
+    memory into the other and back, and sends the last merge straight to ``o``.
 
     Latency for c elements: ``passes = max(1, ceil(log2 c))``; the pass that merges runs of w takes
     ``2 * c + 4 * ceil(c / (2 * w))`` cycles when ``o`` never stalls. Counted from the cycle in
     which ``last`` is taken at ``i``, the last element is taken at ``o`` after the sum of these.
     Inputs are taken one a cycle and refused while merging; ``o`` may stall for ever, and
-    is valid every second cycle at best.
+    is valid every second cycle at best then.
 
     Parameters
     ----------
@@ -31,27 +36,38 @@ class Sorter(wiring.Component):
     depth
         Most elements of a list, a power of two from 2 to ``max_items``; longer lists are the
         sender's fault and lose elements. Default ``max_items``.
+    cells
+        Most elements of a short list; 0: there are none.
 
     Members
     -------
+    short
+        The list that comes in is short; holds still from its first to its last element.
     i, o
         Streams of ``ranked_item_layout``; ``last`` closes a list at both ends.
     """
 
+    SHORT_LATENCY = 3
+
+    short: Signal
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, config: Config, depth: int | None = None) -> None:
+    def __init__(self, *, config: Config, depth: int | None = None, cells: int = 0) -> None:
         depth = config.max_items if depth is None else depth
         if not 2 <= depth <= config.max_items or depth & (depth - 1):
             raise ValueError(
                 f"depth must be a power of two in 2..{config.max_items}, not {depth!r}"
             )
-        self._depth = depth
+        self._depth, self._cells = depth, cells
         self._layout = ranked_item_layout(config)
         self._item_bits = config.item_bits
         super().__init__(
-            {"i": In(stream.Signature(self._layout)), "o": Out(stream.Signature(self._layout))}
+            {
+                "short": In(1),
+                "i": In(stream.Signature(self._layout)),
+                "o": Out(stream.Signature(self._layout)),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -70,6 +86,15 @@ class Sorter(wiring.Component):
         address = Signal(bits)
         write = Signal()
         write_key = Signal(self._key_width)
+        cells = None
+        short: Value = Const(0)
+        if self._cells:
+            m.submodules.cells = cells = InsertionCells(cells=self._cells, width=self._key_width)
+            short = self.short
+            m.d.sync += [
+                cells.insert.eq(self.i.valid & self.i.ready & short),
+                cells.key.eq(self._key(self.i.payload.item, self.i.payload.score)),
+            ]
         read_key = self._memories(m, address, write, to_second, out_index, write_key)
 
         winner = Signal()  # side whose head goes out
@@ -87,15 +112,20 @@ class Sorter(wiring.Component):
             with m.State("FILL"):
                 m.d.comb += [
                     self.i.ready.eq(1),
-                    write.eq(self.i.valid),
+                    write.eq(self.i.valid & ~short),
                     write_key.eq(self._key(self.i.payload.item, self.i.payload.score)),
                 ]
                 m.d.sync += [width.eq(1), end.eq(0), count.eq(out_index + 1)]
-                with m.If(self.i.valid):
+                if cells is not None:
+                    with m.If(self.short & self.i.valid & self.i.payload.last):
+                        m.next = "SETTLE"
+                with m.If(write):
                     m.d.sync += out_index.eq(out_index + 1)
                     with m.If(self.i.payload.last):
                         m.d.sync += [out_index.eq(0), to_second.eq(1)]
                         m.next = "PAIR"
+            if cells is not None:
+                self._drain(m, cells)
             with m.State("PAIR"):
                 middle = _least(end + width, count)
                 m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
@@ -137,6 +167,17 @@ class Sorter(wiring.Component):
                         with m.If(final):
                             m.next = "FILL"
         return m
+
+    def _drain(self, m: Module, cells: InsertionCells) -> None:
+        """States of a short list behind its last element."""
+        with m.State("SETTLE"):  # the last one is put in
+            m.next = "DRAIN"
+        with m.State("DRAIN"):
+            with m.If(~self.o.valid | self.o.ready):
+                m.d.comb += cells.shift.eq(1)
+                self._send(m, cells.head, ~cells.more)
+                with m.If(~cells.more):
+                    m.next = "FILL"
 
     @property
     def _key_width(self) -> int:

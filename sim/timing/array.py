@@ -56,6 +56,7 @@ class TileRun:
 
     start: int
     rows: int
+    slot: int
     destination: Destination
 
 
@@ -217,7 +218,7 @@ class ArraySchedule:
             self._readable.append(start + self._turnaround)
             phase.output_tiles.append(start)
             if self._on_tile is not None:
-                self._on_tile(TileRun(start, rows, layer.destination))
+                self._on_tile(TileRun(start, rows, phase.slot, layer.destination))
             output += 1
             if output < layer.output_tiles:
                 continue

@@ -107,7 +107,9 @@ class EngineModel:
         self.edge = config.sub_array << plan.level
         multipliers = config.interaction_multipliers_at(plan.row, plan.column)
         self._chunks = {n: item_chunks(p, multipliers) for n, p in plan.programs.items()}
-        self._windows = BankWindows(self.edge)
+        # Write-backs that keep other writes of a slot off the banks.
+        memories = [BankWindows(self.edge) for _ in range(config.activation_memories)]
+        self._windows = (memories[0], memories[-1])
         self.array = ArraySchedule(
             config=config,
             write_back=write_back_latency(self.edge),
@@ -191,7 +193,7 @@ class EngineModel:
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None:
         """See `EngineSide`."""
-        written = self._interaction.dense_chunk(cycle, k, count)
+        written = self._interaction.dense_chunk(cycle, slot, k, count)
         if last:
             self._clock.at(max(written + 1, self._clock.now), self._dense_row, slot)
 
@@ -294,7 +296,7 @@ class EngineModel:
 
     def _tile(self, tile: TileRun) -> None:
         if tile.destination == Destination.BANK:
-            self._windows.add(tile.start, tile.rows)
+            self._windows[tile.slot].add(tile.start, tile.rows)
 
     def _phase_done(self, phase: Phase) -> None:
         """The end of the phase is known."""

@@ -107,7 +107,7 @@ class InteractionModel:
     Parameters
     ----------
     windows
-        Write-backs of the engine's array.
+        Write-backs of the engine's array, by slot.
     ready
         Whether the oldest item's vectors are there.
     row_lands
@@ -125,7 +125,7 @@ class InteractionModel:
         clock: Clock,
         config: Config,
         plan: EnginePlan,
-        windows: BankWindows,
+        windows: tuple[BankWindows, BankWindows],
         *,
         ready: Callable[[], bool],
         row_lands: Callable[[int], bool],
@@ -236,7 +236,7 @@ class InteractionModel:
         chunks, position, slot, last = self._steps
         limit = cycle + self._ahead
         step, taken, credits_max = self._step_at, self._taken, self._credits
-        edge, free = self._edge, self._windows.free
+        edge, free = self._edge, self._windows[slot].free
         located, piece, write, written = self._located, self._piece, self._write, self._written
         to_writer = self._to_writer
         for index in range(position, len(chunks)):
@@ -288,7 +288,7 @@ class InteractionModel:
         written = self._dense_written
         return written[0] if len(written) == BankWriter.STAGES else 0
 
-    def dense_chunk(self, cycle: int, k: int, count: int) -> int:
+    def dense_chunk(self, cycle: int, slot: int, k: int, count: int) -> int:
         """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
 
         It passes beside the interaction's chunks, which lose the cycles of its writes.
@@ -298,7 +298,7 @@ class InteractionModel:
         lane = k % edge
         pieces = -(-count // edge)
         for _ in range(pieces):
-            at = self._windows.free(at, lane, min(count, edge)) + 1
+            at = self._windows[slot].free(at, lane, min(count, edge)) + 1
         written = at - 1
         self._dense_written.append(written)
         self._written = written if self._written < written else self._written + pieces

@@ -85,6 +85,7 @@ class _Loader:
         self._dense_open: tuple[LoaderJob, int] | None = None
         self._dense_last = self._id_last = -1
         self._was_dense = False  # the row picked last
+        self._dense_first = False  # the open dense pass goes before id rows
         self._picked: tuple[int, int] = (-1, -1)  # cycle and unit of the last id row
         self._row_at = -1  # cycle of the last row of either pass
         # Reader.
@@ -128,6 +129,8 @@ class _Loader:
             waiting = [u for u in self._units if self._jobs[u].dense]
             if waiting:
                 unit = self._dense_last = round_robin(waiting, self._dense_last)
+                jobs = self._jobs[unit]
+                self._dense_first = not jobs.ids and jobs.freed <= cycle
                 self._dense_open = (self._jobs[unit].dense.popleft(), 0)
                 self._walk.at(cycle + 1)
         if not self._room:
@@ -141,7 +144,7 @@ class _Loader:
         ]
         if before != self._prefetch and self._jobs[self._prefetch].ids:
             ready.append(self._prefetch)  # the last unit, and in need of no slot
-        if opened is not None and (not ready or not self._was_dense):
+        if opened is not None and (not ready or not self._was_dense or self._dense_first):
             self._was_dense = True
             self._pick_dense(cycle, *opened)
         elif ready:

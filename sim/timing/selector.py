@@ -12,6 +12,7 @@ import numpy as np
 
 from golden.filter import strided
 from hdl.config import Config
+from hdl.ranking.sorter import Sorter
 
 from .contexts import ContextsModel, StageContext
 from .events import Clock, Poll
@@ -33,12 +34,15 @@ class Report:
     last: bool
 
 
-def sorted_offers(last: int, count: int) -> list[int]:
+def sorted_offers(config: Config, last: int, count: int) -> list[int]:
     """Cycles in which the sorter offers ``count`` results, the last one given to it in ``last``.
 
+    A list that fits the cells leaves them one a cycle.
     A pass of the merge sort takes two cycles an element and four a pair of runs; the last pass
     merges one pair straight into the output.
     """
+    if count <= config.sorter_cells:
+        return [last + Sorter.SHORT_LATENCY + place for place in range(count)]
     passes = max(1, (count - 1).bit_length())
     start = last + sum(2 * count + 4 * -(-count // (2 << p)) for p in range(passes - 1))
     # Begin of the pair, two reads, their heads, the choice, the output's register.
@@ -180,7 +184,7 @@ class FunnelModel:
         if selection.listed:
             self._sorter_from = 1 << 60  # until the last result is taken
             last = cycle + selection.listed[-1]
-            offers = sorted_offers(last, len(selection.listed))
+            offers = sorted_offers(self._config, last, len(selection.listed))
             self._clock.at(offers[0], lambda _: self._on_results(context, offers))
 
     def results_taken(self, cycle: int) -> None:

@@ -18,6 +18,12 @@ def test_fused_is_one_engine_for_all_stages() -> None:
     assert partition.stage_mask(5, 2) == 0
 
 
+def test_default_of_a_large_grid_is_the_reference_engine() -> None:
+    assert parse_partition(preset("paper"), None, stages=2).text == "32x32:16"
+    assert parse_partition(preset("paper"), "fused", stages=2).text == "128x128:1"
+    assert parse_partition(preset("baseline"), None, stages=1).text == "128x128:1"
+
+
 def test_split_is_every_sub_array() -> None:
     partition = parse_partition(SMALL, "split", stages=1)
     assert partition.levels == (0,) * 16

@@ -102,7 +102,7 @@ def test_verilog_compiles(files: Path, tmp_path: Path) -> None:
 def test_json(files: Path) -> None:
     side = json.loads((files / "rpaccel.json").read_text())
     assert side["preset"] == "tiny" and side["config_hash"] == f"{TINY.hash:08x}"
-    assert side["config"]["grid"] == TINY.grid and side["derived"]["tile_interval"] == 12
+    assert side["config"]["grid"] == TINY.grid and side["derived"]["tile_interval"] == 4
     offsets = {register["name"]: register["offset"] for register in side["registers"]}
     assert offsets["SUBMISSION_TAIL"] == 0x05C
     assert {target["name"]: target["words"] for target in side["targets"]}["WEIGHTS"] == 512

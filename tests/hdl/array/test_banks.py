@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_weight_bank_loads_slices_at_the_closest_interval(name: str) -> None:
             ctx.set(dut.write, {"valid": 1, "address": base + word, "data": value})
             await ctx.tick()
         ctx.set(dut.write.valid, 0)
-        for cycle in range((len(order) + 1) * interval):
+        for cycle in range((len(order) + 2) * interval):
             tile, phase = divmod(cycle, interval)
             load = phase == 0 and tile < len(order)
             ctx.set(dut.load, load)
@@ -57,29 +58,39 @@ def test_weight_bank_loads_slices_at_the_closest_interval(name: str) -> None:
     simulate(dut, bench)
     assert east == [(t * interval + size, addresses[index]) for t, index in enumerate(order)]
     assert seen == [
-        (t * interval + size + 3 + row, 1 << row, slices[index, row].tolist())
+        (t * interval + size + 1 + row, 1 << row, slices[index, row].tolist())
         for t, index in enumerate(order)
         for row in range(size)
     ]
 
 
-def test_activation_bank_against_a_model() -> None:
-    """Random words, write-backs and bank writes; every lane is a memory with its own skew."""
-    dut = ActivationBank(config=TINY)
+@pytest.mark.parametrize("memories_of_a_lane", [1, 2])
+def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
+    """Random words, write-backs and bank writes; every lane is a memory with its own skew.
+
+    With a memory a slot, both may be written in one cycle.
+    """
+    config = replace(TINY, activation_memories=memories_of_a_lane)
+    dut = ActivationBank(config=config)
     rng = random.Random(5)
     cycles, span = 600, 24  # few addresses: reads meet writes
     top = 1 << (TINY.dense_address_bits - 1)
-    words = [(rng.randrange(span), rng.random() < 0.3) for _ in range(cycles)]
-    backs = [
-        (rng.choice(["bank", "dense", None, None]), rng.randrange(span), rng.randint(0, 1))
-        for _ in range(cycles)
-    ]
+    upper = TINY.activation_bytes // 2 - span // 2  # places from here on are the second slot's
+
+    def place(at: int) -> int:
+        return at if at < span // 2 else upper + at
+
+    words = [(place(rng.randrange(span)), rng.random() < 0.3) for _ in range(cycles)]
+    backs = []
+    for _ in range(cycles):
+        kind, at = rng.choice(["bank", "dense", None, None]), rng.randrange(span)
+        backs.append((kind, at if kind == "dense" else place(at), rng.randint(0, 1)))
     backs[-SIZE - 1 :] = [(None, 0, 0)] * (SIZE + 1)  # all have landed at the end
     results = [[rng.randint(-128, 127) for _ in range(SIZE)] for _ in range(cycles)]
-    memories = [[0] * span for _ in range(SIZE)]
+    memories = [[0] * TINY.activation_bytes for _ in range(SIZE)]
     dense: list[dict[int, int]] = [{} for _ in range(SIZE)]
     expected: dict[tuple[int, int], int] = {}
-    conflicts = 0
+    conflicts = both = 0
 
     def write_back(cycle: int, lane: int) -> tuple[tuple[Any, int, int], int] | None:
         """What lane writes in this cycle: lane i is i cycles behind, one register in between."""
@@ -97,19 +108,22 @@ def test_activation_bank_against_a_model() -> None:
             {"bank": kind == "bank", "dense": kind == "dense", "address": address, "slot": slot},
         )
         ctx.set(dut.results, results[cycle])
-        busy = ctx.get(dut.busy)
+        slot = rng.randint(0, 1) * span // 2
         request: dict[str, Any] = {
-            "enable": rng.getrandbits(SIZE) & ~busy if rng.random() < 0.5 else 0,
+            "enable": 0,
             "wrapped": rng.getrandbits(SIZE),
-            "address": rng.randrange(span),
-            "wrapped_address": rng.randrange(span),
+            "address": place(slot + rng.randrange(span // 2)),
+            "wrapped_address": place(slot + rng.randrange(span // 2)),
             "data": [rng.randint(-128, 127) for _ in range(SIZE)],
         }
         ctx.set(dut.write, request)
+        if rng.random() < 0.5:
+            request["enable"] = rng.getrandbits(SIZE) & ~ctx.get(dut.busy)
+            ctx.set(dut.write, request)
         return request
 
     async def bench(ctx: Any) -> None:
-        nonlocal conflicts
+        nonlocal conflicts, both
         for cycle in range(cycles):
             request = drive(ctx, cycle)
             if cycle >= SIZE:
@@ -126,11 +140,16 @@ def test_activation_bank_against_a_model() -> None:
                     assert ctx.get(dut.swaps[lane]) == swap
                 back = write_back(cycle, lane)
                 writes_bank = back is not None and back[0][0] == "bank"
-                assert ctx.get(dut.busy[lane]) == writes_bank
-                conflicts += writes_bank
+                middle = TINY.activation_bytes // 2
+                busy = writes_bank
+                if back is not None and memories_of_a_lane == 2:
+                    busy &= (back[0][1] < middle) == (request["address"] < middle)
+                assert ctx.get(dut.busy[lane]) == busy
+                conflicts += busy
+                both += writes_bank and bool(request["enable"] >> lane & 1)
                 if back is not None and writes_bank:
                     memories[lane][back[0][1]] = back[1]
-                elif request["enable"] >> lane & 1:
+                if request["enable"] >> lane & 1:
                     wrapped = request["wrapped"] >> lane & 1
                     where = request["wrapped_address"] if wrapped else request["address"]
                     memories[lane][where] = request["data"][lane]
@@ -146,3 +165,4 @@ def test_activation_bank_against_a_model() -> None:
 
     simulate(dut, bench)
     assert conflicts > 100
+    assert (both > 50) == (memories_of_a_lane == 2)

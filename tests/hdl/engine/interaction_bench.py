@@ -14,7 +14,7 @@ from hdl.engine.interaction import Interaction, interaction_job_layout
 from hdl.engine.interaction_steps import interaction_steps
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.interfaces import config_write_layout, row_write_layout
-from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target
+from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target, dot_shift_words
 from tests.hdl.support import put_all, simulate
 
 Fields = dict[int | str, Any]
@@ -56,11 +56,16 @@ class Case:
         fit = min(16, self.config.bank_bytes // self.slot_bytes)
         assert fit >= 1, "test case does not fit the vector buffer"
         self.slots = min(self.slots or fit, fit)
-        limit = min(16, max(1, self.multipliers // self.width), self.edge)
+        self.outputs = self.config.interaction_outputs_at(row, column)
+        limit = min(self.outputs, max(1, self.multipliers // self.width), self.edge)
         self.log2_outputs = limit.bit_length() - 1
         self.steps = interaction_steps(self.vectors, self.width, 1 << self.log2_outputs)
-        self.shift_base = self.rng.randrange(DOT_SHIFT_WORDS - len(self.steps)) if self.steps else 0
-        self.shifts = np.array([[self.rng.randrange(16) for _ in range(16)] for _ in self.steps])
+        self.shift_words = dot_shift_words(self.outputs)
+        room = DOT_SHIFT_WORDS // self.shift_words - len(self.steps)
+        self.shift_base = self.rng.randrange(room) if self.steps else 0
+        self.shifts = np.array(
+            [[self.rng.randrange(16) for _ in range(self.outputs)] for _ in self.steps]
+        )
         numbers = np.random.default_rng(self.seed)
         shape = (sum(self.jobs), self.vectors, self.width)
         self.items = numbers.integers(-127, 128, shape)
@@ -129,9 +134,10 @@ class Bench:
         ctx.set(dut.clear, 1)
         layout = config_write_layout(case.config)
         unit = self.unit
-        for number, shifts in enumerate(case.shifts):
+        first = case.shift_base * case.shift_words
+        for number, shifts in enumerate(case.shifts.reshape(-1, 16)):
             word = sum(int(shift) << 4 * n for n, shift in enumerate(shifts))
-            base: Fields = {"valid": 1, "address": case.shift_base + number}
+            base: Fields = {"valid": 1, "address": first + number}
             # Words for others must not stick.
             for target, to, value in (
                 (Target.DOT_SHIFTS, case.rng.choice((unit, ALL_UNITS)), word),
@@ -272,7 +278,7 @@ class Bench:
                 held = None if ready else chunk.as_bits()
                 if ready:
                     assert chunk.k == len(partial)
-                    assert 1 <= chunk.count <= 16
+                    assert 1 <= chunk.count <= case.outputs
                     partial += [chunk.data[n] for n in range(chunk.count)]
                     self.chunks += 1
                     if chunk.last:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdl.config import Config, preset
+from hdl.config import preset
 from hdl.engine.bank_writer import BankWriter
 from hdl.interfaces import chunk_layout
 from tests.hdl.support import get_all, put_all, simulate
@@ -28,7 +28,7 @@ CASES = [
 
 
 def _chunks(
-    rng: random.Random, config: Config, values: int, rows: int
+    rng: random.Random, values: int, rows: int, most: int = 16
 ) -> list[dict[int | str, Any]]:
     """Chunks of random lengths that cover ``rows`` rows of ``values`` values, in order."""
     chunks: list[dict[int | str, Any]] = []
@@ -36,7 +36,7 @@ def _chunks(
     for row in range(rows):
         k = 0
         while k < values:
-            count = min(rng.choice((1, 2, 4, 5, 8, 13, 16)), values - k)
+            count = min(rng.choice((1, 2, 4, 5, 8, 13, 16, most)), values - k)
             chunks.append(
                 {
                     "slot": slot,
@@ -44,7 +44,7 @@ def _chunks(
                     "k": k,
                     "count": count,
                     "last": k + count == values,
-                    "data": [rng.randrange(-128, 128) for _ in range(16)],
+                    "data": [rng.randrange(-128, 128) for _ in range(most)],
                 }
             )
             k += count
@@ -68,13 +68,14 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
     config = preset(name)
     rng = random.Random(f"{name}{anchor}{level}{stall}")
     edge = config.sub_array << level
-    layout = chunk_layout(config)
+    most = config.interaction_outputs_at(*anchor)
+    layout, dense_layout = chunk_layout(config, most), chunk_layout(config)
     dut = BankWriter(config=config, row=anchor[0], column=anchor[1])
     rows, pitch, dense_pitch = 4, rng.randrange(4, 9), rng.randrange(4, 9)
     half = config.activation_bytes // 2
     values, dense_values = min(70, 120 * edge // pitch), 13
-    chunks = _chunks(rng, config, values, rows)
-    dense = _chunks(rng, config, dense_values, rows)
+    chunks = _chunks(rng, values, rows, most)
+    dense = _chunks(rng, dense_values, rows)
     base = rng.randrange(half // 4)
     dense_base = half // 2 + 256
     pieces = sum(-(-chunk["count"] // edge) for chunk in chunks + dense)
@@ -90,7 +91,7 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
         await put_all(ctx, dut.i_chunk, [layout.const(c) for c in chunks], stall=stall, seed=1)
 
     async def dense_source(ctx: Any) -> None:
-        await put_all(ctx, dut.i_dense, [layout.const(c) for c in dense], stall=stall, seed=2)
+        await put_all(ctx, dut.i_dense, [dense_layout.const(c) for c in dense], stall=stall, seed=2)
 
     async def bank(ctx: Any) -> None:
         for write in await get_all(ctx, dut.bank_write, pieces, stall=stall, seed=3):

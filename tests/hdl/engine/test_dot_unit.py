@@ -18,9 +18,11 @@ def _bits(values: np.ndarray) -> int:
     return int.from_bytes(values.astype(np.int8).tobytes(), "little")
 
 
-@pytest.mark.parametrize("multipliers", [4, 8, 16, 64])
-def test_sums(multipliers: int) -> None:
-    dut = DotUnit(multipliers=multipliers)
+@pytest.mark.parametrize(
+    ("multipliers", "outputs"), [(4, 16), (8, 16), (16, 16), (64, 16), (128, 32)]
+)
+def test_sums(multipliers: int, outputs: int) -> None:
+    dut = DotUnit(multipliers=multipliers, outputs=outputs)
     numbers = np.random.default_rng(multipliers)
     rng = random.Random(multipliers)
     expected: list[list[int]] = []  # outputs that mean something, one list a step
@@ -45,7 +47,7 @@ def test_sums(multipliers: int) -> None:
             elif final and parts > 1:
                 expected.append([total])
             elif final:
-                expected.append(products.reshape(-1, width).sum(axis=1)[:16].tolist())
+                expected.append(products.reshape(-1, width).sum(axis=1)[:outputs].tolist())
             if rng.random() < 0.3:  # a hole in the middle of a sum
                 commands.append((0, 0, 1, 2, 3, 5, False))
 

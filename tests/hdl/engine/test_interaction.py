@@ -55,6 +55,20 @@ def test_lanes(lanes: int, width: int, mode: InteractionMode) -> None:
     Bench(case).run()
 
 
+@pytest.mark.parametrize("lanes", [8, 32])
+def test_thirty_two_outputs(lanes: int) -> None:
+    """Blocks of 32 vectors over the banks of one word, over all banks; two words of shifts."""
+    config = replace(
+        preset("medium"), interaction_outputs=32, dot_multipliers=128, gather_lanes=lanes
+    )
+    case = Case(
+        config=config, anchor=(0, 0), level=2, mode=DOT, width=4, vectors=35, jobs=[2],
+        stall=0.1, loader_stall=0.3,
+    )  # fmt: skip
+    assert case.log2_outputs == 5
+    Bench(case).run()
+
+
 @pytest.mark.parametrize("mode", [DOT, CAT])
 def test_dense_vector_alone(mode: InteractionMode) -> None:
     case = Case(

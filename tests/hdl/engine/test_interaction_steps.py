@@ -7,7 +7,7 @@ import pytest
 from hdl.engine.interaction_steps import interaction_steps
 
 
-@pytest.mark.parametrize("outputs", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("outputs", [1, 2, 4, 8, 16, 32])
 @pytest.mark.parametrize("vectors", [1, 2, 9, 27, 53])
 def test_lower_triangle_row_major(vectors: int, outputs: int) -> None:
     steps = interaction_steps(vectors, 16, outputs)

@@ -297,7 +297,7 @@ def test_no_bubble(streamed: bool) -> None:
 
 def test_short_tiles_cost_the_interval() -> None:
     """R below tile_interval: a tile every tile_interval cycles, the rest charged to weights."""
-    phases = chain(random.Random(6), 3, rows=[5], streamed=[False], shapes=[[3, 4]])
+    phases = chain(random.Random(6), 3, rows=[3], streamed=[False], shapes=[[3, 4]])
     log = run(phases, latency=4)
     check(log, phases)
     first = [cycle for cycle, word in enumerate(log.words) if word.valid and word.row == 0]

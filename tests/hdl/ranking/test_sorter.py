@@ -33,13 +33,17 @@ def check(
     stall: str = "none",
     depth: int | None = None,
     config: Config = CONFIG,
+    cells: int = 0,
 ) -> None:
-    dut = Sorter(config=config, depth=depth)
+    dut = Sorter(config=config, depth=depth, cells=cells)
     share = PATTERNS[stall]
     results: list[list[tuple[int, int, int]]] = []
 
     async def send(ctx: Any) -> None:
         for index, values in enumerate(lists):
+            while len(results) < index:  # a list begins when the one before has left
+                await ctx.tick()
+            ctx.set(dut.short, len(values) <= cells)
             payloads = [
                 {"item": item, "score": score, "last": position == len(values) - 1}
                 for position, (item, score) in enumerate(values)
@@ -62,13 +66,19 @@ def make(rng: random.Random, count: int, scores: list[int]) -> list[Element]:
     return [(item, rng.choice(scores)) for item in items]
 
 
+@pytest.mark.parametrize("cells", [0, 8])
 @pytest.mark.parametrize("stall", PATTERNS)
-def test_every_small_count(stall: str) -> None:
+def test_every_small_count(stall: str, cells: int) -> None:
+    """With cells: short lists, full ones, and those that are too long for them."""
     rng = random.Random(1)
-    check([make(rng, count, [-32768, -5, 0, 5, 32767]) for count in range(1, 18)], stall=stall)
+    lists = [make(rng, count, [-32768, -5, 0, 5, 32767]) for count in range(1, 18)]
+    if cells:
+        rng.shuffle(lists)
+    check(lists, stall=stall, cells=cells)
 
 
-def test_orders_of_scores() -> None:
+@pytest.mark.parametrize("cells", [0, 64])
+def test_orders_of_scores(cells: int) -> None:
     rng = random.Random(2)
     spread = [rng.randint(-32768, 32767) for _ in range(64)]
     items = range(64)
@@ -77,7 +87,7 @@ def test_orders_of_scores() -> None:
         for scores in (spread, sorted(spread), sorted(spread, reverse=True), [9] * 64)
     ]
     lists.append(list(zip(reversed(items), [9] * 64, strict=True)))  # items in any order too
-    check(lists)
+    check(lists, cells=cells)
 
 
 def test_full_depth() -> None:
@@ -87,11 +97,14 @@ def test_full_depth() -> None:
     check([[(item, rng.randint(-90, 90)) for item in range(256)]], config=small)
 
 
+@pytest.mark.parametrize("cells", [0, 64])
 @pytest.mark.parametrize("count", [1, 2, 3, 64, 100])
-def test_stated_latency(count: int) -> None:
-    dut = Sorter(config=CONFIG, depth=128)
+def test_stated_latency(count: int, cells: int) -> None:
+    dut = Sorter(config=CONFIG, depth=128, cells=cells)
+    short = count <= cells
 
     async def bench(ctx: Any) -> None:
+        ctx.set(dut.short, short)
         values = [{"item": i, "score": i % 7, "last": i == count - 1} for i in range(count)]
         await put_all(ctx, dut.i, values, stall=0, seed=0)
         ctx.set(dut.o.ready, 1)
@@ -101,7 +114,7 @@ def test_stated_latency(count: int) -> None:
             cycles += 1
             valid, payload = (await ctx.tick().sample(dut.o.valid, dut.o.payload))[-2:]
             last = bool(valid and payload.last)
-        assert cycles == cycles_of(count)
+        assert cycles == (Sorter.SHORT_LATENCY + count - 1 if short else cycles_of(count))
 
     simulate(dut, bench)
 

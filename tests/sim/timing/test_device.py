@@ -6,7 +6,7 @@ The array's schedules must agree cycle for cycle, whole queries within 2 %.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -241,6 +241,19 @@ def test_engines_that_share_streams() -> None:
     blocks = -(-64 // deployment.rows[0])
     alone = blocks * bottom.tiles * TINY.sub_array**2
     assert both.rtl["embedding"]["dram_bytes"] < 0.6 * alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "items", "partition"),
+    [("demo-2", 64, None), ("kaggle-2", 48, "split"), ("kaggle-2-cat", 48, "4x4:4")],
+)
+def test_what_large_devices_have(name: str, items: int, partition: str | None) -> None:
+    """A memory a slot in the activation banks, cells in the sorter."""
+    config = replace(TINY, activation_memories=2, sorter_cells=16)
+    spec = pipeline(name).scaled(items)
+    workload = load_workload(spec, queries=1, max_rows=10_000, seed=1)
+    check(run_workload(config, parse_partition(config, partition, stages=2), workload, seed=1))
 
 
 @pytest.mark.slow

@@ -63,8 +63,9 @@ def _predict(case: Case, log: _Log) -> list[int]:
         slots.release()
         released.append(cycle)
 
+    windows = BankWindows(case.edge)
     model = InteractionModel(
-        clock, case.config, plan, BankWindows(case.edge), ready=slots.ready,
+        clock, case.config, plan, (windows, windows), ready=slots.ready,
         row_lands=slots.row_lands, on_idle=lambda _: None, on_release=release,
         on_row=lambda *_: None,
     )  # fmt: skip
