@@ -21,6 +21,7 @@ from ..load.services import Exponential, Fixed, Tabulated
 from ..load.simulate import simulate
 from ..load.sizes import FixedSize, Lognormal
 from ..load.stations import Station
+from .load_fleet import FLEET, fleet_rows
 from .load_options import PARTS, RUN_ITEMS
 from .load_paths import bound_profile
 from .table import table_text
@@ -305,6 +306,9 @@ def bench_load(args: argparse.Namespace, progress: Callable[[str], None]) -> dic
             rows, result["multi_path"] = _multi_path(paths, args, progress)
             heading = f"multi-path, SLA {args.sla_ms:g} ms, load over saturation of fastest paths"
             show("multi_path", heading, PATHS, rows)
+    if "fleet" in parts:
+        heading = f"fleet for {args.rate:g} queries/s, p99 within {args.sla_ms:g} ms"
+        show("fleet", heading, FLEET, fleet_rows(args, progress))
     if "execution" in parts:
         result["execution"] = _execution(args, progress)
         texts.append(_execution_text(result["execution"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["PARTS", "RUN_ITEMS", "add_load_options"]
 
-PARTS = ("rate", "closed-forms", "decision", "multi-path", "execution")
+PARTS = ("rate", "closed-forms", "decision", "multi-path", "fleet", "execution")
 RUN_ITEMS = 512
 
 
@@ -23,6 +23,10 @@ def add_load_options(parser: argparse.ArgumentParser, positive: Callable[[str], 
     add("--sla-ms", metavar="T", type=float, default=10.0, help="latency target (10)")
     add("--load", metavar="X", type=float, action="append",
         help="share of saturation; may be repeated (0.1 to 1.2; execution: 0.5)")  # fmt: skip
+    add("--rate", metavar="QPS", type=float, default=200_000.0,
+        help="of the fleet's load (200000)")  # fmt: skip
+    add("--capacity", metavar="BYTES", type=int,
+        help="of a fleet's device for tables (all tables, 1/2, 1/4, 1/8 of them)")  # fmt: skip
     add("--policy", choices=["value", "accurate-first"], default="value",
         help="of the online scheduler (value)")  # fmt: skip
     add("--profile", metavar="FILE", type=Path, action="append",

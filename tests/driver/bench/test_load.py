@@ -28,6 +28,17 @@ def test_rate_forms_and_decisions(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(result["closed_forms"]) == 24 and len(result["rate"]) == 2
 
 
+def test_a_fleet_with_tables_over_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "load", "--only", "fleet", "--queries", "5000", "--rate", "100000", "--json"]
+    assert cli.main(words) == 0
+    rows = json.loads(capsys.readouterr().out)["fleet"]
+    assert [row["per_group"] for row in rows] == sorted(row["per_group"] for row in rows)
+    assert rows[0]["per_group"] == 1 and rows[-1]["per_group"] >= 8
+    for row in rows:
+        assert row["devices"] == row["groups"] * row["per_group"]
+        assert row["fullest"] <= row["capacity"] and row["groups"] * row["highest"] >= 99_000
+
+
 def test_multi_path_of_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = []
     for name in ("one", "two"):
@@ -65,6 +76,9 @@ def test_bounds_are_those_of_the_representations() -> None:
         (["--only", "multi-path", "--trace", "/nowhere"], "cannot read trace /nowhere"),
         (["--only", "decision", "--queries", "10"], "queries must be at least 1000"),
         (["--only", "execution", "--load", "2"], "load must be in 0..1, not 2"),
+        (["--only", "fleet", "--rate", "0"], "load must be above 0 queries a second, not 0"),
+        (["--only", "fleet", "--capacity", "0"], "--capacity must be at least 1 byte, not 0"),
+        (["--only", "fleet", "--sla-ms", "0.001"], "no load meets an SLA of 0.001 ms at p99"),
         (["--only", "rate", "--queries", "10"], "queries must be at least 100, not 10"),
     ],
 )  # fmt: skip
