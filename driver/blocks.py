@@ -40,11 +40,25 @@ class _Costs:
     turnaround: int
     interaction: int
     """Cycles of an item in the interaction."""
+    decoder_tiles: int = 0
+    hash_groups: int = 0
+    """Words of hash constants of all decoders: each takes a cycle an item."""
 
     def array(self, rows: int) -> int:
         """Cycles of a row block on the array."""
         gaps = sum(max(0, self.turnaround - tiles * rows) for tiles in self.waits)
         return self.tiles * max(rows, self.interval) + gaps
+
+    def decoding(self, rows: int) -> tuple[int, int]:
+        """Cycles of a row block's decoders on the array, and of their hashes."""
+        return self.decoder_tiles * max(rows, self.interval), self.hash_groups * rows
+
+
+def _pair(first: tuple[int, int], second: tuple[int, int]) -> int:
+    """Decoding of the row blocks of both slots, feature by feature: hashes and decoder of a block
+    follow each other, and there is one array and one set of hash lanes."""
+    arrays, hashes = first[0] + second[0], first[1] + second[1]
+    return max(sum(first), sum(second), arrays, hashes)
 
 
 @cache
@@ -57,6 +71,8 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
         tiles += sum(k * n for k, n in counts)
         waits += [n for _, n in counts[:-1]]
     multipliers = config.interaction_multipliers_at(row, column)
+    lanes = max(1, config.hash_lanes_at(row, column))
+    decoders = [sizes for _, sizes in shape.decoders]
     if shape.dot:
         most = config.interaction_outputs_at(row, column)
         outputs = max(1, min(most, multipliers // shape.width, edge))
@@ -71,6 +87,12 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
         waits=tuple(waits),
         turnaround=turnaround(edge),
         interaction=interaction,
+        decoder_tiles=sum(
+            k * n
+            for sizes in decoders
+            for k, n in (tile_count(*pair, edge) for pair in zip(sizes, sizes[1:], strict=False))
+        ),
+        hash_groups=sum(-(-sizes[0] // lanes) for sizes in decoders),
     )
 
 
@@ -105,6 +127,7 @@ def stage_cycles(
     ready = [0] * len(costs)  # the engine's interaction is free
     free = [(0, index) for index in range(len(costs))]
     gathered = streamed = 0
+    alone: list[tuple[int, int] | None] = [None] * len(costs)  # decodes beside the next block
     for count in _blocks(groups, rows):
         end, index = free[0]
         cost = costs[index]
@@ -112,7 +135,10 @@ def stage_cycles(
         gathered += count * gather
         ready[index] = max(start + count * cost.interaction, gathered)
         streamed = max(streamed, end) + beats[index]
-        end = max(max(end, ready[index]) + cost.array(count), streamed)
+        mine, other = cost.decoding(count), alone[index]
+        decoding = sum(mine) if other is None else max(0, _pair(other, mine) - sum(other))
+        alone[index] = mine if other is None else None
+        end = max(max(end, ready[index]) + decoding + cost.array(count), streamed)
         heapq.heapreplace(free, (end, index))
     return max(end for end, _ in free)
 

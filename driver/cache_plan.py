@@ -16,7 +16,14 @@ from hdl.words import pack
 
 from .errors import UserError
 
-__all__ = ["CachePlan", "choose_split", "lane_features", "plan_cache", "ways_in_sets"]
+__all__ = [
+    "CachePlan",
+    "choose_split",
+    "lane_features",
+    "plan_cache",
+    "table_counts",
+    "ways_in_sets",
+]
 
 _REGIONS = 4
 """Regions of a lane's static cache; programs beyond have none."""
@@ -27,7 +34,8 @@ class CachePlan:
     """Contents of the static cache.
 
     ``contents[program]`` is None when the program has no region, else maps
-    (feature, id) to (lane, set, way); sets count from the start of the lane's tag memory.
+    (table, id) to (lane, set, way); sets count from the start of the lane's tag memory. Tables are
+    named by the number of their vector, less 1.
     """
 
     config: Config
@@ -44,7 +52,7 @@ class CachePlan:
     def hits(
         self, program: int, ids: NDArray[np.uint32], features: Sequence[int] | None = None
     ) -> NDArray[np.bool_]:
-        """Which lookups of ``ids`` hit, [items, places]; the feature of each, or one place each."""
+        """Which lookups of ``ids`` hit, [items, places]; the table of each, or one place each."""
         held = self.contents[program]
         out = np.zeros(ids.shape, bool)
         if held is None:
@@ -84,7 +92,8 @@ class CachePlan:
                 tags[set_ * config.cache_ways + way] = pack(CACHE_TAG, values)
                 entry = (set_ - region["set_base"]) * config.cache_ways + way
                 start = region["data_base"] + entry * width
-                rows[start : start + width] = models[program].tables[feature][id_].view(np.uint8)
+                table = models[program].tables[models[program].shape.table_features[feature]]
+                rows[start : start + width] = table[id_].view(np.uint8)
         return tags.tobytes(), rows.tobytes()
 
     def _tags(self, lane: int, models: Sequence[QuantisedModel]) -> int:
@@ -105,7 +114,9 @@ class CachePlan:
     ) -> Iterator[tuple[dict[str, int], int]]:
         """Regions of programs that have features in the lane, and bytes of their rows."""
         for program, (held, model) in enumerate(zip(self.contents, models, strict=True)):
-            if held is not None and lane_features(self.config, lane, len(model.tables)):
+            if held is not None and lane_features(
+                self.config, lane, len(model.shape.table_features)
+            ):
                 yield self.regions[program % _REGIONS], model.shape.width
 
 
@@ -137,6 +148,7 @@ def plan_cache(
     UserError
         A split beyond the cache's capacity.
     """
+    counts = [table_counts(m, c) for m, c in zip(models, counts, strict=True)]
     if split is None:
         split = choose_split(config, models, counts, items or [1] * len(models))
     else:
@@ -168,6 +180,13 @@ def plan_cache(
         set_base += sets
         data_base += sizes[program]
     return plan
+
+
+def table_counts(
+    model: QuantisedModel, counts: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.int64]]:
+    """Histograms of the features that come from tables, in the order of their vectors."""
+    return [counts[feature] for feature in model.shape.table_features]
 
 
 def lane_features(config: Config, lane: int, count: int) -> range:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from golden.embedding import EMPTY_ID
+from golden.quantised_model import QuantisedModel
 from hdl.config import LINE_BYTES, Config
 from sim.timing.dram import Dram
 
-from .cache_plan import choose_split, plan_cache
+from .cache_plan import CachePlan, choose_split, plan_cache, table_counts
 from .errors import UserError
 from .workload import Workload
 
@@ -82,6 +84,15 @@ def _splits(config: Config, widths: Sequence[int]) -> list[list[int]]:
     return found
 
 
+def _rate(plan: CachePlan, number: int, model: QuantisedModel, ids: NDArray[np.uint32]) -> float:
+    """Hits of a query's lookups, all its items ranked; 0 without lookups."""
+    places = model.shape.table_places
+    mine = ids[:, [place for _, place in places]]
+    used = mine != EMPTY_ID
+    hits = plan.hits(number, mine, [table for table, _ in places])
+    return float(hits[used].mean()) if used.any() else 0.0
+
+
 def split_curve(config: Config, workload: Workload) -> list[SplitPoint]:
     """Hit rates of the queries' items by split, contents chosen from the training split's ids.
 
@@ -91,23 +102,15 @@ def split_curve(config: Config, workload: Workload) -> list[SplitPoint]:
     models, counts = workload.quantised, workload.counts
     items = [stage.items for stage in stages]
     widths = [model.shape.width for model in models]
-    chosen = choose_split(config, models, counts, items)
+    mine = [table_counts(m, c) for m, c in zip(models, counts, strict=True)]
+    chosen = choose_split(config, models, mine, items)
     points: list[SplitPoint] = []
     for split in _splits(config, widths) + [chosen]:
         if split == chosen and any(point.chosen for point in points):
             continue
         plan = plan_cache(config, models, counts, items, split=split)
         rates = tuple(
-            float(
-                np.mean(
-                    [
-                        plan.hits(number, q.ids, model.shape.place_features)[
-                            q.ids != EMPTY_ID
-                        ].mean()
-                        for q in workload.queries
-                    ]
-                )
-            )
+            float(np.mean([_rate(plan, number, model, q.ids) for q in workload.queries]))
             for number, model in enumerate(models)
         )
         cycles = [

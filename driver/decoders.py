@@ -8,7 +8,6 @@ of DHE vector v goes behind the dense one, to page (1 + v) * ceil(d / E) of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,12 +17,11 @@ from hdl.dhe.layouts import DECODER, HASH_CHUNK_BYTES
 from hdl.words import pack_bytes
 
 from .errors import UserError
-from .hash_words import bucket_constants, check_encoder, hash_stream
-from .maps import LayerMap
+from .hash_words import bucket_constants, hash_stream
+from .maps import DecoderMap, LayerMap, StageShape
 from .tiles import layer_tiles, stream_bytes, tile_count
 
 __all__ = [
-    "DecoderMap",
     "decoder_stream",
     "decoder_word",
     "hash_bytes",
@@ -33,19 +31,6 @@ __all__ = [
 
 LEAST_ROWS = 4
 """Fewest items of a row block worth mapping, as for the MLPs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderMap:
-    """One decoder on one engine."""
-
-    feature: int
-    vector: int
-    """Number among the DHE vectors."""
-    layers: tuple[LayerMap, ...]
-    tiles: int
-    pages: int
-    """Of codes, from address 0 of the slot on."""
 
 
 def _code_and_buffers(sizes: Sequence[int], edge: int) -> tuple[int, int, int]:
@@ -60,13 +45,8 @@ def _code_and_buffers(sizes: Sequence[int], edge: int) -> tuple[int, int, int]:
     return low, 0, low + high
 
 
-def rows_of_decoders(config: Config, decoders: Sequence[Sequence[int]], edge: int) -> int:
-    """Largest row block whose codes and hidden tensors fit a slot of the activation banks.
-
-    Parameters
-    ----------
-    decoders
-        Sizes by feature, () for none, as `ModelShape.decoders`.
+def rows_of_decoders(config: Config, shape: StageShape, edge: int) -> int:
+    """Largest row block whose codes, hidden tensors and vectors fit a slot.
 
     Raises
     ------
@@ -75,24 +55,35 @@ def rows_of_decoders(config: Config, decoders: Sequence[Sequence[int]], edge: in
     """
     rows = config.rows
     slot = config.activation_bytes // 2
-    for feature, sizes in enumerate(decoders):
-        if not sizes:
-            continue
+    for feature, sizes in shape.decoders:
         _, _, pages = _code_and_buffers(sizes, edge)
         rows = min(rows, slot // pages)
         if rows < LEAST_ROWS:
             raise UserError(
-                f"feature {feature}: decoder {'-'.join(map(str, sizes))} needs {pages} pages of an "
-                f"engine of edge {edge}, a lane holds {slot} bytes a slot: at most "
-                f"{slot // LEAST_ROWS} pages"
+                f"{shape.name}, feature {feature}: decoder {'-'.join(map(str, sizes))} needs "
+                f"{pages} pages of an engine of edge {edge}, a lane holds {slot} bytes a slot: at "
+                f"most {slot // LEAST_ROWS} pages"
             )
+    if not shape.decoders:
+        return rows
+    slot = config.decoded_bytes // 2
+    pages = (1 + len(shape.decoders)) * -(-shape.width // edge)
+    rows = min(rows, slot // pages)
+    if rows < LEAST_ROWS:
+        raise UserError(
+            f"{shape.name}: the dense vector and {len(shape.decoders)} decoded ones of "
+            f"{shape.width} values need {pages} pages of an engine of edge {edge}, a lane holds "
+            f"{slot} bytes a slot: at most {slot // LEAST_ROWS} pages"
+        )
     return rows
 
 
 def map_decoders(
-    config: Config, model: QuantisedModel, *, edge: int, rows: int, parameter: int
+    config: Config, shape: StageShape, *, edge: int, rows: int, parameter: int
 ) -> tuple[tuple[DecoderMap, ...], int]:
     """Addresses of every decoder; also the first output tile of parameters behind them.
+
+    All are streamed, until the mapper finds room for their weights.
 
     Parameters
     ----------
@@ -104,23 +95,11 @@ def map_decoders(
     Raises
     ------
     UserError
-        Hash lanes cannot compute an encoder, parameters or vectors do not fit; names the feature.
+        Parameters do not fit; names the feature.
     """
-    width = model.shape.width
-    vector_pages = -(-width // edge)
-    features = [f for source, f in model.shape.embeddings if source == "dhe"]
-    need = (1 + len(features)) * vector_pages * rows
-    if features and need > config.dense_bytes // 2:
-        raise UserError(
-            f"{model.shape.name}: {len(features)} DHE vectors of {width} values and {rows} rows "
-            f"need {need} bytes of a lane's dense memory, {config.name} has "
-            f"{config.dense_bytes // 2} a slot"
-        )
+    vector_pages = -(-shape.width // edge)
     maps = []
-    for vector, feature in enumerate(features):
-        stack = _stack(model, feature)
-        check_encoder(feature, stack.encoder)
-        sizes = model.shape.decoders[feature]
+    for vector, (feature, sizes) in enumerate(shape.decoders):
         high, low, _ = _code_and_buffers(sizes, edge)
         layers = []
         base = 0
@@ -144,8 +123,9 @@ def map_decoders(
             parameter += n_tiles
         if parameter > config.parameter_tiles:
             raise UserError(
-                f"feature {feature}: decoders need {parameter} output tiles of parameters on an "
-                f"engine of edge {edge}, {config.name} holds {config.parameter_tiles}"
+                f"{shape.name}, feature {feature}: decoders need {parameter} output tiles of "
+                f"parameters on an engine of edge {edge}, {config.name} holds "
+                f"{config.parameter_tiles}"
             )
         maps.append(
             DecoderMap(
@@ -153,6 +133,8 @@ def map_decoders(
                 vector=vector,
                 layers=tuple(layers),
                 tiles=tiles,
+                streamed=True,
+                weights=0,
                 pages=-(-sizes[0] // edge),
             )
         )
@@ -188,7 +170,6 @@ def decoder_word(
     id_number: int,
     hashes: int,
     stream: int = 0,
-    weights: int | None = None,
     table: int = 0,
     seed: int = 0,
 ) -> bytes:
@@ -203,9 +184,7 @@ def decoder_word(
     id_number
         Number of the feature's id among the ids of the record's dense part.
     hashes, stream
-        Device memory addresses of constants and weights.
-    weights
-        First word in the weight banks, when the weights are resident.
+        Device memory addresses of constants, and of weights that are streamed.
     table, seed
         Of the tags of finished vectors.
     """
@@ -219,8 +198,8 @@ def decoder_word(
             "groups": -(-encoder.k // lanes),
             "pages": place.pages,
             "stream": stream,
-            "weights": weights or 0,
-            "streamed": weights is None,
+            "weights": place.weights,
+            "streamed": place.streamed,
             "feature": id_number,
             "hashes": hashes,
             "table": table,

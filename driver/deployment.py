@@ -9,22 +9,26 @@ import numpy as np
 
 from golden.filter import MOST_SUB_BATCHES
 from golden.quantised_model import QuantisedLayer, QuantisedModel
+from golden.shape import ModelShape
 from hdl import program as fmt
 from hdl.config import Config
 from hdl.control.targets import SUB_ARRAY_TARGETS
+from hdl.dhe.layouts import HASH_CHUNK_BYTES
 from hdl.words import pack_bytes
 
 from .blocks import choose_rows
 from .cache_plan import CachePlan
+from .decoders import decoder_word, hash_bytes
 from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
 from .fit import check_models
+from .hash_words import check_encoder
 from .image import MemoryImage
 from .loads import Load, cache_loads, make_load
 from .mapping import map_engine, row_blocks
-from .maps import EngineMap, PhaseMap, StageShape
+from .maps import DecoderMap, EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
-from .records import IdPlaces, bank_place, id_places, record_layout
+from .records import IdPlaces, RecordLayout, bank_place, id_places, record_layout
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
@@ -56,10 +60,19 @@ class Deployment:
     places: IdPlaces = IdPlaces(words=(), count=0)
     """Of the ids in a record; the same in all models."""
     dense_bytes: int = 0
+    first_id: int = 0
+    """See ``RecordLayout``."""
+    looked_up: tuple[int, ...] = ()
+    """Features whose ids go to the gather lanes, in the order of their words in a record."""
+    decoded: tuple[int, ...] = ()
+    """Features whose ids lie behind the dense values, in their order."""
     tables: list[list[int]] = field(default_factory=list)
-    """Device memory address of each embedding table, by stage and feature."""
+    """Device memory address of each embedding table, by stage and vector from tables."""
     streams: dict[tuple[int, int, str], int] = field(default_factory=dict)
-    """Device memory address of each weight stream, by engine anchor, stage and MLP."""
+    """Device memory address of each weight stream, by engine anchor, stage and MLP, or
+    ``decoder.`` and the feature."""
+    hashes: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Device memory address of the hash constants, by stage and feature."""
 
 
 def stage_shape(model: QuantisedModel) -> StageShape:
@@ -68,14 +81,24 @@ def stage_shape(model: QuantisedModel) -> StageShape:
     Raises
     ------
     UserError
-        Vectors that the device does not compute.
+        Vectors in an order that the device does not have, or hashes that its lanes cannot compute.
     """
     shape = model.shape
-    if shape.embeddings != tuple(("table", f) for f in range(shape.sparse_features)):
+    order = [("table", f) for f in shape.table_features] + [("dhe", f) for f in shape.dhe_features]
+    if list(shape.embeddings) != order:
         raise UserError(
-            f"{shape.name}: DHE vectors are computed by the back end golden only, "
-            "not by the device yet"
+            f"{shape.name}: vectors from tables must come before those that are decoded"
         )
+    for feature in shape.dhe_features:
+        stack = model.stacks[feature]
+        if stack is None:
+            raise UserError(f"{shape.name}: feature {feature} has no decoder")
+        if shape.bags[feature] != 1:
+            raise UserError(
+                f"{shape.name}: feature {feature} is decoded and has bags of {shape.bags[feature]} "
+                "ids; the device decodes one id a feature, the back end golden bags"
+            )
+        check_encoder(feature, stack.encoder)
     bottom = tuple(zip(shape.bottom, shape.bottom[1:], strict=False))
     top = tuple(zip(shape.top_sizes, shape.top_sizes[1:], strict=False))
     return StageShape(
@@ -85,7 +108,51 @@ def stage_shape(model: QuantisedModel) -> StageShape:
         width=shape.width,
         vectors=shape.vectors,
         dot=shape.interaction == "dot",
+        decoders=tuple((f, shape.decoders[f]) for f in shape.dhe_features),
     )
+
+
+def records_of(
+    config: Config, shapes: Sequence[ModelShape]
+) -> tuple[RecordLayout, IdPlaces, ModelShape]:
+    """Item records of models that share them, places of the ids that are looked up, and the model
+    whose decoded ids they carry.
+
+    Raises
+    ------
+    UserError
+        The models do not take the same features from tables, or more than one set of features is
+        decoded.
+    """
+    first = shapes[0]
+    widest = max(shapes, key=lambda shape: len(shape.dhe_features))
+    for shape in shapes:
+        if shape.table_features != first.table_features:
+            raise UserError(
+                f"{shape.name} takes features {list(shape.table_features)} from tables, "
+                f"{first.name} takes {list(first.table_features)}: the models of a deployment "
+                "share their item records"
+            )
+        if shape.dhe_features not in ((), widest.dhe_features):
+            raise UserError(
+                f"{shape.name} decodes features {list(shape.dhe_features)}, {widest.name} decodes "
+                f"{list(widest.dhe_features)}: the models of a deployment share their item records"
+            )
+    decoded = len(widest.dhe_features)
+    if decoded > config.max_dhe_ids:
+        raise UserError(
+            f"{widest.name}: {decoded} decoded features, {config.name} takes at most "
+            f"{config.max_dhe_ids}"
+        )
+    places = id_places(config, [first.bags[f] for f in first.table_features])
+    layout = record_layout(config, dense=first.dense_features, ids=places.count, decoded=decoded)
+    most = (1 << fmt.PIPELINE["dense_bytes"].width) - 1
+    if layout.dense_bytes > most:
+        raise UserError(
+            f"{widest.name}: {first.dense_features} dense features and {decoded} ids behind them "
+            f"take {layout.dense_bytes} bytes, an item record holds {most}"
+        )
+    return layout, places, widest
 
 
 class _Builder:
@@ -122,6 +189,27 @@ class _Builder:
         parameters = np.zeros((mapped.parameter_tiles * mapped.edge, 8), np.uint8)
         shifts: list[bytes] = []
         tables: dict[bytes, int] = {}
+
+        def add(
+            number: int, part: str, layers: Sequence[QuantisedLayer], phase: PhaseMap
+        ) -> tuple[int, int]:
+            """Layers of a phase into the tables: first entry, address of the weight stream."""
+            first = len(layer_words)
+            stream = self.phase(layers, phase, mapped.edge, banks)
+            self.d.streams[engine.unit, number, part] = stream
+            for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
+                destination = fmt.Destination.BANK
+                if index == len(layers) - 1:
+                    destination = fmt.Destination.SCORE if part == "top" else fmt.Destination.DENSE
+                table = 0
+                if layer.table is not None:
+                    table = tables.setdefault(layer.table.tobytes(), len(tables))
+                layer_words.append(layer_word(layer.function, place, destination, table))
+                start = place.parameter_base * mapped.edge
+                parameters[start : start + len(layer.bias)] = parameter_words(layer)
+            return first, stream
+
+        decoders = 0
         for number, stage in mapped.stages.items():
             model = self.d.models[number]
             first = {}
@@ -130,26 +218,28 @@ class _Builder:
                 ("bottom", model.bottom, stage.bottom),
                 ("top", model.top, stage.top),
             ):
-                first[part] = len(layer_words)
-                streams[part] = self.phase(layers, phase, mapped.edge, banks)
-                self.d.streams[engine.unit, number, part] = streams[part]
-                for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
-                    destination = fmt.Destination.BANK
-                    if index == len(layers) - 1:
-                        destination = (
-                            fmt.Destination.SCORE if part == "top" else fmt.Destination.DENSE
-                        )
-                    table = 0
-                    if layer.table is not None:
-                        table = tables.setdefault(layer.table.tobytes(), len(tables))
-                    layer_words.append(layer_word(layer.function, place, destination, table))
-                    start = place.parameter_base * mapped.edge
-                    parameters[start : start + len(layer.bias)] = parameter_words(layer)
+                first[part], streams[part] = add(number, part, layers, phase)
             shift_base = len(shifts)
             shifts += shift_words(model, stage)
-            word = stage_word(stage, mapped, first=first, streams=streams, shift_base=shift_base)
+            code = {"decoder": decoders, "decoders": len(stage.decoders)}
+            if config.hash_lanes_at(engine.row, engine.column):
+                code["first_id"] = self.d.first_id
+            word = stage_word(
+                stage, mapped, first=first, streams=streams, shift_base=shift_base, code=code
+            )
+            decoders += len(stage.decoders)
             size = 8 * fmt.STAGE_WORDS
             stage_words[number * size : (number + 1) * size] = word
+        # Decoders behind all MLPs: STAGE has 6 bits for an entry of the layer table, DECODER 7.
+        words = b""
+        for number, stage in mapped.stages.items():
+            for place in stage.decoders:
+                stack = self.d.models[number].stacks[place.feature]
+                assert stack is not None
+                part = f"decoder.{place.feature}"
+                layer, stream = add(number, part, stack.decoder, place)
+                words += self.decoder(engine, number, place, layer, stream)
+        self.load(fmt.Target.DECODERS, engine.unit, 0, words)
         for s, bank in enumerate(banks):
             self.load(fmt.Target.WEIGHTS, self.unit(engine, s // e, s % e), 0, bytes(bank))
         size = config.sub_array
@@ -177,6 +267,27 @@ class _Builder:
                 f"sub-array {engine.unit}, it holds the shifts of {steps}"
             )
         self.load(fmt.Target.DOT_SHIFTS, engine.unit, 0, b"".join(shifts))
+
+    def decoder(
+        self, engine: Engine, number: int, place: DecoderMap, layer: int, stream: int
+    ) -> bytes:
+        """DECODER words; the hash constants go into device memory."""
+        model = self.d.models[number]
+        key = number, place.feature
+        if key not in self.d.hashes:
+            self.d.hashes[key] = self.image.put(
+                hash_bytes(model, place.feature), align=HASH_CHUNK_BYTES, what="hashes"
+            )
+        return decoder_word(
+            model,
+            place,
+            lanes=self.d.config.hash_lanes_at(engine.row, engine.column),
+            layer=layer,
+            id_number=self.d.decoded.index(place.feature),
+            hashes=self.d.hashes[key],
+            stream=stream,
+            table=number * self.d.config.max_features + place.feature,
+        )
 
     def unit(self, engine: Engine, row: int, column: int) -> int:
         """Sub-array (row, column) of an engine."""
@@ -214,24 +325,26 @@ class _Builder:
             lanes = [bytearray(config.lane_words * word_bytes) for _ in range(config.gather_lanes)]
             bases: list[int] = []
             self.d.tables.append(bases)
-            tables = range(len(model.tables))
+            tables = model.shape.table_features
             # Each lane's last vector of an item.
-            last = {bank_place(config, 1 + f)[0]: f for f in tables}
-            for feature, table in enumerate(model.tables):
+            last = {bank_place(config, 1 + t)[0]: t for t in range(len(tables))}
+            for table, feature in enumerate(tables):
                 base = self.image.put(
-                    np.ascontiguousarray(table).tobytes(), align=4096, what=f"table {feature}"
+                    np.ascontiguousarray(model.tables[feature]).tobytes(),
+                    align=4096,
+                    what=f"table {feature}",
                 )
                 bases.append(base)
-                words = self.d.places.words[feature]
+                words = self.d.places.words[table]
                 for word in words:
                     k, lane = divmod(word, config.gather_lanes)
                     ends = {
                         "pool_first": word == words[0],
                         "pool_last": word == words[-1],
-                        "item_last": word == words[-1] and last[lane] == feature,
+                        "item_last": word == words[-1] and last[lane] == table,
                     }
                     lanes[lane][k * word_bytes : (k + 1) * word_bytes] = self.feature(
-                        cache, number, feature, base, ends
+                        cache, number, table, base, ends
                     )
             start = number * config.lane_words * fmt.FEATURE_WORDS
             for lane in sorted(last):
@@ -247,15 +360,13 @@ class _Builder:
         return [word for word in range(1, self.d.places.count + 1) if word % lanes == lane]
 
     def feature(
-        self, cache: CachePlan, number: int, feature: int, base: int, ends: Mapping[str, bool]
+        self, cache: CachePlan, number: int, table: int, base: int, ends: Mapping[str, bool]
     ) -> bytes:
-        """FEATURE words of an id of a table; ``ends``: what ends or begins with it."""
+        """FEATURE words of an id of a program's table number ``table``; ``ends``: what ends or
+        begins with it."""
         model = self.d.models[number]
         width = model.shape.width
-        _, vector = bank_place(self.d.config, 1 + feature)
-        (place,) = (
-            v for v, pair in enumerate(model.shape.embeddings) if pair == ("table", feature)
-        )
+        _, vector = bank_place(self.d.config, 1 + table)
         return pack_bytes(
             fmt.FEATURE,
             {
@@ -263,12 +374,13 @@ class _Builder:
                 "log2_row_bytes": width.bit_length() - 1,
                 "offset": vector * width,
                 "cached": cache.contents[number] is not None,
-                "rows": len(model.tables[feature]),
-                "seed": cache.seed(number, feature),
+                "rows": len(model.tables[model.shape.table_features[table]]),
+                "seed": cache.seed(number, table),
                 "region": number % 4,
-                "table": number * self.d.config.max_features + feature,
-                "multiplier": int(model.pool_multiplier[place]),
-                "shift": int(model.pool_shift[place]),
+                "table": number * self.d.config.max_features + table,
+                # Vectors from tables come first.
+                "multiplier": int(model.pool_multiplier[table]),
+                "shift": int(model.pool_shift[table]),
                 **ends,
             },
         )
@@ -276,11 +388,6 @@ class _Builder:
     def pipeline_tables(self) -> None:
         """All pipelines; their records are laid out alike."""
         d = self.d
-        model = d.models[0]
-        layout = record_layout(d.config, dense=model.shape.dense_features, ids=d.places.count)
-        d.dense_bytes, d.ids_offset, d.pitch = (
-            layout.dense_bytes, layout.ids_offset, layout.pitch,
-        )  # fmt: skip
         for number, programs in enumerate(d.pipelines):
             stages = [{"program": 0, "features": 0, "rows": 0}] * 4
             for stage, program in enumerate(programs):
@@ -323,6 +430,7 @@ def _map_engines(
     partition: Partition,
     shapes: dict[int, StageShape],
     pipelines: Sequence[Sequence[int]],
+    layout: RecordLayout,
 ) -> dict[int, EngineMap]:
     """Every engine that serves a stage, by anchor.
 
@@ -331,7 +439,11 @@ def _map_engines(
     """
     maps = {}
     for e in partition.engines:
-        programs = {n: s for n, s in shapes.items() if _hosts(e, n, pipelines)}
+        programs = {
+            n: _on_engine(config, e, s, layout)
+            for n, s in shapes.items()
+            if _hosts(e, n, pipelines)
+        }
         if not programs:
             continue
         try:
@@ -339,6 +451,31 @@ def _map_engines(
         except UserError as error:
             raise UserError(f"{error}; {_nearest(config, e.level, programs)}") from None
     return maps
+
+
+def _on_engine(config: Config, e: Engine, shape: StageShape, layout: RecordLayout) -> StageShape:
+    """The shape with what the dense pass of such records writes into the engine's banks.
+
+    Raises
+    ------
+    UserError
+        The model has decoders, the engine no hash lanes.
+    """
+    if config.hash_lanes_at(e.row, e.column):
+        return replace(shape, inputs=layout.first_id)
+    if shape.decoders:
+        feature = shape.decoders[0][0]
+        if not config.hash_lanes:
+            raise UserError(
+                f"{shape.name}: feature {feature} is decoded, {config.name} has no hash lanes"
+            )
+        edge = config.sub_array << config.hash_level
+        raise UserError(
+            f"{shape.name}: feature {feature} is decoded, the engine at sub-array {e.unit} has no "
+            f"hash lanes; engines of {edge}x{edge} and larger have them, and those at their upper "
+            "left corners"
+        )
+    return replace(shape, inputs=layout.dense_bytes if layout.first_id else 0)
 
 
 def _map_engine(
@@ -392,7 +529,7 @@ def _check_ids(config: Config, models: Sequence[QuantisedModel]) -> None:
                 f"{model.shape.name} has bags of {model.shape.bags} ids, {first.name} of "
                 f"{first.bags}: stages read the same records"
             )
-    words = id_places(config, first.bags).count
+    words = id_places(config, [first.bags[f] for f in first.table_features]).count
     if words > config.max_features and first.id_places > first.sparse_features:
         raise UserError(
             f"{first.name}: bags of {first.id_places} ids take {words} id words of a record on "
@@ -441,7 +578,8 @@ def deploy(
     pipelines = _checked(config, models, pipelines)
     for engine in partition.engines:  # the plainest reason first
         check_models(config, {n: s for n, s in shapes.items() if _hosts(engine, n, pipelines)})
-    maps = _map_engines(config, partition, shapes, pipelines)
+    layout, places, widest = records_of(config, [model.shape for model in models])
+    maps = _map_engines(config, partition, shapes, pipelines, layout)
     most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
     rows = dict(most_rows)
     if groups is not None:
@@ -461,7 +599,13 @@ def deploy(
         rows=tuple(rows.values()),
         most_rows=tuple(most_rows.values()),
         cache=cache,
-        places=id_places(config, models[0].shape.bags),
+        places=places,
+        pitch=layout.pitch,
+        ids_offset=layout.ids_offset,
+        dense_bytes=layout.dense_bytes,
+        first_id=layout.first_id,
+        looked_up=tuple(place for _, place in models[0].shape.table_places),
+        decoded=tuple(widest.place_of(feature) for feature in widest.dhe_features),
     )
     builder = _Builder(deployment, image)
     for engine in partition.engines:

@@ -70,6 +70,7 @@ def stage_word(
     first: Mapping[str, int],
     streams: Mapping[str, int],
     shift_base: int,
+    code: Mapping[str, int] | None = None,
 ) -> bytes:
     """The STAGE words of one program.
 
@@ -81,6 +82,8 @@ def stage_word(
         Device memory address of the weight stream, by MLP.
     shift_base
         First step in DOT_SHIFTS.
+    code
+        Fields of word 7, where an item's record has ids behind its dense values.
     """
     return pack_bytes(
         fmt.STAGE,
@@ -109,5 +112,6 @@ def stage_word(
             "top_stream": streams["top"],
             "ring_base": mapped.ring_base,
             "ring_log2_words": mapped.ring_log2_words,
+            **(code or {}),
         },
     )

@@ -31,18 +31,31 @@ def check_models(config: Config, programs: Mapping[int, StageShape]) -> None:
     for shape in programs.values():
         _check_layers(config, shape)
         _check_inputs(config, shape)
+    decoders = [sizes for shape in programs.values() for _, sizes in shape.decoders]
     layers = sum(len(shape.bottom) + len(shape.top) for shape in programs.values())
+    layers += sum(len(sizes) - 1 for sizes in decoders)
     if layers > config.max_layers:
         names = ", ".join(shape.name for shape in programs.values())
         raise UserError(
             f"{names}: {layers} layers together, an engine of {config.name} holds at most "
             f"{config.max_layers}"
         )
+    if config.max_decoders and len(decoders) > config.max_decoders:
+        names = ", ".join(shape.name for shape in programs.values())
+        raise UserError(
+            f"{names}: {len(decoders)} decoders together, an engine of {config.name} holds at most "
+            f"{config.max_decoders}"
+        )
 
 
 def _check_layers(config: Config, shape: StageShape) -> None:
-    for part, layers in (("bottom", shape.bottom), ("top", shape.top)):
-        most = _largest(STAGE, f"{part}_layers")
+    phases = [("bottom", shape.bottom), ("top", shape.top)]
+    phases += [
+        (f"decoder of feature {f},", tuple(zip(sizes, sizes[1:], strict=False)))
+        for f, sizes in shape.decoders
+    ]
+    for part, layers in phases:
+        most = _largest(STAGE, "top_layers")
         if len(layers) > most:
             raise UserError(f"{shape.name}: {len(layers)} {part} layers, at most {most} fit")
         for index, (inputs, outputs) in enumerate(layers):
@@ -64,7 +77,7 @@ def _check_layers(config: Config, shape: StageShape) -> None:
 def _check_inputs(config: Config, shape: StageShape) -> None:
     if shape.width not in _WIDTHS:
         raise UserError(f"{shape.name}: vector width must be 4, 8, .. 128, not {shape.width}")
-    tables = shape.vectors - 1
+    tables = shape.tables
     if tables > config.max_features:
         raise UserError(
             f"{shape.name}: {tables} embedding tables, {config.name} takes at most "

@@ -99,9 +99,11 @@ def record_bytes(deployment: Deployment, dense: NDArray[np.int8], ids: NDArray[n
     out[:, : dense.shape[1]] = dense.view(np.uint8)
     places = deployment.places
     words = np.full((len(ids), places.count), fmt.EMPTY_ID, "<u4")
-    words[:, places.columns] = ids
-    words = words.view(np.uint8)
-    out[:, deployment.ids_offset : deployment.ids_offset + words.shape[1]] = words
+    words[:, places.columns] = ids[:, list(deployment.looked_up)]
+    decoded = np.ascontiguousarray(ids[:, list(deployment.decoded)].astype("<u4"))
+    for start, part in ((deployment.first_id, decoded), (deployment.ids_offset, words)):
+        if part.shape[1]:
+            out[:, start : start + 4 * part.shape[1]] = part.view(np.uint8)
     return out.tobytes()
 
 

@@ -76,9 +76,9 @@ def _compare_ids(
             return f"lookups: query {number} has no row block"
         on_device = int(jobs.records["query"][mine[0]])
         for program, stage in zip(programs[number], result.stages, strict=True):
-            asked = query[stage.items]
-            features = deployment.models[program].shape.place_features
-            table = program * deployment.config.max_features + np.array(features)
+            asked = query[stage.items][:, list(deployment.looked_up)]
+            places = deployment.models[program].shape.table_places
+            table = program * deployment.config.max_features + np.array([t for t, _ in places])
             used = asked != EMPTY_ID
             tables = np.broadcast_to(table, asked.shape)[used]
             want.append(_key(on_device, tables, asked[used]))

@@ -7,15 +7,16 @@ and refuses what does not fit, naming layer, size and limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hdl.config import Config
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.program import STREAM_CHUNK_BYTES, dot_shift_words
 
+from .decoders import map_decoders, rows_of_decoders
 from .errors import UserError
 from .fit import check_models
-from .maps import EngineMap, LayerMap, PhaseMap, StageMap, StageShape
+from .maps import DecoderMap, EngineMap, LayerMap, PhaseMap, StageMap, StageShape
 from .tiles import tile_count
 
 __all__ = ["map_engine", "row_blocks", "rows_of"]
@@ -35,7 +36,7 @@ def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int]
     which are dead by then. The inputs lie behind both, at the end of the slot: the next job's land
     while a top MLP runs, which may be another program's.
     """
-    inputs = _pages(shape.bottom[0][0], edge)
+    inputs = _pages(max(shape.bottom[0][0], shape.inputs), edge)
     bottom = [0, 0]
     for index, (_, outputs) in enumerate(shape.bottom[:-1]):
         bottom[index % 2] = max(bottom[index % 2], _pages(outputs, edge))
@@ -74,13 +75,14 @@ def rows_of(config: Config, shape: StageShape, edge: int) -> int:
         )
     dense = _pages(shape.width, edge)
     dense_slot = config.dense_bytes // 2
-    rows = min(rows, dense_slot // dense)
+    if not shape.decoders:  # else they say how many fit
+        rows = min(rows, dense_slot // dense)
     if rows < _CELL_ROW_LIMIT:
         raise UserError(
             f"{shape.name}: dense vector of {shape.width} needs {dense} pages of an engine of edge "
             f"{edge}, a lane holds {dense_slot} bytes a slot"
         )
-    return rows
+    return min(rows, rows_of_decoders(config, shape, edge))
 
 
 def row_blocks(config: Config, programs: dict[int, StageShape], edge: int) -> dict[int, int]:
@@ -167,6 +169,7 @@ class _Draft:
     slot_bytes: int
     slots: int
     log2_outputs: int
+    decoders: tuple[DecoderMap, ...]
     shift_words: int
 
 
@@ -211,6 +214,7 @@ def map_engine(
             shape.bottom, edge, r, input_base, (0, bottom[0]), parameter
         )
         top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
+        decoders, parameter = map_decoders(config, shape, edge=edge, rows=r, parameter=parameter)
         slot_bytes, slots = _vector_slots(config, shape, row, column)
         most = config.interaction_outputs_at(row, column)
         outputs = max(1, min(most, multipliers // shape.width, edge))
@@ -221,9 +225,11 @@ def map_engine(
             slot_bytes=slot_bytes,
             slots=slots,
             log2_outputs=outputs.bit_length() - 1,
+            decoders=decoders,
             shift_words=dot_shift_words(most),
         )
         sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
+        sizes += [(place.tiles, number, f"decoder {place.vector}") for place in decoders]
     if parameter > config.parameter_tiles:
         raise UserError(
             f"{', '.join(s.name for s in programs.values())}: {parameter} output tiles on an "
@@ -252,6 +258,10 @@ def map_engine(
             slot_bytes=draft.slot_bytes,
             slots=draft.slots,
             log2_outputs=draft.log2_outputs,
+            decoders=tuple(
+                _placed(place, resident.get((number, f"decoder {place.vector}")))
+                for place in draft.decoders
+            ),
             shift_words=draft.shift_words,
         )
     return EngineMap(
@@ -262,6 +272,11 @@ def map_engine(
         resident_words=ring_base,
         parameter_tiles=parameter,
     )
+
+
+def _placed(place: DecoderMap, base: int | None) -> DecoderMap:
+    """The decoder with its weights in the banks, when there is room."""
+    return place if base is None else replace(place, streamed=False, weights=base)
 
 
 def _residency(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EngineMap", "LayerMap", "PhaseMap", "StageMap", "StageShape"]
+__all__ = ["DecoderMap", "EngineMap", "LayerMap", "PhaseMap", "StageMap", "StageShape"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,19 @@ class StageShape:
     width: int
     """Embedding vector width d."""
     vectors: int
-    """Sparse vectors + 1."""
+    """The dense vector, those from tables, then those that are decoded."""
     dot: bool
+    decoders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Feature and sizes (hashes, then outputs of the layers) of the decoder of each DHE vector,
+    the last ones of the vectors."""
+    inputs: int = 0
+    """Values of a row that are written to the banks as dense inputs, when more than the bottom MLP
+    takes: up to the first id behind them, or those ids, too, on an engine without hash lanes."""
+
+    @property
+    def tables(self) -> int:
+        """Vectors that are looked up."""
+        return self.vectors - 1 - len(self.decoders)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +56,17 @@ class PhaseMap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecoderMap(PhaseMap):
+    """One decoder on one engine."""
+
+    feature: int
+    vector: int
+    """Number among the DHE vectors."""
+    pages: int
+    """Of codes, from address 0 of the slot on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageMap:
     """One program on one engine."""
 
@@ -60,6 +82,12 @@ class StageMap:
     log2_outputs: int
     shift_words: int
     """Words of DOT_SHIFTS that an interaction step takes."""
+    decoders: tuple[DecoderMap, ...] = ()
+
+    @property
+    def phases(self) -> tuple[PhaseMap, ...]:
+        """All that the array runs for a row block."""
+        return (self.bottom, self.top, *self.decoders)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,4 +106,4 @@ class EngineMap:
     def streamed_tiles(self, number: int) -> int:
         """Weight tiles of a program that come from device memory for every row block."""
         stage = self.stages[number]
-        return sum(phase.tiles for phase in (stage.bottom, stage.top) if phase.streamed)
+        return sum(phase.tiles for phase in stage.phases if phase.streamed)

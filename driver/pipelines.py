@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
-from golden.shape import REPRESENTATIONS
+from golden.mprec import mprec_shape
+from golden.shape import REPRESENTATIONS, Representation
 
 from .errors import UserError
 
-__all__ = ["PIPELINES", "Pipeline", "StageSpec", "pipeline"]
+__all__ = ["PIPELINES", "Pipeline", "StageSpec", "fitted", "pipeline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,29 @@ class Pipeline:
             stages.append(replace(stage, items=count, keep=keep))
             count = keep
         return replace(self, stages=tuple(stages))
+
+
+def fitted(spec: Pipeline, edge: int) -> tuple[Pipeline, str | None]:
+    """The pipeline with decoders that an array of ``edge`` x ``edge`` PEs runs in reasonable time.
+
+    MP-Rec's own sizes, 1024 hashes and 128 hidden values, unless the array is smaller than 16 x 16:
+    then 4 ``edge``**2 hashes and an eighth of that. A decoder that was named stays. Also a sentence
+    about what was changed, or None.
+    """
+    if spec.data != "mprec" or spec.decoder:
+        return spec, None
+    _, data, representation = spec.stages[0].model.split("-")
+    whole = max(mprec_shape(data, cast(Representation, representation)).decoders)
+    hashes = 4 * edge**2
+    if not whole or hashes >= whole[0]:
+        return spec, None
+    sizes = (hashes, hashes // 8, whole[-1])
+    text = "-".join(map(str, sizes))
+    said = "-".join(map(str, whole))
+    return replace(spec, decoder=sizes), (
+        f"decoders scaled for an array of {edge}x{edge}: {text} instead of {said}; "
+        f"{spec.name}:{said} runs those"
+    )
 
 
 def _stages(*steps: tuple[str, int, int]) -> tuple[StageSpec, ...]:

@@ -2,7 +2,8 @@
 
 Vector v of an item (0: the dense one, 1 + f: sparse feature f) belongs to gather lane v mod G and
 to the same bank of a vector buffer, as number v // G of both. In a record the id of feature f is a
-word whose number says the lane: the first one is 1 modulo G.
+word whose number says the lane: the first one is 1 modulo G. Ids of features that are decoded lie
+behind the dense values, from a multiple of 16 bytes on: an engine with hash lanes keeps them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from dataclasses import dataclass
 
 from hdl.config import Config
 
-__all__ = ["IdPlaces", "RecordLayout", "bank_place", "id_places", "record_layout"]
+__all__ = [
+    "ID_ALIGNMENT",
+    "IdPlaces",
+    "RecordLayout",
+    "bank_place",
+    "id_places",
+    "record_layout",
+]
+
+ID_ALIGNMENT = 16
+"""Ids behind the dense values start at a multiple of this many bytes: chunks are never mixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +31,11 @@ class RecordLayout:
     """Item records of a pipeline; see ``PIPELINE``."""
 
     dense_bytes: int
+    """Dense values, and ids behind them."""
     ids_offset: int
     pitch: int
+    first_id: int = 0
+    """Byte of the first id behind the dense values; 0: there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +58,7 @@ class IdPlaces:
 
 
 def id_places(config: Config, bags: Sequence[int]) -> IdPlaces:
-    """Places for as many ids of each table as ``bags`` says."""
+    """Places for as many ids of each table, in the order of their vectors, as ``bags`` says."""
     lanes = config.gather_lanes
     free = [1] + [0] * (lanes - 1)  # lane 0's first word would be the dense vector's
     words = []
@@ -52,7 +66,7 @@ def id_places(config: Config, bags: Sequence[int]) -> IdPlaces:
         lane, _ = bank_place(config, 1 + table)
         words.append(tuple((free[lane] + n) * lanes + lane for n in range(size)))
         free[lane] += size
-    return IdPlaces(words=tuple(words), count=max(max(w) for w in words))
+    return IdPlaces(words=tuple(words), count=max((max(w) for w in words), default=0))
 
 
 def bank_place(config: Config, vector: int) -> tuple[int, int]:
@@ -61,11 +75,20 @@ def bank_place(config: Config, vector: int) -> tuple[int, int]:
     return lane, number
 
 
-def record_layout(config: Config, *, dense: int, ids: int) -> RecordLayout:
-    """Smallest layout of ``dense`` int8 values and ``ids`` id words."""
+def record_layout(config: Config, *, dense: int, ids: int, decoded: int = 0) -> RecordLayout:
+    """Smallest layout of ``dense`` int8 values, ``decoded`` ids behind them, and ``ids`` words."""
     lanes = config.gather_lanes
+    first_id = 0
+    if decoded:
+        first_id = -(-dense // ID_ALIGNMENT) * ID_ALIGNMENT
+        dense = first_id + 4 * decoded
     word = -(-dense // 4)
     word += (1 - word) % lanes
     size = 4 * (word + ids)
     step = config.record_alignment
-    return RecordLayout(dense_bytes=dense, ids_offset=4 * word, pitch=-(-size // step) * step)
+    return RecordLayout(
+        dense_bytes=dense,
+        ids_offset=4 * word,
+        pitch=-(-size // step) * step,
+        first_id=first_id,
+    )

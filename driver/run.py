@@ -18,7 +18,7 @@ from .options import RunOptions
 from .page import PageFacts, write_page
 from .page.work import stage_work
 from .partition import Partition, parse_partition
-from .pipelines import Pipeline, pipeline
+from .pipelines import Pipeline, fitted, pipeline
 from .report import report_text
 from .rules import funnel_rules
 from .summary import quality, stage_items
@@ -85,6 +85,7 @@ def run(
     if options.backend == "rtl":
         toolchain.check(options.simulator)
     spec = _pipeline(options, workload)
+    spec, scaled = fitted(spec, config.edge)
     check_size(config, spec)
     rules = funnel_rules(config, spec, options)
     search = options.partition == "search"
@@ -96,6 +97,7 @@ def run(
         workload = load_workload(
             spec, queries=options.queries, max_rows=options.max_rows, seed=options.seed
         )
+        workload.notes += [scaled] if scaled else []
     split = None
     if options.cache_split is not None:
         split = parse_split(options.cache_split, len(spec.stages))

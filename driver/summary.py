@@ -39,8 +39,9 @@ def speculative_items(results: Sequence[QueryResult]) -> list[int]:
 
 def speculative_lookups(workload: Workload, results: Sequence[QueryResult]) -> int:
     """Lookups of these items."""
+    looked_up = [place for _, place in workload.quantised[0].shape.table_places]
     return sum(
-        int((query.ids[stage.dropped] != EMPTY_ID).sum())
+        int((query.ids[stage.dropped][:, looked_up] != EMPTY_ID).sum())
         for query, result in zip(workload.queries, results, strict=True)
         for stage in result.stages[:-1]
     )
@@ -74,7 +75,7 @@ def utilization_bound(workload: Workload, maps: dict[int, EngineMap]) -> float:
     for number, (stage, model) in enumerate(stages):
         useful += stage.items * model.shape.macs
         padded += stage.items * min(
-            (m.stages[number].bottom.tiles + m.stages[number].top.tiles) * m.edge**2
+            sum(phase.tiles for phase in m.stages[number].phases) * m.edge**2
             for m in maps.values()
             if number in m.stages
         )

@@ -16,6 +16,7 @@ from hdl.config import Config
 from hdl.engine.cause import Cause
 from hdl.program import COMPLETION_BYTES, SUBMISSION_BYTES, Destination, Target
 from sim.timing import (
+    DecoderPlan,
     DeviceModel,
     Dram,
     EnginePlan,
@@ -35,9 +36,10 @@ from sim.timing.units import Sums
 
 from .deployment import Deployment
 from .dram import far_tables, timing_memory
-from .maps import PhaseMap
+from .maps import DecoderMap, PhaseMap
 from .options import RunOptions
 from .page.activity import from_prediction
+from .partition import Engine
 from .rtl import Plan
 from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
 from .workload import Workload
@@ -55,6 +57,23 @@ def _phase(phase: PhaseMap, last: Destination, stream: int) -> PhasePlan:
         for index, layer in enumerate(phase.layers)
     )
     return PhasePlan(layers=layers, streamed=phase.streamed, stream=stream)
+
+
+def _decoder(deployment: Deployment, engine: Engine, number: int, place: DecoderMap) -> DecoderPlan:
+    phase = _phase(
+        place,
+        Destination.DENSE,
+        deployment.streams[engine.unit, number, f"decoder.{place.feature}"],
+    )
+    hashes = deployment.models[number].shape.decoders[place.feature][0]
+    lanes = deployment.config.hash_lanes_at(engine.row, engine.column)
+    return DecoderPlan(
+        layers=phase.layers,
+        streamed=phase.streamed,
+        stream=phase.stream,
+        hashes=deployment.hashes[number, place.feature],
+        groups=-(-hashes // lanes),
+    )
 
 
 def timing_plan(deployment: Deployment) -> TimingPlan:
@@ -78,6 +97,9 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
                 outputs=1 << stage.log2_outputs,
                 slot_bytes=stage.slot_bytes,
                 slots=stage.slots,
+                decoders=tuple(
+                    _decoder(deployment, engine, number, place) for place in stage.decoders
+                ),
             )
         engines.append(
             EnginePlan(
@@ -106,16 +128,17 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
         pitch=deployment.pitch,
         dense_bytes=deployment.dense_bytes,
         ids_offset=deployment.ids_offset,
+        first_id=deployment.first_id,
     )
 
 
 def _sums(deployment: Deployment, model: QuantisedModel) -> tuple[Sums, ...]:
     """What becomes of the row of each id word; words that no table uses add nothing to a sum."""
     found = [Sums.ADDS] * deployment.places.count
-    for (_, feature), m, s in zip(
-        model.shape.embeddings, model.pool_multiplier, model.pool_shift, strict=True
+    # Vectors from tables come first.
+    for words, m, s in zip(
+        deployment.places.words, model.pool_multiplier, model.pool_shift, strict=False
     ):
-        words = deployment.places.words[feature]
         alone = len(words) == 1 and (int(m), int(s)) == IDENTITY
         found[words[-1] - 1] = Sums.NONE if alone else Sums.ENDS
     return tuple(found)
@@ -132,13 +155,13 @@ def _stage_query(
     deployment: Deployment, number: int, keep: int, ids: NDArray[np.uint32], stage: StageResult
 ) -> StageQuery:
     items = stage.items
-    mine = ids[items]
+    mine = ids[items][:, list(deployment.looked_up)]
     bases = np.array(deployment.tables[number], np.int64)
     shape, places = deployment.models[number].shape, deployment.places
-    features = shape.place_features
+    features = [table for table, _ in shape.table_places]
     addresses = np.full((len(mine), places.count), -1, np.int64)
     addresses[:, places.columns] = np.where(
-        mine == EMPTY_ID, -1, bases[list(features)] + mine.astype(np.int64) * shape.width
+        mine == EMPTY_ID, -1, bases[features] + mine.astype(np.int64) * shape.width
     )
     cache = deployment.cache
     hits = np.zeros(addresses.shape, bool)
@@ -263,9 +286,9 @@ def _far(deployment: Deployment, room: int | None) -> tuple[tuple[int, int], ...
     if room is None:
         return ()
     tables = [
-        (base, table.nbytes)
+        (base, model.tables[feature].nbytes)
         for bases, model in zip(deployment.tables, deployment.models, strict=True)
-        for base, table in zip(bases, model.tables, strict=True)
+        for base, feature in zip(bases, model.shape.table_features, strict=True)
     ]
     return far_tables(tables, room)
 

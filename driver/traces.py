@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.quantised_model import QuantisedLayer
+
 from .deployment import Deployment
+from .maps import PhaseMap
 
 __all__ = [
     "Records",
@@ -57,7 +60,7 @@ class StageTrace:
 
     items: int
     layers: dict[str, NDArray[np.int16]] = field(default_factory=dict)
-    """``bottom.0`` .. ``top.1``: [items, outputs]."""
+    """``bottom.0`` .. ``decoder.3.0`` .. ``top.1``: [items, outputs]."""
     survivors: list[NDArray[np.int64]] = field(default_factory=list)
     """Items that the selection after each sub-batch passed on, in its order."""
     error: str | None = None
@@ -141,6 +144,8 @@ def _ranks(group: NDArray[np.int64]) -> NDArray[np.int64]:
 def _layer_names(deployment: Deployment, stage: int) -> list[tuple[str, int]]:
     shape = deployment.models[stage].shape
     names = [(f"bottom.{i}", n) for i, n in enumerate(shape.bottom[1:])]
+    for f in shape.dhe_features:
+        names += [(f"decoder.{f}.{i}", n) for i, n in enumerate(shape.decoders[f][1:])]
     return names + [(f"top.{i}", n) for i, n in enumerate(shape.top)]
 
 
@@ -201,7 +206,14 @@ def _scatter(
     mapped = deployment.maps[anchor]
     for number, stage_map in mapped.stages.items():
         model = deployment.models[number]
-        phases = (("bottom", stage_map.bottom, model.bottom), ("top", stage_map.top, model.top))
+        phases: list[tuple[str, PhaseMap, Sequence[QuantisedLayer]]] = [
+            ("bottom", stage_map.bottom, model.bottom),
+            ("top", stage_map.top, model.top),
+        ]
+        for decoder in stage_map.decoders:
+            stack = model.stacks[decoder.feature]
+            assert stack is not None
+            phases.append((f"decoder.{decoder.feature}", decoder, stack.decoder))
         for name, phase, layers in phases:
             for index, (place, layer) in enumerate(zip(phase.layers, layers, strict=True)):
                 tile = part["parameter"] - place.parameter_base

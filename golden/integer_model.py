@@ -43,9 +43,10 @@ def forward(
 
     Returns
     -------
-    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], `embedding` [n, vectors,
-    width], `interaction` [n, interaction_width], `top.0` ... without the last layer; then `score`,
-    int16 [n].
+    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], with one id a feature
+    `decoder.F.0` ... of the features F that are decoded, `embedding` [n, vectors, width],
+    `interaction` [n, interaction_width], `top.0` ... without the last layer; then `score`, int16
+    [n].
 
     Raises
     ------
@@ -65,6 +66,12 @@ def forward(
     x = dense
     for i, layer in enumerate(model.bottom):
         x = outputs[f"bottom.{i}"] = run_layer(layer, x)
+    for feature in shape.dhe_features:
+        mine = ids[:, feature] if isinstance(ids, np.ndarray) else ids[feature].ids
+        if shape.bags[feature] == 1 and len(mine) == len(dense):
+            unique, place = np.unique(mine, return_inverse=True)
+            for i, values in enumerate(decoder_layers(model, feature, unique)[1:]):
+                outputs[f"decoder.{feature}.{i}"] = values[place]
     outputs["embedding"] = pooled_rows(model, ids)
     vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
     if shape.interaction == "dot":
@@ -111,7 +118,8 @@ def pooled_rows(model: QuantisedModel, ids: Ids) -> NDArray[np.int8]:
         rows = table_rows if source == "table" else decoded_rows
         if isinstance(ids, np.ndarray):
             column = ids[:, feature]
-            valid = column < shape.rows[feature]  # vectors of other ids stay zero
+            # Rows of other ids stay zero; what is decoded has no range.
+            valid = (column < shape.rows[feature]) | (source == "dhe")
             sums = rows(model, feature, column[valid])
             if pair != IDENTITY:
                 sums = _pool(sums, pair)

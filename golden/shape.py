@@ -131,6 +131,30 @@ class ModelShape:
         return ("dhe", feature) in self.embeddings
 
     @property
+    def table_features(self) -> tuple[int, ...]:
+        """Features of the vectors that come from tables, in the order of the interaction."""
+        return tuple(f for source, f in self.embeddings if source == "table")
+
+    @property
+    def dhe_features(self) -> tuple[int, ...]:
+        """Features of the vectors that are decoded, in the order of the interaction."""
+        return tuple(f for source, f in self.embeddings if source == "dhe")
+
+    def place_of(self, feature: int) -> int:
+        """First place of a feature's ids among those of an item."""
+        return sum(self.bags[:feature])
+
+    @property
+    def table_places(self) -> tuple[tuple[int, int], ...]:
+        """(table, place) of each id that is looked up: tables in the order of their vectors, and
+        the id's place among all ids of an item."""
+        return tuple(
+            (table, self.place_of(feature) + n)
+            for table, feature in enumerate(self.table_features)
+            for n in range(self.bags[feature])
+        )
+
+    @property
     def dense_features(self) -> int:
         return self.bottom[0]
 

@@ -76,6 +76,8 @@ class Config:
     """Depth of an array column's parameter memory: output tiles whose bias and scale are held."""
     dense_bytes: int = 256
     """Dense-vector memory of one lane, bytes, both slots together."""
+    decoded_bytes: int = 0
+    """The same where an engine with hash lanes writes: room for its DHE vectors, too."""
     vector_bytes: int = 4096
     """Vector buffer of one engine, bytes: embedding rows of items waiting for the interaction."""
     gather_lanes: int
@@ -91,7 +93,8 @@ class Config:
     cache_ways: int = 4
     """Associativity of the static cache."""
     hash_lanes: int
-    """DHE hash lanes."""
+    """DHE hash lanes of the device, 0 or a power of two; see ``hash_level``. 0: nothing of DHE is
+    there."""
     axi_data_bits: int
     """Width of an AXI4 master."""
     axi_channels: int = 1
@@ -172,6 +175,7 @@ class Config:
         if self.sorter_cells and not 2 <= self.sorter_cells <= 256:
             raise ConfigError(f"sorter_cells must be 0 or in 2..256, not {self.sorter_cells}")
         self._check_caches()
+        self._check_hash_lanes()
         if self.reads_in_flight < self.gather_lanes:
             raise ConfigError(
                 f"reads_in_flight must be at least gather_lanes = {self.gather_lanes}, "
@@ -191,6 +195,28 @@ class Config:
             raise ConfigError(
                 f"look_ahead_bytes must be 0 or a power of two of at least {LINE_BYTES} * "
                 f"cache_ways * gather_lanes = {unit}, not {size!r}"
+            )
+
+    def _check_hash_lanes(self) -> None:
+        lanes = self.hash_lanes
+        if lanes != 0 and not (isinstance(lanes, int) and _is_power_of_two(lanes)):
+            raise ConfigError(f"hash_lanes must be 0 or a power of two, not {lanes!r}")
+        if not lanes:
+            if self.decoded_bytes:
+                raise ConfigError(
+                    f"decoded_bytes must be 0 without hash lanes, not {self.decoded_bytes!r}"
+                )
+            return
+        most = min(16, self.sub_array)
+        if self.hash_lanes_of_front > most:
+            raise ConfigError(
+                f"hash_lanes = {lanes} are {self.hash_lanes_of_front} an engine, at most {most}"
+            )
+        size = self.decoded_bytes
+        if not _is_power_of_two(size) or not self.dense_bytes <= size <= self.activation_bytes:
+            raise ConfigError(
+                f"decoded_bytes must be a power of two from dense_bytes = {self.dense_bytes} to "
+                f"activation_bytes = {self.activation_bytes}, not {size!r}"
             )
 
     # -- array ---------------------------------------------------------------------------------
@@ -266,8 +292,8 @@ class Config:
 
     @property
     def dense_address_bits(self) -> int:
-        """Byte address in a lane of the dense-vector memory; the top bit is the slot."""
-        return _bits(self.dense_bytes)
+        """Byte address in a lane of the largest dense-vector memory; the top bit is the slot."""
+        return _bits(max(self.dense_bytes, self.decoded_bytes))
 
     @property
     def parameter_address_bits(self) -> int:
@@ -298,6 +324,51 @@ class Config:
     def requantise_lanes(self) -> int:
         """Requantisers: one below each column of each sub-array, so that none ever stalls."""
         return self.sub_arrays * self.sub_array
+
+    # -- hashes --------------------------------------------------------------------------------
+    @property
+    def hash_level(self) -> int:
+        """Level of the smallest engines that all have hash lanes: the lanes are spread over as
+        many engines as there are lanes for. Anchors of smaller engines only have none."""
+        if not self.features.fission:
+            return self.levels - 1
+        level = 0
+        while (self.grid >> level) ** 2 > self.hash_lanes:
+            level += 1
+        return level
+
+    @property
+    def hash_lanes_of_front(self) -> int:
+        """Hash lanes of an engine that has any; 0 where none has."""
+        if not self.hash_lanes:
+            return 0
+        return max(1, self.hash_lanes // (self.grid >> self.hash_level) ** 2)
+
+    def hash_lanes_at(self, row: int, column: int) -> int:
+        """Hash lanes of the engine anchored at sub-array (row, column)."""
+        here = self.hash_lanes and self.largest_level_at(row, column) >= self.hash_level
+        return self.hash_lanes_of_front if here else 0
+
+    @property
+    def hash_anchors(self) -> tuple[int, ...]:
+        """Anchors of the engines with hash lanes."""
+        return tuple(u for u in self.anchors if self.hash_lanes_at(*divmod(u, self.grid)))
+
+    def dense_bytes_at(self, column: int) -> int:
+        """Dense-vector memory of a lane in a column of sub-arrays: vectors of an engine go to its
+        left column."""
+        left = self.hash_lanes and column % (1 << self.hash_level) == 0
+        return self.decoded_bytes if left else self.dense_bytes
+
+    @property
+    def max_dhe_ids(self) -> int:
+        """Ids of an item that an engine's decoders take."""
+        return 32
+
+    @property
+    def max_decoders(self) -> int:
+        """Decoders of an engine, all programs together; 0: it has no hash lanes."""
+        return 64 if self.hash_lanes else 0
 
     # -- interaction ---------------------------------------------------------------------------
     def largest_level_at(self, row: int, column: int) -> int:
@@ -376,8 +447,8 @@ class Config:
     # -- bus -----------------------------------------------------------------------------------
     @property
     def read_requesters(self) -> int:
-        """Front end, weight streamer, record loaders, then one per gather lane."""
-        return 2 + self.record_loaders + self.gather_lanes
+        """Front end, weight streamer, record loaders, one per gather lane, then hash constants."""
+        return 2 + self.record_loaders + self.gather_lanes + (self.hash_lanes > 0)
 
     def loader_of(self, row: int, column: int, level: int) -> int:
         """Record loader of the engine anchored at sub-array (row, column)."""
@@ -405,8 +476,8 @@ class Config:
 
     @property
     def max_layers(self) -> int:
-        """Depth of an engine's layer table, all programs together."""
-        return 64
+        """Depth of an engine's layer table, all programs together, decoders among them."""
+        return 128 if self.hash_lanes else 64
 
     @property
     def max_features(self) -> int:
@@ -437,13 +508,13 @@ class Config:
 _TINY = Config(
     name="tiny", grid=2, sub_array=4, rows=16, dot_multipliers=16, weight_bytes=4096,
     activation_bytes=4096, gather_lanes=2, static_cache_bytes=6144, look_ahead_bytes=2048,
-    hash_lanes=1, axi_data_bits=64, reads_in_flight=16, max_items=1024,
+    hash_lanes=1, decoded_bytes=2048, axi_data_bits=64, reads_in_flight=16, max_items=1024,
 )  # fmt: skip
 _SMALL = Config(
     name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
     activation_bytes=8192, gather_lanes=4, static_cache_bytes=48 << 10,
-    look_ahead_bytes=16 << 10, hash_lanes=2, axi_data_bits=128, reads_in_flight=32,
-    max_items=16384, filter_contexts=8, filter_lanes=4,
+    look_ahead_bytes=16 << 10, hash_lanes=2, decoded_bytes=8192, axi_data_bits=128,
+    reads_in_flight=32, max_items=16384, filter_contexts=8, filter_lanes=4,
 )  # fmt: skip
 _ECP5 = replace(
     _TINY,
@@ -455,31 +526,34 @@ _ECP5 = replace(
     static_cache_bytes=12288,
     look_ahead_bytes=4096,
     max_items=4096,
+    hash_lanes=0,
+    decoded_bytes=0,
     clock_mhz=120.0,
 )
 _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
     activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
     static_cache_bytes=768 << 10, look_ahead_bytes=256 << 10, lookup_queue=128, hash_lanes=8,
-    axi_data_bits=512, reads_in_flight=128, max_items=16384, filter_contexts=8, filter_lanes=8,
-    filter_survivors=2,
+    decoded_bytes=8192, axi_data_bits=512, reads_in_flight=128, max_items=16384,
+    filter_contexts=8, filter_lanes=8, filter_survivors=2,
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
     activation_bytes=4096, activation_memories=2, interaction_outputs=32, vector_bytes=8192,
     gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
-    axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4, max_items=16384,
-    filter_contexts=16, filter_lanes=16, filter_survivors=4,
-    sorter_cells=64,
+    decoded_bytes=4096, axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4,
+    max_items=16384, filter_contexts=16, filter_lanes=16, filter_survivors=4, sorter_cells=64,
 )  # fmt: skip
 
 
 def _baseline(config: Config, name: str) -> Config:
-    """The same device without fission, on-chip filter and look-ahead cache."""
+    """The same device without fission, on-chip filter, look-ahead cache and hash lanes."""
     return replace(
         config,
         name=name,
+        hash_lanes=0,
+        decoded_bytes=0,
         static_cache_bytes=config.static_cache_bytes + config.look_ahead_bytes,
         look_ahead_bytes=0,
         features=Features(fission=False, on_chip_filter=False, look_ahead=False),

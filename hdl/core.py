@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -15,6 +15,8 @@ from .clock_gate import share_gated
 from .config import Config
 from .control.dispatcher import Dispatcher
 from .control.query_control import QueryControl
+from .control.read_share import ReadShare
+from .dhe.hash_fetch import CHUNKS
 from .embedding.embedding_unit import EmbeddingUnit
 from .engine.cause import Cause
 from .engine.engine import Engine
@@ -62,7 +64,8 @@ class Core(wiring.Component):
     i_query, o_result, o_done, cancelled
         See ``QueryControl``.
     read_{n}
-        Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes).
+        Read ports of requesters 1 .. (weight streamer, record loaders, gather lanes, hash
+        constants).
     causes
         What each engine does in this cycle.
     fault
@@ -141,6 +144,12 @@ class Core(wiring.Component):
             queries = Dispatcher(config=config)
         m.submodules.queries = share(platform, queries, "queries")
         engines = self._engines(m, config_write, grid, streamer, embedding, queries, platform)
+        decoding = [
+            e for u, e in zip(config.anchors, engines, strict=True) if u in config.hash_anchors
+        ]
+        hash_errors: Value = Const(0)
+        for engine in decoding:
+            hash_errors |= engine.bus_error
         m.d.comb += [
             grid.levels.eq(self.levels),
             grid.config_write.eq(config_write),
@@ -156,7 +165,7 @@ class Core(wiring.Component):
             queries.cancelled.eq(self.cancelled),
             self.engine_idle.eq(~0),  # where no engine is
             queries.bad_ids.eq(embedding.bad_id),
-            queries.bus_errors.eq(embedding.bus_error | streamer.bus_error),
+            queries.bus_errors.eq(embedding.bus_error | streamer.bus_error | hash_errors),
         ]
         self._query(m, embedding, queries)
         m.submodules.streamer_reads = ordered = OrderedReads(config=config)
@@ -166,6 +175,8 @@ class Core(wiring.Component):
             *(getattr(embedding, f"read_record_{n}") for n in range(config.record_loaders)),
             *(getattr(embedding, f"read_lane_{n}") for n in range(config.gather_lanes)),
         ]
+        if decoding:
+            readers.append(self._hash_reads(m, decoding))
         for number, reader in enumerate(readers, 1):
             wiring.connect(m, reader, wiring.flipped(getattr(self, f"read_{number}")))
         self._events(m, embedding, engines)
@@ -236,6 +247,25 @@ class Core(wiring.Component):
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
             wiring.connect(m, engine.o_score, queries.i_scores[u])
         return engines
+
+    def _hash_reads(self, m: Module, engines: list[Engine]) -> Any:
+        """One reader for the hash constants of all engines: a tree of pairs."""
+        bursts = CHUNKS * len(engines)
+        ports: list[Any] = [engine.read for engine in engines]
+        while len(ports) > 1:
+            pairs = []
+            for first, second in zip(ports[::2], ports[1::2], strict=True):
+                pair = ReadShare(config=self._config, bursts=bursts)
+                m.submodules += pair
+                wiring.connect(m, first.request, pair.first)
+                wiring.connect(m, second.request, pair.second)
+                wiring.connect(m, pair.to_first, first.response)
+                wiring.connect(m, pair.to_second, second.response)
+                pairs.append(pair.memory)
+            ports = pairs
+        m.submodules.hash_reads = ordered = OrderedReads(config=self._config)
+        wiring.connect(m, ports[0], ordered.reader)
+        return ordered.read
 
     def _awake(self, m: Module, engine: Engine, u: int, wake: Value) -> Signal:
         """Whether the engine and its part of the grid need their clock.

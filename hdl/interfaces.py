@@ -138,7 +138,7 @@ def phase_layout(config: Config) -> data.StructLayout:
     """One pass of a row block through one MLP."""
     return data.StructLayout(
         {
-            "layer": unsigned(6),
+            "layer": unsigned((config.max_layers - 1).bit_length()),
             "layers": unsigned(5),
             "tiles": unsigned(24),
             "weights": unsigned(16),

@@ -110,6 +110,8 @@ class Target(py_enum.IntEnum):
     QUOTAS = 11
     """unit 0; address: (pipeline * 4 + stage) * 16 + sub-batch; word: 16 bits, the share of k, in
     1 / 65536, that policy EXACT may forward once this sub-batch is complete."""
+    DECODERS = 12
+    """unit: anchor that has hash lanes; address: decoder * DECODER_WORDS + word; word: DECODER."""
 
 
 ALL_UNITS = 255
@@ -185,7 +187,7 @@ STAGE = data.StructLayout(
         "row_pitch": unsigned(9),  # bytes between pages in a lane; >= rows of any row block
         "mode": unsigned(1),  # InteractionMode
         "log2_width": unsigned(4),  # log2 of the vector width d
-        "vectors": unsigned(7),  # sparse vectors + 1 (the dense vector, vector 0)
+        "vectors": unsigned(7),  # the dense vector (number 0), those of tables, those of decoders
         "log2_outputs": unsigned(3),  # interaction outputs per step, P
         "shift_base": unsigned(11),  # first step in DOT_SHIFTS
         "_pad0": unsigned(7),
@@ -214,7 +216,12 @@ STAGE = data.StructLayout(
         "ring_log2_words": unsigned(5),
         "_pad6": unsigned(43),
         # word 7
-        "_pad7": unsigned(64),
+        "decoder": unsigned(8),  # first of the program's decoders
+        "decoders": unsigned(7),  # DHE vectors: the last ones of the vectors
+        "_pad7": unsigned(1),
+        "code_base": unsigned(16),  # bank address of a decoder's code, page 0
+        "first_id": unsigned(13),  # byte of the first id in a record's dense part; 0: no ids
+        "_pad8": unsigned(19),
     }
 )
 STAGE_WORDS = 8

@@ -100,6 +100,8 @@ def item_cycles(config: Config, shape: ModelShape, *, hit_rate: float = 0.0) -> 
         return sum(k * n for k, n in counts)
 
     decoders = [sizes for sizes in shape.decoders if sizes]
+    if decoders and not config.hash_lanes:
+        raise UserError(f"{shape.name}: {config.name} has no hash lanes")
     rows = min([config.rows, *(rows_of_decoder(config, edge, sizes) for sizes in decoders)])
     if rows < 1:
         raise UserError(f"{shape.name}: codes of one item do not fit {config.name}")
@@ -109,7 +111,7 @@ def item_cycles(config: Config, shape: ModelShape, *, hit_rate: float = 0.0) -> 
     dram_bytes = streamed / rows + gathered
     return ItemCycles(
         array=sum(map(tiles, [shape.bottom, shape.top_sizes, *decoders])),
-        hash=sum(sizes[0] for sizes in decoders) / config.hash_lanes,
+        hash=sum(sizes[0] for sizes in decoders) / max(1, config.hash_lanes),
         dram=dram_bytes / (config.axi_bytes * config.axi_channels),
         dram_bytes=dram_bytes,
         rows=rows,

@@ -61,7 +61,7 @@ def _streamed(deployment: Deployment, number: int, activity: Activity) -> int:
             stage = mapped.stages[number]
             total += sum(
                 -(-phase.tiles * mapped.edge**2 // STREAM_CHUNK_BYTES) * STREAM_CHUNK_BYTES
-                for phase in (stage.bottom, stage.top)
+                for phase in stage.phases
                 if phase.streamed
             )
     return total
@@ -86,17 +86,16 @@ def stage_work(
     for number, stage in enumerate(expected.stages):
         model = deployment.models[number]
         items = stage.items.astype(np.int64)
-        ids = query.ids[items]
+        ids = query.ids[items][:, list(deployment.looked_up)]
         cache = deployment.cache
-        features = model.shape.place_features
-        hits = 0 if cache is None else int(cache.hits(number, ids, features).sum())
+        tables = [table for table, _ in model.shape.table_places]
+        hits = 0 if cache is None else int(cache.hits(number, ids, tables).sum())
         lookups = int((ids != EMPTY_ID).sum())
         records = placed.records + items * deployment.pitch
         row = -(-model.shape.width // LINE_BYTES) * LINE_BYTES
         serving = [m for m in deployment.maps.values() if number in m.stages]
         padded = min(
-            (m.stages[number].bottom.tiles + m.stages[number].top.tiles) * m.edge**2
-            for m in serving
+            sum(phase.tiles for phase in m.stages[number].phases) * m.edge**2 for m in serving
         )
         out.append(
             StageWork(

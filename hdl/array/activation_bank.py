@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import control_word_layout
@@ -35,7 +36,10 @@ class ActivationBank(wiring.Component):
     Parameters
     ----------
     config
-        Sizes: ``sub_array``, ``activation_bytes``, ``dense_bytes``.
+        Sizes: ``sub_array``, ``activation_bytes``.
+    dense_bytes
+        Dense-vector memory of a lane; ``config.dense_bytes`` by default. A memory smaller than the
+        largest one leaves out the address bits below the slot bit that it does not need.
 
     Members
     -------
@@ -62,8 +66,9 @@ class ActivationBank(wiring.Component):
     dense_address: Signal
     dense_data: data.View
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, dense_bytes: int | None = None) -> None:
         self._config = config
+        self._dense_bytes = dense_bytes or config.dense_bytes
         lanes = data.ArrayLayout(signed(8), config.sub_array)
         super().__init__(
             {
@@ -113,13 +118,14 @@ class ActivationBank(wiring.Component):
             self.swaps[lane].eq(swaps[-1]),
         ]
 
-        depth = self._config.dense_bytes
+        depth = self._dense_bytes
         dense: memory.Memory = memory.Memory(shape=signed(8), depth=depth, init=[])
         m.submodules[f"dense_{lane}"] = dense
         dense_read, dense_write = dense.read_port(domain="sync"), dense.write_port()
-        below_slot = write_back.address[: self._config.dense_address_bits - 1]
+        bits = exact_log2(depth) - 1
+        below_slot = write_back.address[:bits]
         m.d.comb += [
-            dense_read.addr.eq(self.dense_address),
+            dense_read.addr.eq(Cat(self.dense_address[:bits], self.dense_address[-1])),
             self.dense_data[lane].eq(dense_read.data),
             dense_write.en.eq(write_back.dense),
             dense_write.addr.eq(Cat(below_slot, write_back.slot)),

@@ -153,7 +153,13 @@ class Grid(wiring.Component):
         self._gated = len(self._levels) > 1
         self._arrays = {u: SubArray(config=self._config, gated=self._gated) for u in units}
         self._weights = {u: WeightBank(config=self._config) for u in units}
-        self._banks = {u: ActivationBank(config=self._config) for u in self.bank_units}
+        self._banks = {
+            u: ActivationBank(
+                config=self._config,
+                dense_bytes=self._config.dense_bytes_at(u % self._config.grid),
+            )
+            for u in self.bank_units
+        }
         self._strips = {u: Strip(config=self._config) for u in self.strip_units}
         for u in units:
             name = f"{u // size}_{u % size}"
@@ -167,7 +173,9 @@ class Grid(wiring.Component):
                 self._connect_anchor(m, u)
             if u in self._banks:
                 bank, used = self._banks[u], active & self._left(u)
-                share_gated(m, platform, bank, "activation_bank", name=f"bank_{name}", enable=used)
+                decoded = self._config.dense_bytes_at(u % size) != self._config.dense_bytes
+                kind = "activation_bank_decoded" if decoded else "activation_bank"
+                share_gated(m, platform, bank, kind, name=f"bank_{name}", enable=used)
                 self._connect_bank(m, u)
             if u in self._strips:
                 strip, used = self._strips[u], active & self._bottom(u)

@@ -97,6 +97,8 @@ class EngineCounters(wiring.Component):
             counts = Signal(data.ArrayLayout(32, len(Cause)), name=f"counts_{u}")
             m.d.sync += cause.eq(self.causes[u])
             for kind in Cause:
+                if kind is Cause.HASH and not self._config.hash_lanes:
+                    continue  # stays zero
                 with m.If(cause == kind):
                     m.d.sync += counts[kind.value].eq(counts[kind.value] + 1)
             with m.If(self.select == u):

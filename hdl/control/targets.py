@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config import Config
+from ..dhe.layouts import DECODER_WORDS
 from ..program import (
     DOT_SHIFT_WORDS,
     FEATURE_WORDS,
@@ -21,12 +22,16 @@ SUB_ARRAY_TARGETS = (
     Target.LAYERS,
     Target.STAGES,
     Target.DOT_SHIFTS,
+    Target.DECODERS,
 )
 """Their units are sub-arrays: one LOAD may go to several of them."""
 
 
 def target_units(config: Config, target: Target) -> int:
-    """Number of units; ``ALL_UNITS`` is allowed besides, ``MANY_UNITS`` for sub-arrays."""
+    """Number of units, 0 where the device has none; ``ALL_UNITS`` is allowed besides,
+    ``MANY_UNITS`` for sub-arrays."""
+    if target is Target.DECODERS and not config.hash_lanes:
+        return 0
     if target in SUB_ARRAY_TARGETS:
         return config.sub_arrays
     if target in (Target.PIPELINES, Target.QUOTAS):
@@ -48,6 +53,7 @@ def target_words(config: Config, target: Target) -> int:
         Target.CACHE_DATA: config.lane_cache_bytes // 8,
         Target.CACHE_REGIONS: 4,
         Target.PIPELINES: config.max_pipelines * PIPELINE_WORDS,
+        Target.DECODERS: config.max_decoders * DECODER_WORDS,
         Target.QUOTAS: config.max_pipelines * config.max_stages * config.max_sub_batches,
     }
     return words[target]

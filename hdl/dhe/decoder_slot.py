@@ -45,6 +45,8 @@ class DecoderSlot(wiring.Component):
         Codes are wanted until the generator took the job.
     page_row
         Pulse: a row of a code page is in the banks.
+    making
+        A decoder is on its way to its phase: descriptor, list or codes.
     want_phase, phase_pushed, phase_done
         The decoder's phase is wanted until handed over; then its end is waited for.
     """
@@ -65,6 +67,7 @@ class DecoderSlot(wiring.Component):
     want_codes: Signal
     codes_begun: Signal
     page_row: Signal
+    making: Signal
     want_phase: Signal
     phase_pushed: Signal
     phase_done: Signal
@@ -88,6 +91,7 @@ class DecoderSlot(wiring.Component):
                 "want_codes": Out(1),
                 "codes_begun": In(1),
                 "page_row": In(1),
+                "making": Out(1),
                 "want_phase": Out(1),
                 "phase_pushed": In(1),
                 "phase_done": In(1),
@@ -143,6 +147,7 @@ class DecoderSlot(wiring.Component):
             self.want_descriptor.eq(fsm.ongoing("DESCRIPTOR")),
             self.want_list.eq(fsm.ongoing("LIST")),
             self.want_codes.eq(fsm.ongoing("CODES")),
+            self.making.eq(~(fsm.ongoing("FREE") | fsm.ongoing("PHASE") | fsm.ongoing("RUN"))),
             self.want_phase.eq(fsm.ongoing("PHASE")),
         ]
         return m

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..engine.bank_writer import row_done_layout
-from ..interfaces import chunk_layout, read_port_signature
+from ..interfaces import QUERY_BITS, chunk_layout, read_port_signature
 from .code_generator import CodeGenerator
 from .decoder_slot import DecoderSlot
 from .decoder_table import NUMBER_BITS, DecoderTable, table_write_layout
@@ -30,6 +30,7 @@ def dhe_start_layout(config: Config) -> data.StructLayout:
             "first": unsigned(NUMBER_BITS),  # decoder
             "count": unsigned(NUMBER_BITS),  # decoders
             "rows": unsigned(config.row_bits + 1),
+            "query": unsigned(QUERY_BITS),  # for errors
         }
     )
 
@@ -83,7 +84,9 @@ class DheFront(wiring.Component):
     placed
         Pulse for each row and feature, before its codes.
     read, bus_error
-        Device memory, for hash constants; a beat came with an error.
+        Device memory, for hash constants; query of a beat that came with an error, a bit each.
+    making
+        By slot: ids are looked up or codes made, the array cannot go on with its decoders.
     starved
         Codes wait for constants: the stall cause "hash" where the array waits, too.
     """
@@ -109,6 +112,7 @@ class DheFront(wiring.Component):
     placed: data.View
     read: Any
     bus_error: Signal
+    making: Signal
     starved: Signal
 
     def __init__(
@@ -151,7 +155,8 @@ class DheFront(wiring.Component):
                 "phase_done": In(2),
                 "placed": Out(placed_layout(config)),
                 "read": Out(read_port_signature(config)),
-                "bus_error": Out(1),
+                "bus_error": Out(1 << QUERY_BITS),
+                "making": Out(2),
                 "starved": Out(1),
             }
         )
@@ -177,15 +182,19 @@ class DheFront(wiring.Component):
             self.starved.eq(generator.starved),
         ]
         held_rows = [Signal(self._config.row_bits + 1, name=f"rows_{n}") for n in range(2)]
+        queries = [Signal(QUERY_BITS, name=f"query_{n}") for n in range(2)]
         for number in range(2):
             with m.If(self.start[number]):
-                m.d.sync += held_rows[number].eq(self.start_slot[number].rows)
+                m.d.sync += [
+                    held_rows[number].eq(self.start_slot[number].rows),
+                    queries[number].eq(self.start_slot[number].query),
+                ]
         self._run_slots(m, slots)
         if self._list is None:
             self._take_all_rows(m, slots, held_rows)
         else:
             self._list_misses(m, slots, held_rows, self._list)
-        self._begin_codes(m, slots)
+        self._begin_codes(m, slots, queries)
         return m
 
     def _take_all_rows(self, m: Module, slots: list[DecoderSlot], held_rows: list[Signal]) -> None:
@@ -237,6 +246,7 @@ class DheFront(wiring.Component):
             self.free.eq(Cat(slot.free for slot in slots)),
             self.done.eq(Cat(slot.done for slot in slots)),
             self.want_phase.eq(Cat(slot.want_phase for slot in slots)),
+            self.making.eq(Cat(slot.making for slot in slots)),
         ]
         for number, slot in enumerate(slots):
             begin = self.start_slot[number]
@@ -253,7 +263,7 @@ class DheFront(wiring.Component):
                 slot.phase_done.eq(self.phase_done[number]),
             ]
 
-    def _begin_codes(self, m: Module, slots: list[DecoderSlot]) -> None:
+    def _begin_codes(self, m: Module, slots: list[DecoderSlot], queries: list[Signal]) -> None:
         """Constants are asked for, then the generator gets the job; slots take turns."""
         generator, fetch = self._generator, self._fetch
         wants = Cat(slot.want_codes for slot in slots)
@@ -265,6 +275,7 @@ class DheFront(wiring.Component):
             rows.eq(Mux(turn, slots[1].decode_rows, slots[0].decode_rows)),
             fetch.i.payload.address.eq(decoder.hashes),
             fetch.i.payload.groups.eq(decoder.groups),
+            fetch.i.payload.query.eq(Mux(turn, queries[1], queries[0])),
             job.slot.eq(turn),
             job.feature.eq(decoder.feature),
             job.rows.eq(rows),

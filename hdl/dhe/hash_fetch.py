@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
-from ..interfaces import read_port_signature
+from ..interfaces import QUERY_BITS, read_port_signature
 from ..queue import Queue
 from .layouts import HASH_BYTES, HASH_CHUNK_BYTES, hash_layout
 
@@ -23,7 +23,13 @@ keeps a lane busy for a whole row block, far longer than a memory latency for mo
 
 def hash_job_layout(config: Config) -> data.StructLayout:
     """Hashes of one feature."""
-    return data.StructLayout({"address": unsigned(config.address_bits), "groups": unsigned(12)})
+    return data.StructLayout(
+        {
+            "address": unsigned(config.address_bits),
+            "groups": unsigned(12),
+            "query": unsigned(QUERY_BITS),  # that needs them, for errors
+        }
+    )
 
 
 class HashFetch(wiring.Component):
@@ -50,7 +56,7 @@ class HashFetch(wiring.Component):
     o
         Words of constants.
     bus_error
-        Pulse: a beat came with an error; its constants are used all the same.
+        Query of a beat that came with an error, a bit each; its constants are used all the same.
     """
 
     i: stream.Interface
@@ -68,7 +74,7 @@ class HashFetch(wiring.Component):
                 "i": In(stream.Signature(hash_job_layout(config))),
                 "read": Out(read_port_signature(config)),
                 "o": Out(stream.Signature(data.ArrayLayout(hash_layout(), lanes))),
-                "bus_error": Out(1),
+                "bus_error": Out(1 << QUERY_BITS),
             }
         )
 
@@ -80,23 +86,30 @@ class HashFetch(wiring.Component):
         m.submodules.beats = queue = Queue(shape=config.axi_data_bits, depth=CHUNKS * beats)
         # What was asked for and is not yet used up: the groups of each chunk.
         m.submodules.chunks = chunks = Queue(shape=unsigned(words_log2 + 1), depth=CHUNKS)
+        # Whose beats come next.
+        m.submodules.asked = asked = Queue(shape=unsigned(QUERY_BITS), depth=CHUNKS)
         job: Any = Signal(hash_job_layout(config))
         asking = Signal()
+        error = Signal()
         whole = Signal()  # the chunk is not the job's last
-        request = self.read.request
+        request, response = self.read.request, self.read.response
         most = 1 << words_log2
         m.d.comb += [
             self.i.ready.eq(~asking),
             whole.eq(job.groups > most),
-            request.valid.eq(asking & chunks.i.ready),
+            request.valid.eq(asking & chunks.i.ready & asked.i.ready),
             request.payload.address.eq(job.address),
             request.payload.beats.eq(beats - 1),
-            chunks.i.valid.eq(asking & request.ready),
+            chunks.i.valid.eq(request.valid & request.ready),
+            asked.i.valid.eq(request.valid & request.ready),
+            asked.i.payload.eq(job.query),
+            asked.o.ready.eq(response.valid & response.payload.last),
             chunks.i.payload.eq(Mux(whole, most, job.groups)),
-            queue.i.valid.eq(self.read.response.valid),
-            queue.i.payload.eq(self.read.response.payload.data),
-            self.read.response.ready.eq(1),
-            self.bus_error.eq(self.read.response.valid & self.read.response.payload.error),
+            queue.i.valid.eq(response.valid),
+            queue.i.payload.eq(response.payload.data),
+            response.ready.eq(1),
+            error.eq(response.valid & response.payload.error),
+            self.bus_error.eq(Mux(error, 1 << asked.o.payload, 0)),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [job.eq(self.i.payload), asking.eq(1)]

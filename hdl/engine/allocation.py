@@ -24,6 +24,8 @@ class AllocationGate(wiring.Component):
     ----------
     config
         Sizes of the device.
+    decoded
+        Programs may have decoders, whose vectors take no lookup.
 
     Members
     -------
@@ -58,8 +60,9 @@ class AllocationGate(wiring.Component):
     features: Signal
     clear: Signal
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, decoded: bool = False) -> None:
         self._config = config
+        self._decoded = decoded
         super().__init__(
             {
                 "start": In(2),
@@ -86,7 +89,7 @@ class AllocationGate(wiring.Component):
         same = Signal()
         m.d.comb += [
             # Vector 0 is the dense one: it takes no lookup.
-            features.eq(stage.vectors - 1),
+            features.eq(stage.vectors - 1 - (stage.decoders if self._decoded else 0)),
             same.eq(
                 (self.slot_bytes == stage.slot_bytes)
                 & (self.slots == stage.slots)

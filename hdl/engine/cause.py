@@ -24,3 +24,5 @@ class Cause(enum.Enum, shape=3):
     """Dense inputs of a job are missing."""
     VECTORS = 6
     """The interaction of a job is not finished."""
+    HASH = 7
+    """Codes for a decoder are being made; only in devices with hash lanes."""

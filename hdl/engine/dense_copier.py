@@ -1,10 +1,10 @@
-"""Copies the dense vector of each item of a job to the front of its slot in bank 0."""
+"""Copies the vectors that the array made of each item of a job into the item's vector slot."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -31,6 +31,9 @@ def interaction_job_layout(config: Config) -> data.StructLayout:
 class DenseCopier(wiring.Component):
     """Takes jobs, copies dense vectors and hands over the items, one item ahead of the steps.
 
+    Vector 0 goes to the front of the item's slot in bank 0. With ``decoded`` the last ``decoders``
+    vectors of an item follow, each into bank number mod G; they lie behind the dense vector in the
+    dense-vector memory, whole pages each.
     A dense vector is read in units of min(E, 16) values; a unit takes ``dense_read_latency`` + 1
     cycles and more while rows of lane 0 land (they go first). With a ring of one slot the copy
     waits for the item before, else it runs while that item is worked on.
@@ -43,6 +46,8 @@ class DenseCopier(wiring.Component):
         Sub-array of the engine's anchor.
     dense_read_latency
         Cycles from ``dense_address`` to ``dense_data``, at least 1.
+    decoded
+        Programs may have decoders.
 
     Members
     -------
@@ -56,6 +61,8 @@ class DenseCopier(wiring.Component):
         To and from the dense-vector memory: lane l in bits 8 l .. 8 l + 7.
     dense_write
         Stream into the vector buffer.
+    dense_bank
+        With ``decoded``: bank that it goes to.
     item
         Stream of items ready for their steps.
     steps_busy
@@ -72,13 +79,21 @@ class DenseCopier(wiring.Component):
     dense_write: stream.Interface
     item: stream.Interface
     steps_busy: Signal
+    dense_bank: Signal
 
     def __init__(
-        self, *, config: Config, row: int, column: int, dense_read_latency: int = DENSE_READ_LATENCY
+        self,
+        *,
+        config: Config,
+        row: int,
+        column: int,
+        dense_read_latency: int = DENSE_READ_LATENCY,
+        decoded: bool = False,
     ) -> None:
         if dense_read_latency < 1:
             raise ValueError(f"dense_read_latency must be at least 1, not {dense_read_latency!r}")
         self._config = config
+        self._decoded = decoded
         self._largest_level = config.largest_level_at(row, column)
         self._dense_read_latency = dense_read_latency
         super().__init__(
@@ -93,6 +108,7 @@ class DenseCopier(wiring.Component):
                 "dense_write": Out(stream.Signature(dense_write_layout())),
                 "item": Out(stream.Signature(item_layout(config))),
                 "steps_busy": In(1),
+                **({"dense_bank": Out(range(config.gather_lanes))} if decoded else {}),
             }
         )
 
@@ -105,6 +121,8 @@ class DenseCopier(wiring.Component):
         page = Signal(self._config.dense_address_bits - 1)  # address of the unit in its lanes
         waited = Signal(range(self._dense_read_latency + 1))
         last_row = row + 1 == job.rows
+        if self._decoded:
+            self._vector = Signal(7)  # number of the vector that is copied
         m.d.comb += [
             ring.slots.eq(self.slots),
             ring.slot_bytes.eq(self.slot_bytes),
@@ -119,13 +137,15 @@ class DenseCopier(wiring.Component):
                     m.next = "ITEM"
             with m.State("ITEM"):
                 m.d.sync += [part.eq(0), page.eq(row), waited.eq(0)]
+                if self._decoded:
+                    m.d.sync += self._vector.eq(0)
                 with m.If((self.slots != 1) | ~self.steps_busy):
                     m.next = "READ"
             with m.State("READ"):
                 m.d.sync += waited.eq(waited + 1)
                 with m.If(waited == self._dense_read_latency):
                     m.d.sync += waited.eq(0)
-                    m.d.sync += self.dense_write.payload.data.eq(self._unit(m, part))
+                    m.d.sync += self.dense_write.payload.data.eq(self._unit(m, part, job.stage))
                     m.next = "WRITE"
             with m.State("WRITE"):
                 self._write(m, job.stage, ring.address, part, page)
@@ -139,8 +159,9 @@ class DenseCopier(wiring.Component):
                         m.next = "IDLE"
         return m
 
-    def _unit(self, m: Module, part: Signal) -> Signal:
-        """Sixteen bytes of dense data; fewer lanes than that are repeated."""
+    def _unit(self, m: Module, part: Signal, stage: Any) -> Value:
+        """Sixteen bytes of dense data; fewer lanes than that are repeated, so are short vectors,
+        which may go to any place."""
         unit = Signal(8 * COPY_BYTES)
         with m.Switch(self.level):
             for level in range(self._largest_level + 1):
@@ -152,7 +173,13 @@ class DenseCopier(wiring.Component):
                     else:
                         group = part[exact_log2(COPY_BYTES) : exact_log2(edge)]
                         m.d.comb += unit.eq(self.dense_data.word_select(group, 8 * COPY_BYTES))
-        return unit
+        if not self._decoded:
+            return unit
+        return Mux(
+            stage.log2_width == 2,
+            unit[:32].replicate(4),
+            Mux(stage.log2_width == 3, unit[:64].replicate(2), unit),
+        )
 
     def _write(
         self, m: Module, stage: Any, slot_address: Signal, part: Signal, page: Signal
@@ -164,6 +191,15 @@ class DenseCopier(wiring.Component):
         width = Signal(8)
         granules = Signal(range(COPY_BYTES // 4 + 1))
         following = Signal(8)
+        place = Signal(13)  # in the item's slot, which starts at a multiple of 16
+        vector_end = following >= width
+        page_end: Value = (following & (edge - 1)) == 0
+        offset: Value = Const(0)
+        if self._decoded:
+            page_end |= vector_end  # the next vector has pages of its own
+            number, bank_bits = self._vector, exact_log2(self._config.gather_lanes)
+            offset = number[bank_bits:] << stage.log2_width
+            m.d.comb += self.dense_bank.eq(number[:bank_bits])
         m.d.comb += [
             edge.eq(self._config.sub_array << self.level),
             unit.eq(Mux(edge < COPY_BYTES, edge, COPY_BYTES)),
@@ -171,17 +207,29 @@ class DenseCopier(wiring.Component):
             granules.eq(Mux(width < unit, width, unit) >> 2),
             following.eq(part + unit),
             write.valid.eq(1),
-            write.payload.address.eq(slot_address + part),
-            write.payload.enable.eq(((1 << granules) - 1) << part[2:4]),
+            place.eq(offset + part),
+            write.payload.address.eq(slot_address + place),
+            write.payload.enable.eq(((1 << granules) - 1) << place[2:4]),
         ]
         with m.If(write.ready):
             m.d.sync += part.eq(following)
-            with m.If((following & (edge - 1)) == 0):
+            with m.If(page_end):
                 # Dense vectors of a row block fit the memory: the driver checks its size.
                 m.d.sync += page.eq(page + stage.row_pitch)
             m.next = "READ"
-            with m.If(following >= width):
+            with m.If(vector_end):
                 m.next = "OFFER"
+                if self._decoded:
+                    self._next_vector(m, stage, part)
+
+    def _next_vector(self, m: Module, stage: Any, part: Signal) -> None:
+        """From vector 0 to the first decoded one, then on by one."""
+        number = self._vector
+        tables = Signal(7)  # vectors of tables
+        m.d.comb += tables.eq(stage.vectors - stage.decoders - 1)
+        with m.If((stage.decoders != 0) & (number + 1 != stage.vectors)):
+            m.d.sync += [number.eq(Mux(number == 0, tables + 1, number + 1)), part.eq(0)]
+            m.next = "READ"
 
     def _offer(self, m: Module, job: Any, row: Signal, last_row: Any, slot_address: Signal) -> None:
         item = self.item.payload

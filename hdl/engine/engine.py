@@ -10,7 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..array.timing import DENSE_LATENCY
 from ..config import Config
+from ..dhe.dhe_front import DheFront
+from ..dhe.id_store import IdStore
 from ..interfaces import (
+    QUERY_BITS,
     bank_write_signature,
     chunk_event_layout,
     chunk_layout,
@@ -19,10 +22,12 @@ from ..interfaces import (
     job_layout,
     phase_layout,
     position_score_layout,
+    read_port_signature,
     row_write_layout,
     score_layout,
     stream_state_layout,
 )
+from ..program import ALL_UNITS, Target
 from ..queue import Queue
 from ..share import share
 from .allocation import AllocationGate
@@ -49,6 +54,10 @@ class Engine(wiring.Component):
     behind. Jobs enter the slots alternately, starting with slot 0; scores leave in order. Every job
     that was accepted must get all its dense rows and all its vectors, in the order of the jobs. A
     job's ``unit`` and ``slot`` are not looked at; ``rows`` is 1 .. config.rows.
+
+    Where anchors have hash lanes, a `DheFront` stands between ``i_dense`` and the bank writer: a
+    program with decoders has ids behind its dense values, and the slot's decoders run between
+    bottom MLP and interaction.
 
     Flow control: ``i_job`` is refused while both slots are in use, ``i_dense`` until the descriptor
     of its slot's job is read (about 10 cycles, twice that after two jobs at once). ``row_write``,
@@ -84,6 +93,8 @@ class Engine(wiring.Component):
         To and from the grid.
     o_stream, landed, consumed
         To and from the weight streamer.
+    read, bus_error
+        With hash lanes: device memory, for their constants; queries of beats with an error.
     o_score
         Scores, as ``position_score_layout`` says.
     cause
@@ -120,6 +131,8 @@ class Engine(wiring.Component):
     cause: data.View
     fault: Signal
     trace_chunk: data.View
+    read: Any
+    bus_error: Signal
 
     def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
         if not 0 <= unit < config.sub_arrays:
@@ -128,8 +141,24 @@ class Engine(wiring.Component):
         self._unit = unit
         lanes = config.largest_edge_at(row, column)
         place: dict[str, Any] = {"config": config, "row": row, "column": column}
+        hash_lanes = config.hash_lanes_at(row, column)
+        self._decodes = hash_lanes > 0
         self._writer = BankWriter(**place)
-        self._interaction = Interaction(**place, unit=unit, dense_read_latency=DENSE_LATENCY)
+        self._interaction = Interaction(
+            **place, unit=unit, dense_read_latency=DENSE_LATENCY, decoded=self._decodes
+        )
+        decoding: dict[str, Any] = {}
+        if self._decodes:
+            self._front = DheFront(
+                config=config,
+                lanes=hash_lanes,
+                ids=config.max_dhe_ids,
+                decoders=config.max_decoders,
+            )
+            decoding = {
+                "read": Out(read_port_signature(config)),
+                "bus_error": Out(1 << QUERY_BITS),
+            }
         super().__init__(
             {
                 "level": In(config.level_bits),
@@ -157,25 +186,27 @@ class Engine(wiring.Component):
                 "cause": Out(Cause),
                 "fault": Out(1),
                 "trace_chunk": Out(chunk_event_layout(config)),
+                **decoding,
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        slots = [JobSlot(config=config) for _ in range(2)]
+        decodes, kind = self._decodes, "_decoding" if self._decodes else ""
+        slots = [JobSlot(config=config, decodes=decodes) for _ in range(2)]
         for number, slot in enumerate(slots):
-            m.submodules[f"slot_{number}"] = share(platform, slot, "job_slot")
+            m.submodules[f"slot_{number}"] = share(platform, slot, f"job_slot{kind}")
         stages = StageTable(config=config, unit=self._unit)
-        issuer = PhaseIssuer(config=config)
+        issuer = PhaseIssuer(config=config, decodes=decodes)
         sequencer = Sequencer(config=config, unit=self._unit)
-        gate = AllocationGate(config=config)
+        gate = AllocationGate(config=config, decoded=decodes)
         phases = Queue(shape=phase_layout(config), depth=PHASES_WAITING)
         # Engines of all sizes have these in common.
         m.submodules.stages = share(platform, stages, "stage_table")
-        m.submodules.issuer = share(platform, issuer, "phase_issuer")
+        m.submodules.issuer = share(platform, issuer, f"phase_issuer{kind}")
         m.submodules.sequencer = share(platform, sequencer, "sequencer")
-        m.submodules.gate = share(platform, gate, "allocation_gate")
+        m.submodules.gate = share(platform, gate, f"allocation_gate{kind}")
         m.submodules.phases = share(platform, phases, "phase_queue")
         m.submodules.bank_writer = self._writer
         m.submodules.interaction = self._interaction
@@ -183,6 +214,9 @@ class Engine(wiring.Component):
         older = self._accept(m, slots, stages, gate)
         self._run_phases(m, slots, stages, issuer, phases, sequencer, older)
         self._write_banks(m, slots, stages)
+        if decodes:
+            m.submodules.front = share(platform, self._front, "dhe_front")
+            self._decode(m, slots, stages, issuer, sequencer)
         self._interact(m, slots, stages, gate, older)
         self._collect_scores(m, platform, slots)
         self._charge(m, slots, sequencer)
@@ -264,38 +298,107 @@ class Engine(wiring.Component):
             with m.If(slot.start):
                 m.d.sync += features.eq(self.i_job.payload.features)
             vectors = stages.stages[number].vectors
-            bad.append(stages.done[number] & ((vectors == 0) | (vectors > features + 1)))
+            decoders = stages.stages[number].decoders if self._decodes else 0
+            few, many = vectors <= decoders, vectors > features + decoders + 1
+            bad.append(stages.done[number] & (few | many))
         return Cat(bad).any()
 
     def _write_banks(self, m: Module, slots: list[JobSlot], stages: StageTable) -> None:
         """Dense inputs and interaction outputs into the banks, each by its slot's descriptor."""
-        writer = self._writer
+        writer, chunks = self._writer, self._interaction.o
         dense_slot = self.i_dense.payload.slot
+        chunk_stage = stages.stages[writer.i_chunk.payload.slot]
         staged = Signal()
-        wiring.connect(m, self._interaction.o, writer.i_chunk)
+        dense = self._front.i_dense if self._decodes else writer.i_dense
         m.d.comb += [
-            self.trace_chunk.valid.eq(writer.i_chunk.valid & writer.i_chunk.ready),
+            self.trace_chunk.valid.eq(chunks.valid & chunks.ready),
             *(
-                self.trace_chunk.chunk[name].eq(writer.i_chunk.payload[name])
-                for name, _ in writer.i_chunk.payload.shape()
+                self.trace_chunk.chunk[name].eq(chunks.payload[name])
+                for name, _ in chunks.payload.shape()
             ),
         ]
         wiring.connect(m, writer.bank_write, wiring.flipped(self.bank_write))
         m.d.comb += [
             staged.eq(Cat(slot.staged for slot in slots).bit_select(dense_slot, 1)),
             writer.level.eq(self.level),
-            writer.i_dense.payload.eq(self.i_dense.payload),
-            writer.i_dense.valid.eq(self.i_dense.valid & staged),
-            self.i_dense.ready.eq(writer.i_dense.ready & staged),
+            dense.payload.eq(self.i_dense.payload),
+            dense.valid.eq(self.i_dense.valid & staged),
+            self.i_dense.ready.eq(dense.ready & staged),
             writer.dense_base.eq(stages.stages[dense_slot].input_base),
             writer.dense_pitch.eq(stages.stages[dense_slot].row_pitch),
-            writer.chunk_base.eq(stages.stages[writer.i_chunk.payload.slot].output_base),
-            writer.chunk_pitch.eq(stages.stages[writer.i_chunk.payload.slot].row_pitch),
+            writer.chunk_base.eq(chunk_stage.output_base),
+            writer.chunk_pitch.eq(chunk_stage.row_pitch),
         ]
+        if self._decodes:
+            self._merge_codes(m, chunk_stage)
+        else:
+            wiring.connect(m, chunks, writer.i_chunk)
         for number, slot in enumerate(slots):
             m.d.comb += [
                 slot.dense_row.eq(writer.dense_row.valid & (writer.dense_row.slot == number)),
                 slot.chunk_row.eq(writer.chunk_row.valid & (writer.chunk_row.slot == number)),
+            ]
+
+    def _merge_codes(self, m: Module, chunk_stage: Any) -> None:
+        """Codes into the banks when the interaction has no chunk.
+
+        Their number is large and the array does not wait for a few of them; the interaction's
+        outputs stand between a row block and its top phase.
+        """
+        writer, chunks, codes = self._writer, self._interaction.o, self._front.o_codes
+        m.d.comb += [
+            writer.i_chunk.valid.eq(chunks.valid | codes.valid),
+            writer.i_chunk.payload.eq(chunks.payload),
+            chunks.ready.eq(writer.i_chunk.ready),
+            codes.ready.eq(writer.i_chunk.ready & ~chunks.valid),
+        ]
+        with m.If(~chunks.valid):
+            m.d.comb += writer.chunk_base.eq(chunk_stage.code_base)
+            # Codes come 16 at a time, the interaction's outputs may be more.
+            for name, _ in codes.payload.shape():
+                m.d.comb += writer.i_chunk.payload[name].eq(codes.payload[name])
+        # The writer does not tell the two apart, nor need it: a slot has one of them at a time.
+
+    def _decode(
+        self,
+        m: Module,
+        slots: list[JobSlot],
+        stages: StageTable,
+        issuer: PhaseIssuer,
+        sequencer: Sequencer,
+    ) -> None:
+        """Ids, codes and the decoders' phases."""
+        front, writer, word = self._front, self._writer, self.config_write
+        named = (word.unit == self._unit) | (word.unit == ALL_UNITS)
+        wiring.connect(m, front.o_dense, writer.i_dense)
+        wiring.connect(m, front.read, wiring.flipped(self.read))
+        m.d.comb += [
+            front.level.eq(self.level),
+            front.table_write.valid.eq(word.valid & (word.target == Target.DECODERS) & named),
+            front.table_write.address.eq(word.address),
+            front.table_write.data.eq(word.data),
+            front.code_row.eq(writer.chunk_row),
+            self.bus_error.eq(front.bus_error),
+            issuer.want_decode.eq(front.want_phase),
+            issuer.decoders.eq(front.decoder),
+        ]
+        done = sequencer.done.valid & ~sequencer.done.top
+        for number, slot in enumerate(slots):
+            stage, begin = stages.stages[number], front.start_slot[number]
+            pushed = issuer.pushed.valid & ~issuer.pushed.top & (issuer.pushed.slot == number)
+            m.d.comb += [
+                front.first_id[number].eq(Mux(stage.first_id == 0, IdStore.NO_IDS, stage.first_id)),
+                slot.ids_row.eq(front.ids_row.valid & (front.ids_row.slot == number)),
+                slot.decoders.eq(stage.decoders),
+                slot.decoded.eq(front.done[number]),
+                front.start[number].eq(slot.decode),
+                begin.first.eq(stage.decoder),
+                begin.count.eq(stage.decoders),
+                begin.rows.eq(slot.rows),
+                begin.query.eq(slot.query),
+                issuer.decode_rows[number].eq(front.phase_rows[number]),
+                front.phase_pushed[number].eq(pushed),
+                front.phase_done[number].eq(done & (sequencer.done.slot == number)),
             ]
 
     def _interact(
@@ -383,6 +486,9 @@ class Engine(wiring.Component):
             m.d.comb += self.cause.eq(sequencer.cause)
         with m.Elif(self.idle):
             m.d.comb += self.cause.eq(Cause.IDLE)
+        if self._decodes:
+            with m.Elif(self._front.making.any()):
+                m.d.comb += self.cause.eq(Cause.HASH)
         with m.Elif(Cat(slot.waits_vectors for slot in slots).any()):
             m.d.comb += self.cause.eq(Cause.VECTORS)
         with m.Elif(Cat(slot.waits_input for slot in slots).any()):

@@ -57,6 +57,8 @@ class Interaction(wiring.Component):
         Number by which the broadcasts name this engine; its anchor's by default.
     dense_read_latency
         Cycles from ``dense_address`` to ``dense_data``.
+    decoded
+        Programs may have decoders: their vectors come out of the dense-vector memory, too.
 
     Members
     -------
@@ -105,14 +107,20 @@ class Interaction(wiring.Component):
         column: int,
         unit: int | None = None,
         dense_read_latency: int = DENSE_READ_LATENCY,
+        decoded: bool = False,
     ) -> None:
         self._config = config
+        self._decoded = decoded
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
         self._outputs = config.interaction_outputs_at(row, column)
-        self._buffer = VectorBuffer(config=config, row=row, column=column)
+        self._buffer = VectorBuffer(config=config, row=row, column=column, decoded=decoded)
         self._copier = DenseCopier(
-            config=config, row=row, column=column, dense_read_latency=dense_read_latency
+            config=config,
+            row=row,
+            column=column,
+            dense_read_latency=dense_read_latency,
+            decoded=decoded,
         )
         self._generator = StepGenerator(config=config, multipliers=self._multipliers)
         word = bank_word_bytes(config, row, column)
@@ -164,7 +172,10 @@ class Interaction(wiring.Component):
         size = self._multipliers
         m.submodules.copier = copier
         # Engines with as many multipliers have these in common.
-        m.submodules.buffer = share(platform, buffer, f"vector_buffer_{size}")
+        kind = "_decoded" if self._decoded else ""
+        m.submodules.buffer = share(platform, buffer, f"vector_buffer_{size}{kind}")
+        if self._decoded:
+            m.d.comb += buffer.dense_bank.eq(copier.dense_bank)
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")

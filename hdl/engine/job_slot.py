@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import QUERY_BITS, job_layout
+from ..program import STAGE
 
 __all__ = ["JobSlot"]
 
@@ -18,19 +21,23 @@ _SCORED = ("position", "stride", "context", "sub_batch")
 class JobSlot(wiring.Component):
     """Follows a job through its stations; the parent tells what happened, this unit what is due.
 
-    free -> descriptor read -> dense rows landed -> bottom phase queued, done -> interaction started
-    -> its rows landed -> top phase queued -> free for the next job, while the **tail** follows the
-    old one: top phase done and all scores handed over. So the next job's inputs land and its bottom
-    phase is queued while the top phase still runs; the array takes phases in order, and the
-    inputs lie apart from what a top phase reads. A top phase is wanted only when the tail is empty.
+    free -> descriptor read -> dense rows landed -> bottom phase queued, done -> (decoders run) ->
+    interaction started -> its rows landed -> top phase queued -> free for the next job, while the
+    **tail** follows the old one: top phase done and all scores handed over. So the next job's
+    inputs land and its bottom phase is queued while the top phase still runs; the array takes
+    phases in order, and the inputs lie apart from what a top phase reads. A top phase is wanted
+    only when the tail is empty.
 
-    A stage without bottom layers skips the bottom phase. At each station one event counts; events
-    for another station must not come. One cycle from an event to what follows from it.
+    A stage without bottom layers skips the bottom phase, one without decoders the decoding. At each
+    station one event counts; events for another station must not come. One cycle from an event to
+    what follows from it.
 
     Parameters
     ----------
     config
         Sizes of the device.
+    decodes
+        The engine has hash lanes.
 
     Members
     -------
@@ -40,10 +47,12 @@ class JobSlot(wiring.Component):
         The slot's descriptor is in place; its number of bottom layers.
     dense_row, chunk_row
         A row of dense inputs, of interaction outputs, is in the banks.
+    ids_row, decoders, decoded
+        With ``decodes``: all ids of a row are stored; decoders of the program; all have run.
     phase_pushed
-        The slot's wanted phase was queued.
+        The slot's wanted phase was queued; a decoder's, which others follow, has no effect.
     bottom_done, top_done
-        A phase of the slot ended.
+        A phase of the slot ended; a decoder's counts as neither, whatever is told.
     interaction_taken
         The interaction has the job.
     score_taken
@@ -56,6 +65,8 @@ class JobSlot(wiring.Component):
         The tail holds a job.
     free, want_stage, want_bottom, want_interaction, want_top
         What the slot waits for the parent to do.
+    decode
+        With ``decodes``, pulse: ids and bottom MLP are there, the decoders may run.
     staged
         The descriptor of a job is in place.
     interacted
@@ -70,6 +81,10 @@ class JobSlot(wiring.Component):
     bottom_layers: Signal
     dense_row: Signal
     chunk_row: Signal
+    ids_row: Signal
+    decoders: Signal
+    decoded: Signal
+    decode: Signal
     phase_pushed: Signal
     bottom_done: Signal
     top_done: Signal
@@ -97,7 +112,8 @@ class JobSlot(wiring.Component):
     COUNT_LATENCY = 2
     """Pulse of a job's last row to the next station."""
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, decodes: bool = False) -> None:
+        self._decodes = decodes
         events = (
             "start",
             "stage_done",
@@ -121,6 +137,12 @@ class JobSlot(wiring.Component):
             "waits_input",
             "waits_vectors",
         )
+        decoding = {
+            "ids_row": In(1),
+            "decoders": In(STAGE["decoders"].shape),
+            "decoded": In(1),
+            "decode": Out(1),
+        }
         layout = job_layout(config)
         super().__init__(
             {name: In(1) for name in events}
@@ -134,6 +156,7 @@ class JobSlot(wiring.Component):
                 "tail_rows": Out(config.row_bits + 1),
             }
             | {f"tail_{name}": Out(layout[name].shape) for name in _SCORED}
+            | (decoding if decodes else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -143,6 +166,12 @@ class JobSlot(wiring.Component):
         all_rows = Signal()
         m.d.comb += all_rows.eq(counted == self.rows)
         self._follow_tail(m, scored)
+        if self._decodes:
+            self._ids = Signal.like(self.rows)  # rows whose ids are stored
+            with m.If(self.start):
+                m.d.sync += self._ids.eq(0)
+            with m.Elif(self.ids_row):
+                m.d.sync += self._ids.eq(self._ids + 1)
 
         def count(event: Signal) -> None:
             with m.If(event):
@@ -151,6 +180,12 @@ class JobSlot(wiring.Component):
         def move(state: str) -> None:
             m.d.sync += counted.eq(0)
             m.next = state
+
+        def after_bottom() -> None:
+            move("INTERACTION")
+            if self._decodes:
+                with m.If(self.decoders != 0):
+                    move("IDS")
 
         with m.FSM(name="state") as fsm:
             with m.State("FREE"):
@@ -168,7 +203,7 @@ class JobSlot(wiring.Component):
             with m.State("DENSE"):
                 count(self.dense_row)
                 with m.If(all_rows & (self.bottom_layers == 0)):
-                    move("INTERACTION")
+                    after_bottom()
                 with m.Elif(all_rows):
                     move("BOTTOM")
             with m.State("BOTTOM"):
@@ -176,7 +211,9 @@ class JobSlot(wiring.Component):
                     move("BOTTOM_RUN")
             with m.State("BOTTOM_RUN"):
                 with m.If(self.bottom_done):
-                    move("INTERACTION")
+                    after_bottom()
+            if self._decodes:
+                self._decode(m, move)
             with m.State("INTERACTION"):
                 with m.If(self.interaction_taken):
                     move("VECTORS")
@@ -187,6 +224,7 @@ class JobSlot(wiring.Component):
             with m.State("TOP"):
                 with m.If(self.phase_pushed):
                     move("FREE")
+        waits_ids = fsm.ongoing("IDS") if self._decodes else 0
         m.d.comb += [
             self.free.eq(fsm.ongoing("FREE")),
             self.want_stage.eq(fsm.ongoing("STAGE")),
@@ -195,10 +233,20 @@ class JobSlot(wiring.Component):
             self.want_top.eq(fsm.ongoing("TOP") & ~self.tail),
             self.staged.eq(~fsm.ongoing("FREE") & ~fsm.ongoing("STAGE")),
             self.interacted.eq(fsm.ongoing("VECTORS") | fsm.ongoing("TOP")),
-            self.waits_input.eq(fsm.ongoing("STAGE") | fsm.ongoing("DENSE")),
+            self.waits_input.eq(fsm.ongoing("STAGE") | fsm.ongoing("DENSE") | waits_ids),
             self.waits_vectors.eq(fsm.ongoing("INTERACTION") | fsm.ongoing("VECTORS")),
         ]
         return m
+
+    def _decode(self, m: Module, move: Callable[[str], None]) -> None:
+        """States between bottom MLP and interaction. Ids may land later than dense values."""
+        with m.State("IDS"):
+            with m.If(self._ids == self.rows):
+                m.d.comb += self.decode.eq(1)
+                move("DECODE")
+        with m.State("DECODE"):
+            with m.If(self.decoded):
+                move("INTERACTION")
 
     def _follow_tail(self, m: Module, scored: dict[str, Signal]) -> None:
         """The job whose top phase was queued, until its phase has ended and its scores are out."""

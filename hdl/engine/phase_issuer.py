@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..dhe.layouts import DECODER
 from ..interfaces import QUERY_BITS, phase_layout, stream_state_layout
 from ..program import STAGE
 from .row_walker import phase_name_layout
@@ -17,7 +18,7 @@ __all__ = ["PhaseIssuer"]
 
 
 class PhaseIssuer(wiring.Component):
-    """Picks the next phase: bottom phases before top ones, the older job before the younger.
+    """Picks the next phase: bottom phases, then decoders, then top ones; of each the older job's.
 
     Bottom first, because its interaction then runs beside the top phase that follows. Top phases
     do not starve: a slot's next bottom phase comes after its top phase was queued.
@@ -31,11 +32,15 @@ class PhaseIssuer(wiring.Component):
     ----------
     config
         Sizes of the device.
+    decodes
+        The engine has hash lanes.
 
     Members
     -------
     want_top, want_bottom
         Wishes, a bit per slot; stay until ``pushed``.
+    want_decode, decoders, decode_rows
+        With ``decodes``: likewise, each slot's decoder and its number of rows.
     older
         Slot of the older job when both slots are in use.
     stages, rows, queries
@@ -43,7 +48,8 @@ class PhaseIssuer(wiring.Component):
     done
         A phase ended.
     pushed
-        Pulse: this phase was handed over.
+        Pulse: this phase was handed over. A decoder's is named as a bottom phase: a slot has one
+        wish at a time.
     o
         Phases.
     o_stream
@@ -52,6 +58,9 @@ class PhaseIssuer(wiring.Component):
 
     want_top: Signal
     want_bottom: Signal
+    want_decode: Signal
+    decoders: data.View
+    decode_rows: data.View
     older: Signal
     stages: data.View
     rows: data.View
@@ -64,19 +73,27 @@ class PhaseIssuer(wiring.Component):
     PUSH_LATENCY = 1
     """Cycles from CHECK to the phase on offer, when its weights are resident."""
 
-    def __init__(self, *, config: Config) -> None:
+    def __init__(self, *, config: Config, decodes: bool = False) -> None:
+        self._decodes = decodes
+        rows = data.ArrayLayout(unsigned(config.row_bits + 1), 2)
+        decoding = {
+            "want_decode": In(2),
+            "decoders": In(data.ArrayLayout(DECODER, 2)),
+            "decode_rows": In(rows),
+        }
         super().__init__(
             {
                 "want_top": In(2),
                 "want_bottom": In(2),
                 "older": In(1),
                 "stages": In(data.ArrayLayout(STAGE, 2)),
-                "rows": In(data.ArrayLayout(unsigned(config.row_bits + 1), 2)),
+                "rows": In(rows),
                 "queries": In(data.ArrayLayout(QUERY_BITS, 2)),
                 "done": In(phase_name_layout()),
                 "pushed": Out(phase_name_layout()),
                 "o": Out(stream.Signature(phase_layout(config))),
                 "o_stream": Out(stream.Signature(stream_state_layout(config))),
+                **(decoding if decodes else {}),
             }
         )
 
@@ -84,16 +101,26 @@ class PhaseIssuer(wiring.Component):
         m = Module()
         slot = Signal()
         top = Signal()
-        streamed = self._describe(m, slot, top)
+        decode = Signal() if self._decodes else Const(0)
+        streamed = self._describe(m, slot, top, decode)
         ring_free = self._ring_free(m)
-        wishes = Mux(self.want_bottom != 0, self.want_bottom, self.want_top)
+        wishes: Value = self.want_top
+        wanted: Value = self.want_top | self.want_bottom
+        is_top: Value = self.want_bottom == 0
+        if self._decodes:
+            wishes = Mux(self.want_decode != 0, self.want_decode, wishes)
+            wanted |= self.want_decode
+            is_top &= self.want_decode == 0
+        wishes = Mux(self.want_bottom != 0, self.want_bottom, wishes)
         with m.FSM(name="state"):
             with m.State("PICK"):
+                if self._decodes:
+                    m.d.sync += decode.eq((self.want_bottom == 0) & (self.want_decode != 0))
                 m.d.sync += [
-                    top.eq(self.want_bottom == 0),
+                    top.eq(is_top),
                     slot.eq(Mux(wishes.bit_select(self.older, 1), self.older, ~self.older)),
                 ]
-                with m.If((self.want_top | self.want_bottom) != 0):
+                with m.If(wanted != 0):
                     m.next = "CHECK"
             with m.State("CHECK"):
                 with m.If(~streamed):
@@ -111,7 +138,7 @@ class PhaseIssuer(wiring.Component):
         m.d.comb += [self.pushed.slot.eq(slot), self.pushed.top.eq(top)]
         return m
 
-    def _describe(self, m: Module, slot: Signal, top: Signal) -> Signal:
+    def _describe(self, m: Module, slot: Signal, top: Signal, decode: Value) -> Signal:
         """Payloads from the picked slot's descriptor; returns whether the weights are streamed."""
         stage = self.stages[slot]
         phase, request = self.o.payload, self.o_stream.payload
@@ -136,6 +163,17 @@ class PhaseIssuer(wiring.Component):
             request.ring_base.eq(stage.ring_base),
             request.ring_log2_words.eq(stage.ring_log2_words),
         ]
+        if self._decodes:
+            decoder = self.decoders[slot]
+            with m.If(decode):
+                m.d.comb += [
+                    streamed.eq(decoder.streamed),
+                    phase.rows.eq(self.decode_rows[slot]),
+                    *(
+                        getattr(phase, name).eq(getattr(decoder, name))
+                        for name in ("layer", "layers", "tiles", "weights", "stream")
+                    ),
+                ]
         return streamed
 
     def _ring_free(self, m: Module) -> Signal:

@@ -48,7 +48,7 @@ class VectorBuffer(wiring.Component):
     high, ``allocate`` and ``release`` change no occupancy.
 
     Flow control: row words are never refused; they land, and count, in the cycle after they were
-    presented. Writes of the dense vector wait while a row word lands in bank 0.
+    presented. Writes of the dense vector wait while a row word lands in their bank.
     Reads: words are there one cycle after their address and stay while nothing else is read.
     Reading bytes that are written in the same cycle returns old bytes; nobody does, because items
     are read only when complete.
@@ -59,6 +59,8 @@ class VectorBuffer(wiring.Component):
         Device configuration.
     row, column
         Sub-array of the engine's anchor: gives the size of a bank's words.
+    decoded
+        Vectors that the array made may go to every bank, not to bank 0 alone.
 
     Members
     -------
@@ -66,8 +68,8 @@ class VectorBuffer(wiring.Component):
         Number by which ``row_write`` names this engine; constant.
     row_write
         Words of embedding rows, one broadcast a lane; words of other units are left alone.
-    dense_write
-        Stream of dense vector bytes, into bank 0.
+    dense_write, dense_bank
+        Stream of dense vector bytes, into bank 0 or, with ``decoded``, that bank.
     slot_bytes
         Bytes of an item in each bank: a power of two of at least 16 or a multiple of a bank's word.
     slots, features
@@ -95,6 +97,7 @@ class VectorBuffer(wiring.Component):
     unit: Signal
     row_write: Any
     dense_write: stream.Interface
+    dense_bank: Signal
     slot_bytes: Signal
     slots: Signal
     features: Signal
@@ -112,11 +115,12 @@ class VectorBuffer(wiring.Component):
     word_a: Signal
     words_b: Any
 
-    def __init__(self, *, config: Config, row: int, column: int) -> None:
+    def __init__(self, *, config: Config, row: int, column: int, decoded: bool = False) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
+        self._decoded = decoded
         self._word = bank_word_bytes(config, row, column)
         self._banks = config.gather_lanes
         self._group = group_banks(config, row, column)
@@ -148,6 +152,7 @@ class VectorBuffer(wiring.Component):
                 "read_bank": In(range(self._banks)).array(2),
                 "word_a": Out(8 * self._word),
                 "words_b": Out(8 * self._word).array(self._group),
+                **({"dense_bank": In(range(self._banks))} if decoded else {}),
             }
         )
 
@@ -156,9 +161,9 @@ class VectorBuffer(wiring.Component):
         landing = [Signal(name=f"landing_{number}") for number in range(self._banks)]
         read: list[list[Value]] = [[], []]
         for number, lands in enumerate(landing):
-            bank = VectorBank(config=self._config, word=self._word, dense=number == 0)
-            # All but bank 0 are equal.
-            kind = f"vector_bank_{self._word}{'' if number else '_dense'}"
+            dense = self._decoded or number == 0
+            bank = VectorBank(config=self._config, word=self._word, dense=dense)
+            kind = f"vector_bank_{self._word}{'_dense' if dense else ''}"
             m.submodules[f"bank_{number}"] = share(platform, bank, kind)
             row = self.row_write[number]
             m.d.comb += [
@@ -167,7 +172,15 @@ class VectorBuffer(wiring.Component):
                 bank.row_write.eq(row),
                 bank.lands.eq(lands),
             ]
-            if number == 0:
+            if self._decoded:
+                chosen = self.dense_bank == number
+                m.d.comb += [
+                    bank.dense_write.payload.eq(self.dense_write.payload),
+                    bank.dense_write.valid.eq(self.dense_write.valid & chosen),
+                ]
+                with m.If(chosen):
+                    m.d.comb += self.dense_write.ready.eq(bank.dense_write.ready)
+            elif number == 0:
                 wiring.connect(m, wiring.flipped(self.dense_write), bank.dense_write)
             for port in range(2):
                 m.d.comb += [

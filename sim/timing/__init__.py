@@ -10,9 +10,19 @@ from .core import JobRecord, StageTimes
 from .device import DeviceModel, Prediction
 from .dram import Dram, Ssd
 from .loads import LoadEntry, LoadsModel
-from .plan import EnginePlan, PhasePlan, Plan, ProgramPlan, QueryPlan, StagePlan, StageQuery
+from .plan import (
+    DecoderPlan,
+    EnginePlan,
+    PhasePlan,
+    Plan,
+    ProgramPlan,
+    QueryPlan,
+    StagePlan,
+    StageQuery,
+)
 
 __all__ = [
+    "DecoderPlan",
     "DeviceModel",
     "Dram",
     "Ssd",

@@ -38,6 +38,7 @@ class Phase:
     streamed: bool = False
     slot: int = 0
     top: bool = False
+    decoder: bool = False
     taken: int = _NEVER
     """Cycle in which the sequencer took it from its queue."""
     first_row: int = _NEVER

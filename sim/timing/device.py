@@ -15,6 +15,7 @@ from .engine import EngineModel, PhaseRecord
 from .events import Clock
 from .front_end import INTERRUPT_LATENCY, FrontEndModel
 from .gather import Gather, StageWaits
+from .hash_reads import HashReads
 from .loader import LoadersModel
 from .memory import Memory
 from .plan import EnginePlan, PhasePlan, Plan, QueryPlan
@@ -94,6 +95,7 @@ class DeviceModel:
         if open_rows is not None:
             self._memory.set_open_rows(open_rows)
         self._streamer = StreamerModel(clock, config, self._memory)
+        self._hash_reads = HashReads(clock, config, self._memory) if config.hash_lanes else None
         self.engines: dict[int, EngineModel] = {}
         for engine in plan.engines:
             self.engines[engine.unit] = self._engine(engine)
@@ -133,6 +135,7 @@ class DeviceModel:
         def scores(job: LoaderJob, first: int, taken: Callable[[int], None]) -> None:
             self._core.scores(job, first, taken)
 
+        hashes = self._config.hash_lanes_at(plan.row, plan.column)
         model = EngineModel(
             self._clock,
             self._config,
@@ -143,6 +146,8 @@ class DeviceModel:
             on_scores=scores,
             ask_stream=ask,
             on_consumed=consumed,
+            hash_reads=self._hash_reads if hashes else None,
+            first_id=self._plan.first_id,
         )
         return model
 

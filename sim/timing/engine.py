@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hdl.array.timing import WRITE_STAGE, turnaround
 from hdl.array.timing import latency as write_back_latency
 from hdl.config import Config
+from hdl.embedding.record_unpacker import chunk_bytes
 from hdl.engine.cause import Cause
 from hdl.engine.engine import PHASES_WAITING
 from hdl.engine.job_slot import JobSlot
@@ -19,9 +20,11 @@ from hdl.queue import Queue
 
 from .array import ArraySchedule, Phase, TileRun
 from .causes import cause_spans
+from .decoding import DecodingModel
 from .events import Clock, Poll
+from .hash_reads import HashReads
 from .interaction import BankWindows, InteractionJob, InteractionModel, item_chunks
-from .plan import EnginePlan, PhasePlan, ProgramPlan
+from .plan import DecoderPlan, EnginePlan, PhasePlan, ProgramPlan
 from .units import LoaderJob
 from .vectors import VectorSlots
 
@@ -34,6 +37,7 @@ class PhaseRecord:
 
     stage: int
     top: bool
+    decoder: bool = False
     slot: int
     rows: int
     taken: int
@@ -54,7 +58,10 @@ class _Slot:
         self.staged = False
         self.configured = False
         self.counted = 0
-        self.bottom: Phase | None = None
+        self.ids = 0  # rows whose ids are stored
+        self.ids_at = 0  # cycle in which the count shows it
+        self.wish: DecoderPlan | None = None
+        self.making = False
         # The job whose top phase was queued last.
         self.tail = False
         self.tail_ended = 0
@@ -63,7 +70,7 @@ class _Slot:
     @property
     def before(self) -> bool:
         """Not past the interaction's start."""
-        return self.state in ("STAGE", "DENSE", "BOTTOM", "BOTTOM_RUN", "INTERACTION")
+        return self.state not in ("FREE", "VECTORS", "TOP")
 
 
 class EngineModel:
@@ -86,6 +93,9 @@ class EngineModel:
         (cycle, phase plan, granted): the issuer asks the weight streamer.
     on_consumed
         Cycle of each load of a streamed tile.
+    hash_reads, first_id
+        Where the engine has hash lanes: reads of their constants, and byte of the first id behind
+        the dense values of a record.
     """
 
     def __init__(
@@ -100,6 +110,8 @@ class EngineModel:
         on_scores: Callable[[LoaderJob, int, Callable[[int], None]], None],
         ask_stream: Callable[[int, PhasePlan, Callable[[int], None]], None] | None = None,
         on_consumed: Callable[[int], None] | None = None,
+        hash_reads: HashReads | None = None,
+        first_id: int = 0,
     ) -> None:
         self._clock, self._config, self.plan = clock, config, plan
         self._on_free, self._on_room, self._on_staged = on_free, on_room, on_staged
@@ -148,8 +160,21 @@ class EngineModel:
         self._pops: deque[int] = deque()  # cycles in which queued phases leave
         self._in_flight = 0
         self._ring_used = False
-        self._ring_waits: tuple[int, bool] | None = None
+        self._ring_waits: tuple[int, str] | None = None
         self._interact = Poll(clock, self._start_interaction)
+        self._first_id = 0
+        self._decoding: DecodingModel | None = None
+        if hash_reads is not None:
+            self._first_id = first_id
+            self._decoding = DecodingModel(
+                clock,
+                config,
+                hash_reads,
+                lanes=config.hash_lanes_at(plan.row, plan.column),
+                on_wish=self._wish,
+                on_making=self._making,
+                on_decoded=self._decoded,
+            )
         self._programs_of: dict[int, ProgramPlan] = plan.programs
         self._jobs_of: dict[int, tuple[LoaderJob, bool]] = {}
         self._streams: dict[int, int] = {}
@@ -174,7 +199,7 @@ class EngineModel:
         self._accept ^= 1
         slot.state, slot.job = "STAGE", job
         slot.staged = slot.configured = False
-        slot.counted = 0
+        slot.counted = slot.ids = 0
         self._note(cycle + 1)
         request = max(cycle + 1, self._stage_free)
         done = request + StageTable.LATENCY
@@ -187,14 +212,24 @@ class EngineModel:
         self._gate.at(cycle)
         self._on_staged(cycle)
 
-    def dense_ready(self, slot: int) -> int | None:
+    def dense_ready(self, slot: int, k: int) -> int | None:
         """See `EngineSide`."""
-        return self._interaction.dense_ready if self._slots[slot].staged else None
+        if not self._slots[slot].staged:
+            return None
+        return 0 if self._is_id(k) else self._interaction.dense_ready
+
+    def _is_id(self, k: int) -> bool:
+        """Bytes from k on of a record's dense part are ids, which the engine keeps."""
+        return 0 < self._first_id <= k
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None:
         """See `EngineSide`."""
+        if self._is_id(k):
+            if last:
+                self._clock.at(cycle + 1, self._ids_row, slot)
+            return
         written = self._interaction.dense_chunk(cycle, slot, k, count)
-        if last:
+        if last or k + chunk_bytes(self._config) == self._first_id:
             self._clock.at(max(written + 1, self._clock.now), self._dense_row, slot)
 
     def _dense_row(self, cycle: int, number: int) -> None:
@@ -208,10 +243,59 @@ class EngineModel:
     def _dense_complete(self, cycle: int, number: int) -> None:
         slot = self._slots[number]
         slot.counted = 0
-        slot.state = "BOTTOM" if self._program(slot).bottom.layers else "INTERACTION"
+        if not self._program(slot).bottom.layers:
+            self._after_bottom(cycle, number)
+            return
+        slot.state = "BOTTOM"
         self._note(cycle)
         self._issue.at(max(cycle, self._issue_free))
+
+    def _after_bottom(self, cycle: int, number: int) -> None:
+        """From ``cycle`` on the bottom MLP is done: decoders, if any, then the interaction."""
+        slot = self._slots[number]
+        slot.state = "IDS" if self._program(slot).decoders else "INTERACTION"
+        self._note(cycle)
+        if slot.state == "IDS":
+            self._clock.at(cycle, self._ids_complete, number)
         self._poll_interact(cycle)
+
+    # -- decoders ------------------------------------------------------------------------------
+    def _ids_row(self, cycle: int, number: int) -> None:
+        """Pulse: the ids of a row are stored."""
+        slot = self._slots[number]
+        assert slot.job is not None
+        slot.ids += 1
+        if slot.ids == slot.job.rows:
+            slot.ids_at = cycle + 1
+            self._clock.at(cycle + 1, self._ids_complete, number)
+
+    def _ids_complete(self, cycle: int, number: int) -> None:
+        """Slot in IDS: the decoders begin when all ids are there."""
+        slot = self._slots[number]
+        assert slot.job is not None
+        if slot.state != "IDS" or slot.ids != slot.job.rows or cycle < slot.ids_at:
+            return
+        assert self._decoding is not None
+        slot.state = "DECODE"
+        self._note(cycle + 1)
+        self._decoding.start(cycle, number, slot.job.rows, self._program(slot).decoders)
+
+    def _wish(self, cycle: int, number: int, decoder: DecoderPlan) -> None:
+        self._slots[number].wish = decoder
+        self._issue.at(max(cycle, self._issue_free))
+
+    def _making(self, cycle: int, number: int, making: bool) -> None:
+        self._clock.at(max(cycle, self._clock.now), self._set_making, number, making)
+
+    def _set_making(self, cycle: int, number: int, making: bool) -> None:
+        self._slots[number].making = making
+        self._note(cycle)
+
+    def _decoded(self, cycle: int, number: int) -> None:
+        """Pulse: all decoders have run."""
+        self._slots[number].state = "INTERACTION"
+        self._note(cycle + 1)
+        self._poll_interact(cycle + 1)
 
     def _program(self, slot: _Slot) -> ProgramPlan:
         assert slot.job is not None
@@ -219,34 +303,41 @@ class EngineModel:
 
     # -- phases --------------------------------------------------------------------------------
     def _pick(self, cycle: int) -> None:
-        """Issuer in PICK: bottom phases first, then the older job."""
+        """Issuer in PICK: bottom phases first, then decoders; of each the older job's."""
         if self._issuing or cycle < self._issue_free:
             return
         older = self._accept
-        for state in ("BOTTOM", "TOP"):
+        for state in ("BOTTOM", "DECODE", "TOP"):
             for number in (older, older ^ 1):
                 slot = self._slots[number]
-                if slot.state == state and not (state == "TOP" and slot.tail):
-                    self._issuing = True
-                    self._clock.at(cycle + 1, self._check, number, state == "TOP")
-                    return
+                if slot.state != state or (state == "TOP" and slot.tail):
+                    continue
+                if state == "DECODE" and slot.wish is None:
+                    continue
+                self._issuing = True
+                self._clock.at(cycle + 1, self._check, number, state)
+                return
 
-    def _check(self, cycle: int, number: int, top: bool) -> None:
+    def _check(self, cycle: int, number: int, state: str) -> None:
         slot = self._slots[number]
         assert slot.job is not None
         program = self._program(slot)
-        wanted = program.top if top else program.bottom
+        wanted: PhasePlan | None = program.top if state == "TOP" else program.bottom
+        if state == "DECODE":
+            wanted = slot.wish
+        assert wanted is not None
         phase = Phase(
             layers=wanted.layers,
             rows=slot.job.rows,
             streamed=wanted.streamed,
             slot=number,
-            top=top,
+            top=state == "TOP",
+            decoder=state == "DECODE",
         )
         if wanted.streamed:
             assert self._ask_stream is not None
             if self._in_flight and not self._ring_used:
-                self._ring_waits = (number, top)  # until no phase of another ring is in flight
+                self._ring_waits = (number, state)  # until no phase of another ring is in flight
                 return
             self._ring_used = True
 
@@ -279,6 +370,8 @@ class EngineModel:
             slot.free_from = cycle + 1
             slot.tail, slot.tail_ended, slot.tail_scored = True, 0, 0
             self._on_free(cycle + 1)
+        elif phase.decoder:
+            slot.wish = None
         else:
             slot.state = "BOTTOM_RUN"
         self._gate.at(cycle + 1)
@@ -305,6 +398,7 @@ class EngineModel:
             PhaseRecord(
                 stage=job.stage,
                 top=top,
+                decoder=phase.decoder,
                 slot=phase.slot,
                 rows=phase.rows,
                 taken=phase.taken,
@@ -332,10 +426,11 @@ class EngineModel:
         if phase.top:
             slot.tail_ended = cycle + 1
             self._tail_over(phase.slot)
-            return
-        slot.state = "INTERACTION"
-        self._note(cycle + 1)
-        self._poll_interact(cycle + 1)
+        elif phase.decoder:
+            assert self._decoding is not None
+            self._decoding.phase_done(cycle, phase.slot)
+        else:
+            self._after_bottom(cycle + 1, phase.slot)
 
     # -- scores --------------------------------------------------------------------------------
     def _scores(self, cycle: int, job: LoaderJob, number: int) -> None:
@@ -366,14 +461,14 @@ class EngineModel:
             return
         assert slot.job is not None
         program = self._program(slot)
-        sizes = (program.slot_bytes, program.slots, program.vectors - 1)
+        sizes = (program.slot_bytes, program.slots, program.features)
         at = cycle + 1
         if sizes != self._vectors.sizes:
             other = self._slots[self._gate_slot ^ 1]
             if other.configured and (other.before or other.state == "VECTORS"):
                 return
             at += 1
-            self._vectors.configure(sizes)
+            self._vectors.configure(sizes, decoded=bool(program.decoders))
         self._gate_open = True
         self._gate_left = slot.job.rows
         self._clock.at(at, self._opened, self._gate_slot)
@@ -466,9 +561,11 @@ class EngineModel:
         states = [slot.state for slot in self._slots]
         if all(s == "FREE" for s in states) and not any(slot.tail for slot in self._slots):
             cause = Cause.IDLE
+        elif any(slot.making for slot in self._slots):
+            cause = Cause.HASH
         elif any(s in ("INTERACTION", "VECTORS") for s in states):
             cause = Cause.VECTORS
-        elif any(s in ("STAGE", "DENSE") for s in states):
+        elif any(s in ("STAGE", "DENSE", "IDS") for s in states):
             cause = Cause.INPUT
         else:
             cause = Cause.DEPENDENCY

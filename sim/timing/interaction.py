@@ -111,7 +111,7 @@ class InteractionModel:
     ready
         Whether the oldest item's vectors are there.
     row_lands
-        Whether an embedding row word is written to bank 0 of the vector buffer in a cycle.
+        (cycle, bank): whether an embedding row word is written to the bank of the vector buffer.
     on_idle
         The copier can take a job from this cycle on.
     on_release
@@ -128,7 +128,7 @@ class InteractionModel:
         windows: tuple[BankWindows, BankWindows],
         *,
         ready: Callable[[], bool],
-        row_lands: Callable[[int], bool],
+        row_lands: Callable[[int, int], bool],
         on_idle: Callable[[int], None],
         on_release: Callable[[int], None],
         on_row: Callable[[int, int], None],
@@ -150,6 +150,8 @@ class InteractionModel:
         self._job: InteractionJob | None = None
         self._row = 0
         self._part = 0
+        self._vector = 0
+        self._banks = config.gather_lanes
         self._item_at = 0
         self._offered: int | None = None  # cycle from which the item is on offer
         self._waits_steps = False
@@ -178,7 +180,7 @@ class InteractionModel:
         """State ITEM."""
         assert self._job is not None
         self._item_at = cycle
-        self._part = 0
+        self._part = self._vector = 0
         if self._job.program.slots == 1:
             if self._generator_free is None:
                 self._waits_steps = True
@@ -188,13 +190,18 @@ class InteractionModel:
         self._clock.at(cycle + 1 + DENSE_LATENCY + 1, self._copy)
 
     def _copy(self, cycle: int) -> None:
-        """State WRITE: one unit of the dense vector, while no row lands."""
+        """State WRITE: one unit of a vector, while no row lands in its bank."""
         assert self._job is not None
-        if self._row_lands(cycle):
+        if self._row_lands(cycle, self._vector % self._banks):
             self._clock.at(cycle + 1, self._copy)
             return
         self._part += min(self._edge, COPY_BYTES)
-        if self._part < self._job.program.width:
+        program = self._job.program
+        done = self._part >= program.width
+        if done and program.decoders and self._vector + 1 < program.vectors:
+            self._part, done = 0, False
+            self._vector = self._vector + 1 if self._vector else program.features + 1
+        if not done:
             self._clock.at(cycle + 1 + DENSE_LATENCY + 1, self._copy)
             return
         self._offered = cycle + 1

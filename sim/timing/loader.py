@@ -289,13 +289,13 @@ class _Loader:
         """One dense chunk; False: wait."""
         size, beat_bytes = chunk_bytes(self._config), self._config.axi_bytes
         engine = self._engines[part.job.unit]
-        ready = engine.dense_ready(part.job.slot)
+        done = part.pieces * size
+        ready = engine.dense_ready(part.job.slot, done)
         if ready is None:
             return False
         if ready > cycle:
             self._step.at(ready)
             return False
-        done = part.pieces * size
         left = self._plan.dense_bytes - done
         last = left <= size
         engine.dense_chunk(cycle, part.job.slot, done, min(size, left), last)

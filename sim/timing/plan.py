@@ -12,7 +12,16 @@ from golden.filter import FunnelRules
 from .array import LayerTiles
 from .units import Sums
 
-__all__ = ["EnginePlan", "PhasePlan", "Plan", "ProgramPlan", "QueryPlan", "StagePlan", "StageQuery"]
+__all__ = [
+    "DecoderPlan",
+    "EnginePlan",
+    "PhasePlan",
+    "Plan",
+    "ProgramPlan",
+    "QueryPlan",
+    "StagePlan",
+    "StageQuery",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,16 @@ class PhasePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecoderPlan(PhasePlan):
+    """One decoder on one engine."""
+
+    hashes: int
+    """Device memory address of its constants."""
+    groups: int
+    """Words of constants: ceil(k / hash lanes of the engine)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProgramPlan:
     """One stage program on one engine."""
 
@@ -38,12 +57,18 @@ class ProgramPlan:
     width: int
     """Vector width d."""
     vectors: int
-    """Sparse vectors + 1."""
+    """The dense vector, those from tables, those that are decoded."""
     dot: bool
     outputs: int
     """Interaction outputs of a step, P."""
     slot_bytes: int
     slots: int
+    decoders: tuple[DecoderPlan, ...] = ()
+
+    @property
+    def features(self) -> int:
+        """Vectors from tables."""
+        return self.vectors - 1 - len(self.decoders)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +111,10 @@ class Plan:
     pitch: int
     """Bytes between item records."""
     dense_bytes: int
+    """Dense values, and ids behind them."""
     ids_offset: int
+    first_id: int = 0
+    """Byte of the first id behind the dense values; 0: there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,9 @@ class EngineSide(Protocol):
     @property
     def can_allocate(self) -> bool: ...
     def allocate(self, cycle: int) -> None: ...
-    def dense_ready(self, slot: int) -> int | None:
-        """Cycle from which a chunk of the slot's job is taken; None: not known yet."""
+    def dense_ready(self, slot: int, k: int) -> int | None:
+        """Cycle from which a chunk of the slot's job, from byte k on, is taken; None: not known
+        yet."""
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None: ...
     def row_word(self, cycle: int, lane: int, item_last: bool) -> None:

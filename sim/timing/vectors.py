@@ -18,7 +18,8 @@ class VectorSlots:
         self._lanes = lanes
         self.sizes: tuple[int, int, int] | None = None
         """Bytes of a slot in a bank, slots, features; None before the first job."""
-        self._row_cycles: set[int] = set()
+        self._row_cycles: set[tuple[int, int]] = set()
+        self._watched = 1  # banks that vectors of the array go to
         self._clear()
 
     def _clear(self) -> None:
@@ -26,8 +27,9 @@ class VectorSlots:
         self._finished = [0] * self._lanes
         self._needed: list[int] = []
 
-    def configure(self, sizes: tuple[int, int, int]) -> None:
-        """Cut the buffer anew; nothing is in it."""
+    def configure(self, sizes: tuple[int, int, int], *, decoded: bool = False) -> None:
+        """Cut the buffer anew; nothing is in it. ``decoded``: the program has decoders."""
+        self._watched = self._lanes if decoded else 1
         self.sizes = sizes
         self._clear()
         # Vector v is in bank v mod lanes; vector 0 is no lane's.
@@ -47,9 +49,9 @@ class VectorSlots:
         self.tail = (self.tail + 1) % self.sizes[1]
 
     def row_word(self, cycle: int, lane: int) -> None:
-        """A row word is written in ``cycle``; in bank 0 the dense vectors wait for it."""
-        if not lane:
-            self._row_cycles.add(cycle)
+        """A row word is written in ``cycle``; vectors of the array wait for it in their bank."""
+        if lane < self._watched:
+            self._row_cycles.add((cycle, lane))
 
     def finished(self, lane: int) -> bool:
         """The lane has handed over an item's last word; True when that can complete the oldest."""
@@ -60,9 +62,9 @@ class VectorSlots:
         """The oldest slot can be read."""
         return all(self._finished[lane] for lane in self._needed)
 
-    def row_lands(self, cycle: int) -> bool:
-        """A row word is written to bank 0 in this cycle."""
-        return cycle in self._row_cycles
+    def row_lands(self, cycle: int, lane: int) -> bool:
+        """A row word is written to the lane's bank in this cycle."""
+        return (cycle, lane) in self._row_cycles
 
     def release(self) -> None:
         """The oldest slot is free again."""

@@ -53,3 +53,21 @@ def test_the_estimate_counts_the_array() -> None:
     tiles = 32 + 32 * 16 + 16 * 8 + 8 * 4 + 4 * 2 + 24 * 6 + 6
     assert stage_cycles(SMALL, LARGE, engines, [64], 64) > 64 * tiles
     assert stage_cycles(SMALL, LARGE, engines, [64], 64) < 1.25 * 64 * tiles
+
+
+def test_decoders_want_two_equal_row_blocks() -> None:
+    """The hashes of one block are made while the array decodes the other."""
+    config = preset("small")
+    decoder = (1024, 128, 16)
+    shape = StageShape(
+        name="hybrid",
+        bottom=((13, 512), (512, 256), (256, 64), (64, 16)),
+        top=((848, 512), (512, 256), (256, 1)),
+        width=16,
+        vectors=53,
+        dot=False,
+        decoders=tuple((f, decoder) for f in range(26)),
+    )
+    (engine,) = parse_partition(config, None, stages=1).engines
+    assert choose_rows(config, shape, {engine: 26 * 520}, [64], 56) == 32
+    assert choose_rows(config, shape, {engine: 26 * 520}, [224], 56) == 56

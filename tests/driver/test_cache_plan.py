@@ -20,8 +20,8 @@ from hdl.config import preset
 TINY = preset("tiny")
 
 
-def model(width: int) -> Any:
-    return SimpleNamespace(shape=SimpleNamespace(width=width))
+def model(width: int, tables: int) -> Any:
+    return SimpleNamespace(shape=SimpleNamespace(width=width, table_features=range(tables)))
 
 
 def histograms(seed: int, features: int, rows: int) -> list[np.ndarray]:
@@ -32,7 +32,7 @@ def histograms(seed: int, features: int, rows: int) -> list[np.ndarray]:
 def test_regions_fill_a_cache_that_is_no_power_of_two() -> None:
     """Two programs of equal rows share 3 KB a lane as 2 + 1."""
     counts = [histograms(n, 5, 400) for n in range(2)]
-    plan = plan_cache(TINY, [model(16), model(16)], counts, [100, 20])
+    plan = plan_cache(TINY, [model(16, 5), model(16, 5)], counts, [100, 20])
     sizes = [(1 << r["log2_sets"]) * TINY.cache_ways * 16 for r in plan.regions[:2]]
     assert sizes == [2048, 1024]
     assert TINY.lane_cache_bytes == 3072
@@ -40,7 +40,7 @@ def test_regions_fill_a_cache_that_is_no_power_of_two() -> None:
 
 @pytest.mark.parametrize("widths", [(4, 128), (128, 4), (16, 16, 64), (8,)])
 def test_regions_do_not_meet_and_rows_are_aligned(widths: tuple[int, ...]) -> None:
-    models = [model(width) for width in widths]
+    models = [model(width, 4) for width in widths]
     counts = [histograms(n, 4, 300) for n in range(len(widths))]
     plan = plan_cache(TINY, models, counts)
     used: list[tuple[int, int]] = []
@@ -66,7 +66,7 @@ def test_contents_are_golden_s() -> None:
     """What the regions hold is what the golden model would choose for them."""
     config = replace(TINY, gather_lanes=2)
     counts = [histograms(n, 3, 200) for n in range(2)]
-    plan = plan_cache(config, [model(32), model(16)], counts)
+    plan = plan_cache(config, [model(32, 3), model(16, 3)], counts)
     for program, histogram in enumerate(counts):
         region = plan.regions[program]
         tables = [
@@ -95,7 +95,7 @@ def test_contents_are_golden_s() -> None:
 
 def test_more_lookups_get_more_cache() -> None:
     counts = [histograms(1, 4, 2000)] * 2
-    plan = plan_cache(TINY, [model(16), model(16)], counts, [1, 50])
+    plan = plan_cache(TINY, [model(16, 4), model(16, 4)], counts, [1, 50])
     assert plan.regions[1]["log2_sets"] > plan.regions[0]["log2_sets"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from driver.decoders import (
-    DecoderMap,
     decoder_stream,
     decoder_word,
     hash_bytes,
     map_decoders,
     rows_of_decoders,
 )
+from driver.deployment import stage_shape
 from driver.errors import UserError
+from driver.maps import DecoderMap, StageShape
 from golden.integer_model import decoder_layers
 from golden.model import random_model
 from golden.mprec import mprec_shape
@@ -51,7 +53,20 @@ def model_of(decoder: tuple[int, ...]) -> QuantisedModel:
 
 
 def config_with(**changes: Any) -> Config:
-    return replace(preset("tiny"), dense_bytes=1024, **changes)
+    return replace(preset("tiny"), **changes)
+
+
+def decoded(decoders: Sequence[tuple[int, ...]], width: int = 16) -> StageShape:
+    """A stage with these decoders by feature."""
+    return StageShape(
+        name="m",
+        bottom=((13, width),),
+        top=((width, 1),),
+        width=width,
+        vectors=1 + len(decoders),
+        dot=False,
+        decoders=tuple((f, sizes) for f, sizes in enumerate(decoders) if sizes),
+    )
 
 
 def tiles_of(stream: bytes, edge: int, size: int, count: int) -> NDArray[np.int8]:
@@ -112,9 +127,10 @@ def walk(
 def test_walk(decoder: tuple[int, ...], edge: int) -> None:
     config = config_with()
     model = model_of(decoder)
-    rows = rows_of_decoders(config, model.shape.decoders, edge)
+    shape = stage_shape(model)
+    rows = rows_of_decoders(config, shape, edge)
     assert rows == config.rows
-    maps, end = map_decoders(config, model, edge=edge, rows=rows, parameter=5)
+    maps, end = map_decoders(config, shape, edge=edge, rows=rows, parameter=5)
     assert [(m.feature, m.vector) for m in maps] == [(0, 0), (2, 1)]
     tiles = [where.output_tiles for m in maps for where in m.layers]
     assert end == 5 + sum(tiles) and maps[1].layers[0].parameter_base == 5 + sum(tiles) // 2
@@ -137,7 +153,7 @@ def test_walk(decoder: tuple[int, ...], edge: int) -> None:
 def test_descriptor_and_hashes() -> None:
     config = config_with()
     model = model_of((21, 18, 8))
-    maps, _ = map_decoders(config, model, edge=8, rows=16, parameter=0)
+    maps, _ = map_decoders(config, stage_shape(model), edge=8, rows=16, parameter=0)
     word = unpack(
         DECODER,
         decoder_word(model, maps[1], lanes=4, layer=9, id_number=1, hashes=0x3400, stream=0x1200),
@@ -159,22 +175,35 @@ def test_rows() -> None:
         ("paper", 128, (2048, 512, 256, 64), 64),
     ):
         shape = mprec_shape("terabyte" if decoder[-1] == 64 else "kaggle", "dhe", decoder=decoder)
-        assert rows_of_decoders(preset(name), shape.decoders, edge) == rows
+        assert rows_of_decoders(preset(name), decoded(shape.decoders), edge) == rows
 
 
 @pytest.mark.parametrize(
     ("changes", "decoder", "message"),
     [
-        ({"dense_bytes": 64}, (21, 8), "2 DHE vectors of 8 values and 16 rows need 48 bytes"),
-        ({"parameter_tiles": 16}, (21, 60, 8), "feature 2: decoders need 18 output tiles"),
+        ({}, (21, 128), "3 decoded ones of 128 values need 64 pages of an engine of edge 8"),
+        ({"parameter_tiles": 16}, (21, 60, 8), "feature 1: decoders need 18 output tiles"),
     ],
 )
 def test_too_much(changes: dict[str, Any], decoder: tuple[int, ...], message: str) -> None:
-    config = replace(config_with(), **changes)
+    config = replace(config_with(decoded_bytes=256), **changes)
+    shape = decoded([decoder] * 3, width=decoder[-1])
     with pytest.raises(UserError, match=message):
-        map_decoders(config, model_of(decoder), edge=8, rows=16, parameter=0)
+        rows_of_decoders(config, shape, 8)
+        map_decoders(config, shape, edge=8, rows=16, parameter=0)
 
 
 def test_codes_beyond_the_banks() -> None:
     with pytest.raises(UserError, match="feature 1: decoder 6000-16 needs 750 pages"):
-        rows_of_decoders(preset("tiny"), ((), (6000, 16)), 8)
+        rows_of_decoders(preset("tiny"), decoded([(), (6000, 16)]), 8)
+
+
+def test_hashes_that_lanes_cannot_compute() -> None:
+    model = model_of((21, 8))
+    stack = model.stacks[2]
+    assert stack is not None
+    few = replace(stack, encoder=replace(stack.encoder, m=100))
+    with pytest.raises(UserError, match="feature 2: m must be at least 129, not 100"):
+        stage_shape(replace(model, stacks=(model.stacks[0], None, few)))
+    with pytest.raises(UserError, match="feature 0 has no decoder"):
+        stage_shape(replace(model, stacks=(None, None, stack)))

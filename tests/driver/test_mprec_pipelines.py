@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from driver.errors import UserError
 from driver.options import RunOptions
-from driver.pipelines import PIPELINES, pipeline
+from driver.pipelines import PIPELINES, fitted, pipeline
 from driver.run import run
 
 DECODER = "24-16-16"
@@ -37,13 +38,40 @@ def test_golden_runs(representation: str, suffix: str) -> None:
     assert said == (representation != "table")
 
 
-def test_the_device_refuses_decoders_for_now() -> None:
-    with pytest.raises(UserError, match="mprec-kaggle-dhe: DHE vectors are computed by .* golden"):
-        run(options(f"mprec-kaggle-dhe:{DECODER}", "timing"))
+@pytest.mark.parametrize("representation", ["table", "dhe", "select", "hybrid"])
+def test_they_run_on_the_device(representation: str) -> None:
+    decoder = "" if representation == "table" else f":{DECODER}"
+    ran = run(options(f"mprec-kaggle-{representation}{decoder}", "timing"))
+    lookups = {"table": 26, "dhe": 0, "select": 21, "hybrid": 26}[representation]
+    assert ran["cycles"] > 0 and ran["embedding"]["lookups"] == 12 * lookups
+    assert (ran["stages"][0]["stall_cycles"]["hash"] > 0) == (representation != "table")
 
 
-def test_tables_run_on_the_device() -> None:
-    assert run(options("mprec-kaggle-table", "timing"))["cycles"] > 0
+def test_decoders_are_scaled_to_small_arrays() -> None:
+    spec = pipeline("mprec-kaggle-dhe")
+    assert fitted(spec, 16) == (spec, None)
+    small, said = fitted(spec, 8)
+    assert small.decoder == (256, 32, 16) and said is not None and "instead of 1024-128-16" in said
+    named = pipeline("mprec-kaggle-dhe:512-16-16")
+    assert fitted(named, 8) == (named, None)
+    assert fitted(pipeline("mprec-kaggle-table"), 8)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "partition", "message"),
+    [
+        ("ecp5", None, "mprec-kaggle-select: feature 2 is decoded, ecp5 has no hash lanes"),
+        ("tiny", "4x4:4", "feature 2 is decoded, the engine at sub-array 1 has no hash lanes"),
+    ],
+)
+def test_devices_and_engines_without_hash_lanes(
+    name: str, partition: str | None, message: str
+) -> None:
+    asked = replace(
+        options(f"mprec-kaggle-select:{DECODER}", "timing"), preset=name, partition=partition
+    )
+    with pytest.raises(UserError, match=message):
+        run(asked)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,13 @@ def test_without_fission_only_the_whole_grid_exists() -> None:
 
 def test_verilog_converts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
-    config = replace(TINY, activation_bytes=64, weight_bytes=64, parameter_tiles=16, dense_bytes=16)
+    config = replace(
+        TINY,
+        activation_bytes=64,
+        weight_bytes=64,
+        parameter_tiles=16,
+        dense_bytes=16,
+        decoded_bytes=64,
+    )
     text = verilog.convert(Grid(config=config), emit_src=False)
     assert text.count("endmodule") > config.pes and "bank_write_3__ready" in text

@@ -13,6 +13,7 @@ from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from driver.decoders import decoder_word, hash_bytes, map_decoders
+from driver.deployment import stage_shape
 from driver.engine_words import layer_word, parameter_words
 from driver.tiles import layer_tiles, resident_words
 from golden.quantised_model import QuantisedModel
@@ -37,8 +38,8 @@ Held = dict[tuple[int, int], int]
 
 
 def bench_config() -> Config:
-    """``tiny`` with room for vectors in the dense memory."""
-    return replace(preset("tiny"), dense_bytes=1024)
+    """``tiny``."""
+    return preset("tiny")
 
 
 class DecoderArray(Elaboratable):
@@ -131,7 +132,7 @@ class DecoderBench:
         self.held = held or {}
         self.rows = max(map(len, blocks))
         self.maps, tiles = map_decoders(
-            self.config, model, edge=self.edge, rows=self.rows, parameter=0
+            self.config, stage_shape(model), edge=self.edge, rows=self.rows, parameter=0
         )
         self.parameters = np.zeros((tiles * self.edge, 8), np.uint8)
         self.dut = DecoderArray(
@@ -185,12 +186,11 @@ class DecoderBench:
                 self.parameters[start : start + len(layer.bias)] = parameter_words(layer)
             words += decoder_word(
                 self.model,
-                place,
+                replace(place, streamed=False, weights=weights),
                 lanes=self.lanes,
                 layer=first,
                 id_number=place.vector,
                 hashes=len(self.image),
-                weights=weights,
                 table=place.feature,
                 seed=SEED,
             )
@@ -258,7 +258,7 @@ class DecoderBench:
             for page in range(pages):
                 for row in range(self.rows):
                     address = ((1 + v) * pages + page) * self.rows + row
-                    address += slot * self.config.dense_bytes // 2
+                    address += slot * self.config.decoded_bytes // 2
                     ctx.set(grid.dense_address_0, address)
                     await ctx.tick()
                     data = ctx.get(grid.dense_data_0)

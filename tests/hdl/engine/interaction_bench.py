@@ -234,7 +234,7 @@ class Bench:
     async def _dense(self, ctx: Any) -> None:
         """Synchronous memory of the dense vectors; absent lanes hold noise."""
         case, dut = self.case, self.dut
-        half = case.config.dense_bytes // 2
+        half = 1 << case.config.dense_address_bits - 1
         lanes = np.random.default_rng(1).integers(-128, 128, (case.config.edge, 2 * half))
         pitch = max(case.jobs)
         stored: set[int] = set()

@@ -292,7 +292,7 @@ class Bench:
                 pitch = stage["row_pitch"]
                 dense = bytes(
                     dense_byte(
-                        slot * CONFIG.dense_bytes // 2 + k // self.edge * pitch + row,
+                        (slot << CONFIG.dense_address_bits - 1) + k // self.edge * pitch + row,
                         k % self.edge,
                     )
                     for k in range(WIDTH)

@@ -48,7 +48,7 @@ class Tile:
 def expected_tiles(config: Config, phases: list[Phase]) -> list[Tile]:
     """The reference: plain nested loops."""
     half = config.activation_bytes // 2
-    dense_half = config.dense_bytes // 2
+    dense_half = 1 << config.dense_address_bits - 1
     tiles: list[Tile] = []
     written = 0  # output tiles of all that came before
     ring_position = 0

@@ -1,0 +1,260 @@
+"""Decoders of an engine: hash constants, codes and the order of features, for both slots.
+
+Follows ``hdl/dhe``'s front, hash fetch, code generator and decoder slots, an event a group of
+hashes. Chunks of codes are taken to pass the bank writer as they come: what the interaction's
+chunks, which go first, cost them is left out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdl.config import Config
+from hdl.dhe.decoder_table import DecoderTable
+from hdl.dhe.hash_fetch import CHUNKS
+from hdl.dhe.hash_lane import HashLane
+from hdl.dhe.layouts import HASH_BYTES, HASH_CHUNK_BYTES
+from hdl.engine.bank_writer import BankWriter
+from hdl.queue import Queue
+
+from .events import Clock, Poll
+from .hash_reads import HashReads
+from .plan import DecoderPlan
+
+__all__ = ["DecodingModel"]
+
+_LANDING = HashLane.LATENCY + 1 + Queue.BUFFERED_LATENCY
+"""Ids sent into the lanes to their codes at the bank writer."""
+_WRITTEN = BankWriter.STAGES + 1
+"""A chunk taken by the bank writer to the pulse of its row."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    decoders: tuple[DecoderPlan, ...] = ()
+    rows: int = 0
+    next: int = 0
+    wants_codes: bool = False
+
+    @property
+    def decoder(self) -> DecoderPlan:
+        return self.decoders[self.next]
+
+
+@dataclass(eq=False)
+class _Chunk:
+    """A chunk of constants that was asked for."""
+
+    words: int
+    """Of groups that are used."""
+    first: int | None = None
+    """Cycle of its first beat."""
+
+
+class DecodingModel:
+    """What stands between the ids of a row block and the wishes for its decoders' phases.
+
+    Parameters
+    ----------
+    lanes
+        Hash lanes.
+    on_wish
+        (cycle, slot, decoder): its phase is wanted from this cycle on.
+    on_making
+        (cycle, slot, making): codes are being made from this cycle on, or no longer.
+    on_decoded
+        (cycle, slot): pulse, all decoders have run.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        config: Config,
+        reads: HashReads,
+        *,
+        lanes: int,
+        on_wish: Callable[[int, int, DecoderPlan], None],
+        on_making: Callable[[int, int, bool], None],
+        on_decoded: Callable[[int, int], None],
+    ) -> None:
+        self._clock, self._reads, self._lanes = clock, reads, lanes
+        self._on_wish, self._on_making, self._on_decoded = on_wish, on_making, on_decoded
+        self._slots = [_Slot(), _Slot()]
+        self._table_free = 0
+        # Codes FSM: which slot gets the generator.
+        self._pick = Poll(clock, self._try_pick)
+        self._picking = True
+        self._pick_from = 0
+        self._turn = 0
+        # Fetch. A unit is the register of one word or one beat, whichever is larger.
+        self._unit_words = max(1, config.axi_bytes // (HASH_BYTES * lanes))
+        self._unit_beats = max(1, HASH_BYTES * lanes // config.axi_bytes)
+        self._chunk_words = HASH_CHUNK_BYTES // (HASH_BYTES * lanes)
+        self._ask = Poll(clock, self._try_ask)
+        self._address = self._left = 0  # of the job that is asked for
+        self._fetch_free = 0
+        self._fetch_waits: tuple[int, int] | None = None  # cycle, slot: a job not yet taken
+        self._chunks: deque[_Chunk] = deque()
+        self._places = deque([0] * CHUNKS)  # cycles from which a chunk may be asked for
+        self._beat_at = -1  # cycle of the last beat that left the queue
+        self._unit_from = 0  # first cycle in which the register takes a beat
+        self._word = 0  # of the oldest chunk
+        # Generator.
+        self._generator_free = 0
+        self._generator_waits: tuple[int, int] | None = None
+        self._job: int | None = None  # slot
+        self._group = 0
+        self._send_from = 0
+
+    # -- slots ---------------------------------------------------------------------------------
+    def start(self, cycle: int, slot: int, rows: int, decoders: tuple[DecoderPlan, ...]) -> None:
+        """Pulse: the slot's decoders may run."""
+        self._slots[slot] = _Slot(decoders, rows)
+        self._on_making(cycle + 1, slot, True)
+        self._clock.at(cycle + 1, self._next, slot)
+
+    def _next(self, cycle: int, number: int) -> None:
+        """Decoder slot in NEXT."""
+        slot = self._slots[number]
+        if slot.next == len(slot.decoders):
+            self._on_making(cycle + 1, number, False)
+            self._on_decoded(cycle, number)
+            return
+        begin = max(cycle + 1, self._table_free)
+        done = begin + DecoderTable.LATENCY
+        self._table_free = done + 1
+        # Behind the descriptor a cycle for the list of all rows.
+        self._clock.at(done + 2, self._want_codes, number)
+
+    def _want_codes(self, cycle: int, number: int) -> None:
+        self._slots[number].wants_codes = True
+        self._pick.at(max(cycle, self._pick_from))
+
+    def phase_done(self, cycle: int, number: int) -> None:
+        """Pulse of the sequencer."""
+        self._slots[number].next += 1
+        self._on_making(cycle + 1, number, True)
+        self._clock.at(cycle + 1, self._next, number)
+
+    # -- turns ---------------------------------------------------------------------------------
+    def _try_pick(self, cycle: int) -> None:
+        if not self._picking or cycle < self._pick_from:
+            return
+        other = self._turn ^ 1
+        if self._slots[other].wants_codes:
+            self._turn = other
+        elif not self._slots[self._turn].wants_codes:
+            return
+        self._picking = False
+        self._fetch_waits = (cycle + 1, self._turn)
+        self._take_fetch()
+
+    def _take_fetch(self) -> None:
+        """The fetch takes a job when all of the one before is asked for."""
+        if self._fetch_waits is None or self._left:
+            return
+        cycle, number = self._fetch_waits
+        self._fetch_waits = None
+        at = max(cycle, self._fetch_free)
+        decoder = self._slots[number].decoder
+        self._address, self._left = decoder.hashes, decoder.groups
+        self._ask.at(at + 1)
+        self._generator_waits = (at + 1, number)
+        self._take_job()
+
+    def _take_job(self) -> None:
+        if self._generator_waits is None or self._job is not None:
+            return
+        cycle, number = self._generator_waits
+        self._generator_waits = None
+        at = max(cycle, self._generator_free)
+        self._slots[number].wants_codes = False
+        self._job, self._group, self._send_from = number, 0, at + 1
+        self._picking, self._pick_from = True, at + 1
+        self._pick.at(at + 1)
+        self._work()
+
+    # -- constants -----------------------------------------------------------------------------
+    def _try_ask(self, cycle: int) -> None:
+        if not self._left or not self._places:
+            return
+        if cycle < self._places[0]:
+            self._ask.at(self._places[0])
+            return
+        self._places.popleft()
+        chunk = _Chunk(min(self._left, self._chunk_words))
+        self._chunks.append(chunk)
+
+        def landed(first: int) -> None:
+            chunk.first = first
+            self._work()
+
+        self._reads.read(cycle, self._address, landed)
+        self._address += HASH_CHUNK_BYTES
+        self._left -= chunk.words
+        if self._left:
+            self._ask.at(cycle + 1)
+        else:
+            self._fetch_free = cycle + 1
+            self._take_fetch()
+
+    def _fill(self, chunk: _Chunk, unit: int) -> int:
+        """Cycle from which the register holds a unit."""
+        assert chunk.first is not None
+        at = self._unit_from
+        for n in range(self._unit_beats):
+            came = chunk.first + unit * self._unit_beats + n + Queue.BUFFERED_LATENCY
+            at = max(at, came, self._beat_at + 1)
+            self._beat_at = at
+        return at + 1
+
+    # -- codes ---------------------------------------------------------------------------------
+    def _work(self) -> None:
+        """Groups of the job, as far as their constants have come."""
+        while self._job is not None and self._chunks and self._chunks[0].first is not None:
+            chunk, slot = self._chunks[0], self._slots[self._job]
+            place = self._word % self._unit_words
+            if not place:
+                self._full = self._fill(chunk, self._word // self._unit_words)
+            last = max(self._send_from, self._full) + slot.rows - 1
+            self._send_from = last + 1
+            self._word += 1
+            self._group += 1
+            if place == self._unit_words - 1:
+                self._unit_from = last + 1
+            elif self._word == chunk.words:
+                self._unit_from = last + 2
+            if self._word == chunk.words:
+                self._drop(chunk)
+            if self._group == slot.decoder.groups:
+                self._finish(last)
+
+    def _drop(self, chunk: _Chunk) -> None:
+        """The chunk is used up: what is behind its last word passes through the register."""
+        units = self._chunk_words // self._unit_words
+        for unit in range(-(-chunk.words // self._unit_words), units):
+            self._unit_from = self._fill(chunk, unit) + 1
+        self._word = 0
+        self._chunks.popleft()
+        self._places.append(self._unit_from)
+        self._ask.at(self._unit_from)
+
+    def _finish(self, last: int) -> None:
+        """The last ids were sent: their codes land, the generator is free."""
+        number = self._job
+        assert number is not None
+        taken = last + _LANDING
+        self._job = None
+        self._generator_free = taken + 1
+        wish = taken + _WRITTEN + 1
+        self._clock.at(max(wish, self._clock.now), self._landed, number)
+        self._clock.at(max(taken + 1, self._clock.now), self._freed)
+
+    def _freed(self, cycle: int) -> None:
+        self._take_job()
+
+    def _landed(self, cycle: int, number: int) -> None:
+        self._on_making(cycle, number, False)
+        self._on_wish(cycle, number, self._slots[number].decoder)
