@@ -10,7 +10,7 @@ import pytest
 from driver.hash_words import hash_constants, hash_stream
 from golden.encoders import random_encoder
 from hdl.config import preset
-from hdl.dhe.hash_fetch import HashFetch
+from hdl.dhe.hash_fetch import CHUNKS, HashFetch
 from hdl.dhe.layouts import HASH_CHUNK_BYTES
 from tests.hdl.embedding.memory_model import MemoryModel
 from tests.hdl.support import PATTERNS, get_all, put_all, simulate
@@ -51,7 +51,7 @@ def test_words(name: str, lanes: int, stalls: tuple[str, str]) -> None:
     )
     simulate(dut, send, take, background=[memory.server(dut.read)])
     asked = sum(-(-len(hash_stream(encoder)) // HASH_CHUNK_BYTES) for encoder in encoders)
-    assert len(memory.requests) == asked and memory.most_outstanding <= 2
+    assert len(memory.requests) == asked and memory.most_outstanding <= CHUNKS
 
 
 @pytest.mark.parametrize("lanes", [0, 3, 32])
