@@ -17,9 +17,9 @@ from .layouts import HASH_BYTES, HASH_CHUNK_BYTES, hash_layout
 __all__ = ["HashFetch", "hash_job_layout"]
 
 CHUNKS = 4
-"""Chunks of room: three on their way while one is used. A chunk holds 16 hashes, each of which keeps
-a lane busy for a whole row block: with two lanes and 32 rows it lasts 256 cycles, while chunks of
-weights in front of a request may take 500 of the bus."""
+"""Chunks of room: three on their way while one is used. A chunk holds 16 hashes, each of which
+keeps a lane busy for a whole row block: with two lanes and 32 rows it lasts 256 cycles, while
+chunks of weights in front of a request may take 500 of the bus."""
 
 
 def hash_job_layout(config: Config) -> data.StructLayout:
