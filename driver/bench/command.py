@@ -22,6 +22,7 @@ _BENCHES = {
     "funnel": ("sub-batches, queries in flight, filter latency, quality of policies", "small"),
     "pareto": ("quality against MACs and bytes of all funnels of the shipped models", None),
     "load": ("load simulation, online decisions, multi-path, a pipeline on processes", "paper"),
+    "papers": ("the papers' comparisons, beside published values and bounds", "paper"),
     "generate": ("time and size of generation, by preset", None),
     "area": ("area, Fmax and cycles of presets, recorded with their commit", None),
 }
@@ -91,7 +92,35 @@ def add_benches(
     parsers["pareto"].add_argument(
         "--queries", metavar="N", type=positive, default=128, help="held-out queries (128)"
     )
+    _add_papers(parsers["papers"], positive)
     return list(parsers.values())
+
+
+def _add_papers(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
+    add = parser.add_argument
+    add(
+        "--only",
+        metavar="NAME",
+        action="append",
+        help="1c, 3, 5, 7, 10a, 10b, 10c, 11, 12, 12-partitions, 13, 14, mp-rec; repeat it (all)",
+    )
+    add("--items", metavar="N", type=positive, help="items of Criteo's queries (4096)")
+    add(
+        "--max-rows",
+        metavar="N",
+        type=positive,
+        default=10_000,
+        help="cap on the rows of an embedding table (10000)",
+    )
+    add("--gpu", metavar="FILE", help="profile of a GPU, where this machine has none")
+    add(
+        "--path-queries",
+        metavar="N",
+        type=positive,
+        default=60_000,
+        help="queries of the multi-path comparison (60000)",
+    )
+    add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
 
 
 def _add_funnel(parser: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:

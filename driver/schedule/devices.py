@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from golden.model import SHAPES, named_shape
@@ -18,7 +18,14 @@ from ..partition import parse_partition
 from ..pipelines import Pipeline, StageSpec
 from .timed import Case, interval_cycles
 
-__all__ = ["DEFAULT_ITEMS", "Device", "device_profile", "pipeline_curve", "stage_pipeline"]
+__all__ = [
+    "DEFAULT_ITEMS",
+    "Device",
+    "device_platform",
+    "device_profile",
+    "pipeline_curve",
+    "stage_pipeline",
+]
 
 DEFAULT_ITEMS = (64, 128, 256, 512, 1024, 2048, 4096)
 """Points of a curve."""
@@ -183,6 +190,29 @@ def device_profile(
                 max_rows=max_rows, seed=seed, drawn_items=items[-1],
             )  # fmt: skip
             curves.append(_curve(case, label, items, make, size))
+    return device_platform(
+        device,
+        curves,
+        host=host,
+        conditions={"tables": f"at most {max_rows} rows, ids Zipf 1.05", "seed": str(seed)},
+    )
+
+
+def device_platform(
+    device: Device,
+    curves: Sequence[LatencyCurve],
+    *,
+    host: HostTransfer | None = None,
+    conditions: Mapping[str, str] | None = None,
+) -> PlatformProfile:
+    """A device's profile with curves that are known already.
+
+    Parameters
+    ----------
+    conditions
+        Besides preset and partition.
+    """
+    config = device.config
     return PlatformProfile(
         name=device.name,
         kind="rpaccel" if config.features.on_chip_filter else "baseline",
@@ -196,7 +226,6 @@ def device_profile(
             "source": "timing model",
             "preset": config.name,
             "partition": device.partition or "fused",
-            "tables": f"at most {max_rows} rows, ids Zipf 1.05",
-            "seed": str(seed),
+            **(conditions or {}),
         },
     )

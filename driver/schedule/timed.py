@@ -100,7 +100,10 @@ def _workload(case: Case) -> Workload:
         raise UserError(f"drawn_items must be at least the {items} items of a query, not {long}")
     # The shape of the funnel does not change what is drawn, the number of items does.
     stages = [replace(stage, items=long, keep=long) for stage in spec.stages]
-    drawn = _drawn(replace(spec, stages=tuple(stages)), case.queries, case.max_rows, case.seed)
+    # As many queries as any case of an interval asks for: one after the other, so the first ones
+    # are the same, and drawn once for both of its cases.
+    count = max(case.queries, INTERVAL_QUERIES)
+    drawn = _drawn(replace(spec, stages=tuple(stages)), count, case.max_rows, case.seed)
     queries = [
         replace(
             query,
@@ -109,7 +112,7 @@ def _workload(case: Case) -> Workload:
             ids=query.ids[:items],
             labels=None if query.labels is None else query.labels[:items],
         )
-        for query in drawn.queries
+        for query in drawn.queries[: case.queries]
     ]
     return replace(drawn, pipeline=spec, queries=queries)
 

@@ -9,6 +9,7 @@ import pytest
 
 from driver.errors import UserError
 from driver.load.profile import PlatformProfile, read_profile, write_profile
+from driver.load.queue import compiled
 from driver.pipelines import pipeline
 from driver.schedule import timed as timed_module
 from driver.schedule.choose import choose, segment_curve
@@ -26,6 +27,7 @@ ROWS = 60
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    compiled()  # once, into the usual cache
     monkeypatch.setenv("RPACCEL_CACHE", str(tmp_path))
     return tmp_path
 
