@@ -240,7 +240,8 @@ def test_engines_that_share_streams() -> None:
     assert bottom.streamed
     blocks = -(-64 // deployment.rows[0])
     alone = blocks * bottom.tiles * TINY.sub_array**2
-    assert both.rtl["embedding"]["dram_bytes"] < 0.6 * alone
+    # Records and embedding rows are in it, and five row blocks are two rounds of four engines.
+    assert both.rtl["embedding"]["dram_bytes"] < 0.7 * alone
 
 
 @pytest.mark.slow
