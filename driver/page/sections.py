@@ -33,6 +33,7 @@ _MEANING = {
     Cause.WEIGHTS: "weights: the next tile is on its way from the bank",
     Cause.STREAM: "stream: streamed weights have not landed",
     Cause.VECTORS: "vectors: the interaction is not finished",
+    Cause.HASH: "hash: codes of a decoder are being made",
     Cause.INPUT: "input: dense inputs are missing",
     Cause.IDLE: "idle: no row block held",
 }

@@ -8,7 +8,7 @@ STYLE = """
 :root { color-scheme: light dark;
   --paper: #ffffff; --card: #f6f7f9; --ink: #17202c; --soft: #5a6675; --line: #dfe3e8;
   --busy: #3a6fb7; --dependency: #8b62bd; --weights: #e2862a; --stream: #c9403a;
-  --vectors: #d8b420; --input: #d86ea2; --idle: #e2e5ea;
+  --vectors: #d8b420; --hash: #8a5fd0; --input: #d86ea2; --idle: #e2e5ea;
   --stage0: #14806a; --stage1: #7cc2a4; --stage2: #4f9a2c; --stage3: #b3cf5f;
   --on0: #ffffff; --on1: #0c2b20; --on2: #ffffff; --on3: #1f2a06;
   --series0: #14806a; --series1: #c9403a; --series2: #3a6fb7; --series3: #e2862a;
@@ -17,7 +17,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root {
   --paper: #12161c; --card: #1a2029; --ink: #e9edf2; --soft: #9aa6b4; --line: #303a47;
   --busy: #5b93df; --dependency: #a683d6; --weights: #f09c49; --stream: #e3655e;
-  --vectors: #e6c84a; --input: #e78db9; --idle: #2a323d;
+  --vectors: #e6c84a; --hash: #ac8be6; --input: #e78db9; --idle: #2a323d;
   --stage0: #2f9c84; --stage1: #9bd8bd; --stage2: #6dbb48; --stage3: #cbe381;
   --on0: #06130f; --on1: #0c2b20; --on2: #06130f; --on3: #1f2a06;
   --series0: #3fbfa2; --series1: #f0736c; --series2: #6ea4ee; --series3: #f4a65a;
@@ -74,6 +74,7 @@ svg .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3.5px;
 .weights { fill: var(--weights); background: var(--weights); }
 .stream { fill: var(--stream); background: var(--stream); }
 .vectors { fill: var(--vectors); background: var(--vectors); }
+.hash { fill: var(--hash); background: var(--hash); }
 .input { fill: var(--input); background: var(--input); }
 .idle { fill: var(--idle); background: var(--idle); }
 .stage0 { fill: var(--stage0); background: var(--stage0); }

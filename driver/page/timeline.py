@@ -21,6 +21,7 @@ STACK = (
     Cause.WEIGHTS,
     Cause.STREAM,
     Cause.VECTORS,
+    Cause.HASH,
     Cause.INPUT,
     Cause.IDLE,
 )

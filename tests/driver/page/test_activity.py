@@ -28,8 +28,8 @@ def test_short_spans_share_a_part_and_none_is_lost(bins: int) -> None:
 
 def test_shares_are_exact_inside_a_part() -> None:
     lane = _lane(ENGINE, np.array([2, 5]), np.array([1, 6]), 8)
-    assert cause_shares(lane, 2)[:, 0].tolist() == [2, 2, 0, 0, 0, 0, 0]
-    assert cause_shares(lane, 2)[:, 1].tolist() == [0, 1, 0, 0, 0, 0, 3]
+    assert cause_shares(lane, 2)[:, 0].tolist() == [2, 2, 0, 0, 0, 0, 0, 0]
+    assert cause_shares(lane, 2)[:, 1].tolist() == [0, 1, 0, 0, 0, 0, 3, 0]
 
 
 def test_lane_covers_the_run_from_the_doorbell() -> None:
