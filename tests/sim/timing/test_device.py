@@ -240,7 +240,7 @@ def test_engines_that_share_streams() -> None:
     assert bottom.streamed
     blocks = -(-64 // deployment.rows[0])
     alone = blocks * bottom.tiles * TINY.sub_array**2
-    # Records and embedding rows are in it, and five row blocks are two rounds of four engines.
+    # Seven row blocks are two rounds of four engines; records and embedding rows are in it, too.
     assert both.rtl["embedding"]["dram_bytes"] < 0.7 * alone
 
 
