@@ -37,10 +37,12 @@ from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
 from .core_file import core_file
 from .generation import quick_conversion, with_zero_loops
+from .integration import litex_module, vivado_script
+from .ip_xact import ip_xact
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
 
-__all__ = ["FILES", "TOP", "emit", "rtlil_text", "side_data", "verilog_text"]
+__all__ = ["FILES", "TOP", "emit", "rtlil_text", "side_data", "to_verilog", "verilog_text"]
 
 TOP = "rpaccel"
 """Name of the top module and stem of all files."""
@@ -51,6 +53,9 @@ FILES = (
     f"{TOP}.h",
     f"{TOP}.rdl",
     f"{TOP}.core",
+    f"{TOP}.xml",
+    f"{TOP}_vivado.tcl",
+    f"{TOP}_litex.py",
     "registers.md",
 )
 LINT_WAIVER = """\
@@ -146,9 +151,15 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
     """Verilog of ``device`` inside the wrapper ``top``; equal modules are written once."""
     text = rtlil_text(config, device, top=top, clock_gates=True)
     del device
-    to_verilog = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
+    return with_zero_loops(to_verilog(text)) + CLOCK_GATE
+
+
+def to_verilog(rtlil_text: str) -> str:
+    """RTLIL as Verilog, by the pinned Yosys."""
+    convert = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
     with _pinned_yosys():
-        return with_zero_loops(to_verilog(text, strip_internal_attrs=True)) + CLOCK_GATE
+        text: str = convert(rtlil_text, strip_internal_attrs=True)
+    return text
 
 
 def side_data(config: Config, table: Sequence[Register]) -> dict[str, Any]:
@@ -264,6 +275,9 @@ def emit(
         f"{TOP}.h": c_header(config, table),
         f"{TOP}.rdl": system_rdl(config, table),
         f"{TOP}.core": core_file(config, top=TOP),
+        f"{TOP}.xml": ip_xact(config, table, top=TOP),
+        f"{TOP}_vivado.tcl": vivado_script(config, top=TOP),
+        f"{TOP}_litex.py": litex_module(config, top=TOP),
         "registers.md": registers_markdown(config, table),
         f"{TOP}.vlt": LINT_WAIVER,
         f"{TOP}.v": verilog_text(config, device_factory(config)),
