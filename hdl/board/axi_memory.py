@@ -80,7 +80,8 @@ class AxiMemory(wiring.Component):
             {"id": unsigned(self._config.id_bits), "last": unsigned(1), "response": unsigned(2)}
         )
         m.submodules.beats = beats = Queue(shape=beat, depth=self._reads)
-        m.submodules.written = written = Queue(shape=beat, depth=2)
+        answer = data.StructLayout({"id": unsigned(self._config.id_bits), "response": unsigned(2)})
+        m.submodules.written = written = Queue(shape=answer, depth=2)
         self._requests(m, read, write, beats, written)
         self._answers(m, beats, written)
         return m

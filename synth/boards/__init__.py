@@ -1,0 +1,1 @@
+"""Boards: pins, clocks, the whole system on them, bitstreams."""
