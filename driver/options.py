@@ -48,6 +48,9 @@ class RunOptions:
     backend: str = "rtl"
     simulator: str = "verilator"
     port: str | None = None
+    """Serial port of backend board."""
+    port_timeout: float = 1.0
+    """Seconds after which an unanswered request to the board is repeated."""
     partition: str | None = None
     policy: str = "exact"
     sub_batches: int | None = None
@@ -109,7 +112,7 @@ class RunOptions:
             raise UserError(f"table_dram must be at least 0 bytes, not {self.table_dram}")
         if self.table_dram is not None and self.backend != "timing":
             raise UserError("table_dram goes with backend timing: only it has an SSD")
-        self._check_available()
+        self._check_board()
 
     @property
     def bins_code(self) -> int:
@@ -118,12 +121,21 @@ class RunOptions:
             return 0
         return BIN_WIDTHS.index(self.bins or DEFAULT_BINS)
 
-    def _check_available(self) -> None:
-        """Words of the contract that this version does not carry yet: said, never ignored."""
-        if self.backend == "board":
-            raise UserError("backend board is not available yet; use rtl, timing or golden")
-        if self.port is not None:
-            raise UserError("port goes with backend board, which is not available yet")
+    def _check_board(self) -> None:
+        """A board has a serial port, and nothing that looks inside it."""
+        if self.backend != "board":
+            if self.port is not None:
+                raise UserError(f"port goes with backend board, not {self.backend}")
+            return
+        if self.port is None:
+            raise UserError("backend board needs port, such as /dev/ttyUSB0")
+        if not self.port_timeout > 0:
+            raise UserError(f"port_timeout must be above 0 s, not {self.port_timeout:g}")
+        for field in ("waves", "report"):
+            if getattr(self, field) is not None:
+                raise UserError(f"{field} needs what happens inside: use backend rtl")
+        if self.dram != "reference":
+            raise UserError("dram is the behaviour of a simulated memory: a board has its own")
 
     @property
     def waves_cycles(self) -> tuple[int, int] | None:

@@ -65,7 +65,7 @@ def _stage_table(result: dict[str, Any]) -> list[str]:
     for number, stage in enumerate(result["stages"]):
         row = [f"{number} {stage['name']}", str(stage["items_in"]), str(stage["items_out"])]
         if device:
-            row += [str(stage["cycles"]), str(stage["busy_cycles"])]
+            row += [str(stage["cycles"]), str(stage["busy_cycles"] or "-")]
             row += [str(stage["stall_cycles"][c]) for c in causes]
         rows.append(row)
     lines = _table(rows)
@@ -110,5 +110,5 @@ def _device_lines(result: dict[str, Any]) -> list[str]:
         f"{_percent(embedding['static_hits'] / lookups)}, look-ahead hits "
         f"{_percent(embedding['lookahead_hits'] / lookups)}, "
         f"{embedding['dram_bytes']} bytes from DRAM",
-        f"simulated in {result['wall_s']:.1f} s",
+        f"{'ran' if result['backend'] == 'board' else 'simulated'} in {result['wall_s']:.1f} s",
     ]

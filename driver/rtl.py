@@ -45,7 +45,20 @@ from .summary import macs, quality, speculative_lookups, stage_items, utilizatio
 from .traces import Records, TraceError, decode_jobs
 from .workload import Workload
 
-__all__ = ["Corrupt", "Plan", "plan_run", "run_rtl"]
+__all__ = [
+    "BEFORE",
+    "Corrupt",
+    "Plan",
+    "check_identity",
+    "check_status",
+    "embedding_counters",
+    "plan_run",
+    "run_rtl",
+    "write_job",
+]
+
+BEFORE = ("READ_BEATS", "READ_BURSTS")
+"""Counters that loading moves and that a run's figures begin behind."""
 
 Corrupt = Callable[[Deployment, MemoryImage], None]
 """Changes the image before it is loaded; tests prove with it that a difference is found."""
@@ -110,13 +123,16 @@ def plan_run(
     return Plan(deployment=deployment, image=image, host=host, queries=queries, rules=rules)
 
 
-def _write_job(plan: Plan, in_flight: int | None) -> _Steps:
-    """What the host does: load, then all queries, at most ``in_flight`` of them submitted."""
+def write_job(plan: Plan, in_flight: int | None, before: Sequence[str] = BEFORE) -> _Steps:
+    """What the host does: load, then all queries, at most ``in_flight`` of them submitted.
+
+    Counters ``before`` are read in between, as ``before_NAME``.
+    """
     host = plan.host
     host.open()
     load = host.ring(host.loads)
     loaded = host.wait(host.loads)
-    for name in ("READ_BEATS", "READ_BURSTS"):
+    for name in before:
         host.registers.read(name, key=f"before_{name}")
     count = len(plan.queries)
     window = count if in_flight is None else min(in_flight, count)
@@ -150,7 +166,7 @@ def run_rtl(
         The simulation failed, or the device reports an error for an entry.
     """
     config = plan.deployment.config
-    steps = _write_job(plan, options.in_flight)
+    steps = write_job(plan, options.in_flight)
     if corrupt is not None:
         corrupt(plan.deployment, plan.image)
     waves = _waves(options, progress)
@@ -173,8 +189,8 @@ def run_rtl(
         waves=waves,
     )
     wall = time.perf_counter() - started
-    _check_identity(config, outcome.result.values)
-    _check_status(completions(outcome.result, plan.host.entries))
+    check_identity(config, outcome.result.values)
+    check_status(completions(outcome.result, plan.host.entries))
     return _result(plan, workload, expected, outcome, steps, options) | {"wall_s": wall}
 
 
@@ -255,7 +271,7 @@ def _result(
         ],
         "back_end_cycles": times.back_end_cycles,
         "hidden_cycles": times.hidden_cycles,
-        "embedding": _embedding(config, values)
+        "embedding": embedding_counters(config, values)
         | {"speculative_lookups": speculative_lookups(workload, expected)},
         "interaction_multipliers": sum(
             config.interaction_multipliers_at(e.row, e.column) for e in engines
@@ -275,7 +291,7 @@ def _stage_embedding(
     return [asdict(stage) | {"average_wait": stage.average_wait} for stage in stages]
 
 
-def _embedding(config: Config, values: dict[str, int]) -> dict[str, int]:
+def embedding_counters(config: Config, values: dict[str, int]) -> dict[str, int]:
     """Lookups of the run, reads of its queries."""
 
     def reads(name: str) -> int:
@@ -305,7 +321,7 @@ def _waves(options: RunOptions, progress: Callable[[str], None]) -> Waves | None
     return made
 
 
-def _check_identity(config: Config, values: dict[str, int]) -> None:
+def check_identity(config: Config, values: dict[str, int]) -> None:
     found = register_value(values, "CONFIG_HASH")
     if found != config.hash:
         raise UserError(
@@ -313,7 +329,7 @@ def _check_identity(config: Config, values: dict[str, int]) -> None:
         )
 
 
-def _check_status(entries: Sequence[Any]) -> None:
+def check_status(entries: Sequence[Any]) -> None:
     """Every entry must have ended well: the driver made them all."""
     for number, completion in enumerate(entries):
         if completion.status != fmt.Status.OK:

@@ -124,6 +124,13 @@ def run(
         expected = _expected(workload, rules, progress, keep_layers=False)
         progress(f"timing model: {len(plan.queries)} queries")
         result |= run_timing(plan, workload, expected, options)
+    elif options.backend == "board":
+        from .board.backend import run_board
+        from .rtl import plan_run
+
+        plan = plan_run(config, partition, workload, rules, split)
+        expected = _expected(workload, rules, progress, keep_layers=False)
+        result |= run_board(plan, workload, expected, options, progress)
     else:
         from .rtl import plan_run, run_rtl
 

@@ -32,6 +32,7 @@ def run(
     backend: str = "rtl",
     simulator: str = "verilator",
     port: str | None = None,
+    port_timeout: float | None = None,
     partition: str | None = None,
     policy: str = "exact",
     sub_batches: int | None = None,
@@ -59,7 +60,12 @@ def run(
     queries, items, max_rows, seed
         Of a named pipeline: how many queries, items of its first stage, cap on table rows, seed.
     backend
-        ``rtl`` (simulated Verilog) or ``golden`` (the integer model alone).
+        ``rtl`` (simulated Verilog), ``timing`` (cycle model), ``golden`` (the integer model
+        alone) or ``board``.
+    port
+        Backend ``board``: serial port, or ``sim:BOARD`` for a simulated board, see docs/boards.md.
+    port_timeout
+        Seconds before an unanswered request is repeated; None: 1, of a simulated board 60.
     simulator
         ``verilator`` or ``icarus``.
     partition
@@ -78,7 +84,7 @@ def run(
         File of ``rpaccel profile`` to choose the static cache's rows with.
     waves, waves_depth, waves_window
         File to record signals in, levels of hierarchy, cycles as FROM:TO.
-    in_flight, port, policy, sub_batches, bins, report
+    in_flight, policy, sub_batches, bins, report
         As on the command line.
     progress
         Takes a line of text now and then.
@@ -100,6 +106,9 @@ def run(
     from driver.options import RunOptions
     from driver.run import run as run_options
 
+    from .port import SIMULATED_TIMEOUT, is_simulated, opened_port
+
+    seconds = SIMULATED_TIMEOUT if is_simulated(port) else 1.0
     options = RunOptions(
         preset=preset,
         pipeline=pipeline,
@@ -112,6 +121,7 @@ def run(
         backend=backend,
         simulator=simulator,
         port=port,
+        port_timeout=seconds if port_timeout is None else port_timeout,
         partition=partition,
         policy=policy,
         sub_batches=sub_batches,
@@ -125,7 +135,8 @@ def run(
         waves_window=waves_window,
         report=None if report is None else Path(report),
     )
-    return run_options(options, workload=workload, progress=progress or _silent)
+    with opened_port(options, progress or _silent) as ready:
+        return run_options(ready, workload=workload, progress=progress or _silent)
 
 
 def _silent(text: str) -> None:

@@ -121,7 +121,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--cold", action="store_true", help="count the loading of weights and cache as well")
     add("--backend", choices=["rtl", "timing", "golden", "board"], default="rtl")
     add("--simulator", choices=["verilator", "icarus"], default="verilator")
-    add("--port", metavar="DEV", help="serial port of the board back end")
+    add("--port", metavar="DEV",
+        help="serial port of the board back end, or sim:BOARD for a simulated board")  # fmt: skip
+    add("--port-timeout", metavar="S", type=float,
+        help="seconds before an unanswered request is repeated (1, simulated: 60)")  # fmt: skip
     add("--policy", choices=["exact", "quota", "binned"], default="exact")
     add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query, 1 to 16 (1)")
     add("--bins", metavar="W", type=int,
