@@ -12,14 +12,24 @@ from driver.errors import UserError
 from driver.options import RunOptions
 
 if TYPE_CHECKING:
+    from hdl.config import Config
     from sim.board_bench import BoardBench
     from sim.build import Build
     from sim.line import LineSettings
     from synth.boards.design import BoardDesign
 
-__all__ = ["SIMULATED_TIMEOUT", "build_simulated", "is_simulated", "opened_port"]
+__all__ = [
+    "SIMULATED_TIMEOUT",
+    "build_around",
+    "build_simulated",
+    "is_simulated",
+    "opened_port",
+    "simulated_design",
+]
 
 _PREFIX = "sim:"
+_MODULE = "rpaccel"
+"""Of the device."""
 SIMULATED_TIMEOUT = 60.0
 """Seconds: a simulated board is a hundred times slower than one, and its machine may be busy."""
 _CLOCKS_A_BIT = 4
@@ -63,31 +73,49 @@ def build_simulated(board_name: str, preset_name: str, progress: Callable[[str],
     """
     from driver.device import generator_key
     from hdl.config import preset
-    from hdl.emit import to_verilog, verilog_text
+    from hdl.emit import verilog_text
     from hdl.top import Accelerator
-    from sim.board_bench import build_board_bench
     from sim.build import cache_folder
-    from synth.boards.board import board
-    from synth.boards.design import board_design
-    from synth.errors import SynthesisError
 
     config = preset(preset_name)
-    try:
-        entry = board(board_name)
-        design = board_design(
-            entry, config, module="rpaccel", baud=int(entry.clock_mhz * 1e6) // _CLOCKS_A_BIT
-        )
-    except SynthesisError as error:
-        raise UserError(str(error)) from None
+    design = simulated_design(board_name, config)
     path = cache_folder() / "verilog" / f"board-{config.name}-{generator_key(config)}.v"
     if not path.exists():
         progress(f"generating Verilog of {config.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_text(verilog_text(config, Accelerator(config=config), top="rpaccel"))
+        part.write_text(verilog_text(config, Accelerator(config=config), top=_MODULE))
         part.replace(path)
-    progress(f"compiling {entry.name} with {config.name} (kept for the next run)")
-    files = {"rpaccel.v": path.read_text(), "top.v": to_verilog(design.rtlil)}
+    progress(f"compiling {board_name} with {config.name} (kept for the next run)")
+    return build_around(design, path.read_text())
+
+
+def simulated_design(board_name: str, config: Config) -> BoardDesign:
+    """The board's top with the fastest line that its receiver allows.
+
+    Raises
+    ------
+    UserError
+        As ``opened_port``.
+    """
+    from synth.boards.board import board
+    from synth.boards.design import board_design
+    from synth.errors import SynthesisError
+
+    try:
+        entry = board(board_name)
+        baud = int(entry.clock_mhz * 1e6) // _CLOCKS_A_BIT
+        return board_design(entry, config, module=_MODULE, baud=baud)
+    except SynthesisError as error:
+        raise UserError(str(error)) from None
+
+
+def build_around(design: BoardDesign, device: str) -> Build:
+    """Compile a board's top with the Verilog of its device, the module ``rpaccel``."""
+    from hdl.emit import to_verilog
+    from sim.board_bench import build_board_bench
+
+    files = {"rpaccel.v": device, "top.v": to_verilog(design.rtlil)}
     return build_board_bench(_bench_of(design), files)
 
 

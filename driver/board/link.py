@@ -27,6 +27,8 @@ __all__ = ["Link", "Line", "open_port"]
 _TRIES = 8
 """Requests sent before the line is given up."""
 _FILL_WORDS = 0xFFFF
+_HELLO_S = 10.0
+"""Longest wait for the answer to the first request."""
 _WAIT_S = 0.02
 """Longest that the board is asked to wait for the interrupt: a lost answer costs no more."""
 
@@ -91,7 +93,10 @@ class Link:
         self.retries = 0
         self.interrupt = False
         self._baud = 0.0
+        # A board that has just started may miss the first request: it must not cost a whole time.
+        self._timeout = min(timeout, _HELLO_S)
         hello = unpack(HELLO, self._request(Operation.HELLO))
+        self._timeout = timeout
         if hello.magic != MAGIC:
             raise BoardError(f"the board answers with {hello.magic:08x}, not {MAGIC:08x}")
         self.memory_bytes = 1 << hello.log2_memory
