@@ -68,6 +68,9 @@ class BankWriter(wiring.Component):
     STAGES = 4
     """Registers between a chunk and its write: taken, located, piece, write."""
 
+    CAPACITY = STAGES + 1
+    """Chunks inside while the bank refuses writes: one waits behind the first stage."""
+
     def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
@@ -107,33 +110,46 @@ class BankWriter(wiring.Component):
             data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)})
         )
         taken_valid = Signal()
-        is_dense = Signal()  # also the source of the chunk before: the other one goes first
+        is_dense = Signal()
+        # A second place, so that whether the bank refuses writes reaches the sources a cycle late:
+        # their ``ready`` is a register.
+        spare: Any = Signal.like(taken)
+        spare_valid = Signal()
+        spare_dense = Signal()
+        chosen: Any = Signal.like(taken)
+        offered = Signal()
         choose_dense = Signal()
-        take = Signal()
+        last_dense = Signal()  # source of the chunk before: the other one goes first
         m.d.comb += [
-            choose_dense.eq(self.i_dense.valid & (~self.i_chunk.valid | ~is_dense)),
-            take.eq(~taken_valid | ready),
-            self.i_dense.ready.eq(take & choose_dense),
-            self.i_chunk.ready.eq(take & ~choose_dense),
+            offered.eq(self.i_dense.valid | self.i_chunk.valid),
+            choose_dense.eq(self.i_dense.valid & (~self.i_chunk.valid | ~last_dense)),
+            self.i_dense.ready.eq(~spare_valid & choose_dense),
+            self.i_chunk.ready.eq(~spare_valid & ~choose_dense),
+            chosen.chunk.eq(self.i_chunk.payload),
+            chosen.base.eq(self.chunk_base),
+            chosen.pitch.eq(self.chunk_pitch),
         ]
-        with m.If(take):
-            m.d.sync += taken_valid.eq(self.i_dense.valid | self.i_chunk.valid)
-            with m.If(self.i_dense.valid | self.i_chunk.valid):
-                m.d.sync += is_dense.eq(choose_dense)
-            with m.If(choose_dense):
-                # Dense chunks may be shorter.
-                dense = self.i_dense.payload
-                m.d.sync += [
-                    *(taken.chunk[name].eq(dense[name]) for name, _ in dense.shape()),
-                    taken.base.eq(self.dense_base),
-                    taken.pitch.eq(self.dense_pitch),
-                ]
-            with m.Else():
-                m.d.sync += [
-                    taken.chunk.eq(self.i_chunk.payload),
-                    taken.base.eq(self.chunk_base),
-                    taken.pitch.eq(self.chunk_pitch),
-                ]
+        with m.If(choose_dense):
+            # Dense chunks may be shorter.
+            dense = self.i_dense.payload
+            m.d.comb += [
+                *(chosen.chunk[name].eq(dense[name]) for name, _ in dense.shape()),
+                chosen.base.eq(self.dense_base),
+                chosen.pitch.eq(self.dense_pitch),
+            ]
+        with m.If(~spare_valid):
+            m.d.sync += [spare.eq(chosen), spare_dense.eq(choose_dense)]
+            with m.If(offered):
+                m.d.sync += last_dense.eq(choose_dense)
+        with m.If(~taken_valid | ready):
+            m.d.sync += [
+                taken_valid.eq(spare_valid | offered),
+                taken.eq(Mux(spare_valid, spare, chosen)),
+                is_dense.eq(Mux(spare_valid, spare_dense, choose_dense)),
+                spare_valid.eq(0),
+            ]
+        with m.Elif(~spare_valid):
+            m.d.sync += spare_valid.eq(offered)
         return taken, taken_valid, is_dense
 
     def _located_layout(self) -> data.StructLayout:

@@ -163,7 +163,7 @@ class InteractionModel:
         self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
         # Bank writer: when the chunk before left each register.
         self._located = self._piece = self._write = self._written = -1
-        self._dense_written = deque([-1], maxlen=BankWriter.STAGES)  # the last dense chunks
+        self._dense_written = deque([-1], maxlen=BankWriter.CAPACITY)  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
     @property
@@ -293,7 +293,7 @@ class InteractionModel:
     def dense_ready(self) -> int:
         """Cycle from which the bank writer takes a dense chunk."""
         written = self._dense_written
-        return written[0] if len(written) == BankWriter.STAGES else 0
+        return written[0] if len(written) == BankWriter.CAPACITY else 0
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int) -> int:
         """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
