@@ -10,10 +10,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.criteo import CRITEO_KAGGLE_ROWS, CRITEO_TERABYTE_ROWS
 from golden.dataset import dense_values
 from golden.embedding import EMPTY_ID, Ids, split_places
 from golden.model import (
-    CRITEO_KAGGLE_ROWS,
     DENSE_FEATURES,
     Interaction,
     Model,
@@ -22,7 +22,7 @@ from golden.model import (
     random_model,
     with_rows,
 )
-from golden.mprec import CRITEO_TERABYTE_ROWS, account, mprec_shape
+from golden.mprec import account, mprec_shape
 from golden.quantise import choose_dense_scale, quantise, quantise_dense
 from golden.quantised_model import QuantisedModel
 from golden.shape import Representation

@@ -13,13 +13,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.criteo import CRITEO_KAGGLE_ROWS
 from golden.dhe import DheStack
 from golden.encoders import random_stack
 from golden.layer import DenseLayer, Function
 from golden.shape import Interaction, ModelShape
 
 __all__ = [
-    "CRITEO_KAGGLE_ROWS",
     "DENSE_FEATURES",
     "DenseLayer",
     "Function",
@@ -35,11 +35,6 @@ __all__ = [
 ]
 
 DENSE_FEATURES = 13
-CRITEO_KAGGLE_ROWS = (
-    1460, 583, 10131227, 2202608, 305, 24, 12517, 633, 3, 93145, 5683, 8351593, 3194, 27, 14992,
-    5461306, 10, 5652, 2173, 4, 7046547, 18, 15, 286181, 105, 142572,
-)  # fmt: skip
-"""Rows of the 26 tables of the Criteo Kaggle data set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from golden.model import CRITEO_KAGGLE_ROWS
+from golden.criteo import CRITEO_KAGGLE_ROWS, CRITEO_TERABYTE_ROWS
 from golden.shape import (
     REPRESENTATIONS,
     Interaction,
@@ -15,18 +15,11 @@ from golden.shape import (
 )
 
 __all__ = [
-    "CRITEO_TERABYTE_ROWS",
     "account",
     "embeddings_of",
     "large_features",
     "mprec_shape",
 ]
-
-CRITEO_TERABYTE_ROWS = (
-    9980333, 36084, 17217, 7378, 20134, 3, 7112, 1442, 61, 9758201, 1333352, 313829, 10, 2208,
-    11156, 122, 4, 970, 14, 9994222, 7267859, 9946608, 415421, 12420, 101, 36,
-)  # fmt: skip
-"""Rows of the 26 tables of Criteo Terabyte, ids taken modulo 10 000 000."""
 
 SELECTED = 5
 """Features that "select" computes by DHE: those of the most rows, as MP-Rec's code does."""

@@ -10,7 +10,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-__all__ = ["LINE_BYTES", "PRESETS", "Config", "ConfigError", "Features", "preset"]
+__all__ = [
+    "LINE_BYTES",
+    "PRESETS",
+    "Config",
+    "ConfigError",
+    "Features",
+    "preset",
+    "without_fission",
+]
 
 LINE_BYTES = 64
 """Line of the look-ahead cache and burst of a gather read."""
@@ -545,6 +553,12 @@ _PAPER = Config(
     decoded_bytes=4096, axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4,
     max_items=16384, filter_contexts=16, filter_lanes=16, filter_survivors=4, sorter_cells=64,
 )  # fmt: skip
+
+
+def without_fission(config: Config) -> Config:
+    """The same device as one engine of the whole grid, which hands over one score a cycle."""
+    features = replace(config.features, fission=False)
+    return replace(config, features=features, filter_lanes=1, filter_survivors=1)
 
 
 def _baseline(config: Config, name: str) -> Config:

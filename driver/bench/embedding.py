@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.model import CRITEO_KAGGLE_ROWS
+from golden.criteo import CRITEO_KAGGLE_ROWS
 from hdl.config import LINE_BYTES, Config, preset
 from sim.timing.dram import Dram
 

@@ -18,11 +18,10 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hdl.config import Config, ConfigError, preset
+from hdl.config import Config, ConfigError, preset, without_fission
 from synth.ecp5.script import synthesis_script
 from synth.yosys import YosysError, is_installed, run_yosys
 
@@ -197,12 +196,12 @@ def bench_fission_cost(args: argparse.Namespace, progress: Callable[[str], None]
     totals = {}
     with tempfile.TemporaryDirectory() as folder:
         for fission in (True, False):
-            features = replace(config.features, fission=fission)
+            part = config if fission else without_fission(config)
             progress(
                 f"synthesising the grid of {config.name}, fission {'on' if fission else 'off'}"
             )
             started = time.perf_counter()
-            netlist = synthesise_grid(replace(config, features=features), Path(folder))
+            netlist = synthesise_grid(part, Path(folder))
             progress(f"{time.perf_counter() - started:.0f} s")
             groups = cells_by_group(netlist)
             rows += [_row(group, fission, cells) for group, cells in groups.items()]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.model import CRITEO_KAGGLE_ROWS
+from golden.criteo import CRITEO_KAGGLE_ROWS
 from hdl.config import LINE_BYTES, Config
 from sim.timing.dram import Dram
 

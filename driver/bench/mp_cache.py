@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.criteo import CRITEO_KAGGLE_ROWS, CRITEO_TERABYTE_ROWS
 from golden.dhe import decode, float_code
 from golden.encoders import random_stack
-from golden.model import CRITEO_KAGGLE_ROWS
 from golden.mp_cache import find_centroids, rows_left
-from golden.mprec import CRITEO_TERABYTE_ROWS
 from golden.shape import layer_macs
 from hdl.config import Config, preset
 

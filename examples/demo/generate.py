@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.criteo import CRITEO_KAGGLE_ROWS
 from golden.dataset import Dataset, dense_values
-from golden.model import CRITEO_KAGGLE_ROWS, DENSE_FEATURES
+from golden.model import DENSE_FEATURES
 
 __all__ = ["ITEM_TABLE", "PARAMETERS", "Parameters", "Teacher", "table_rows"]
 

@@ -11,7 +11,7 @@ from sim.runner import Memory
 
 from .support import Case, Played
 
-LONGEST = 5000
+LONGEST = 2500
 """Cycles: about what a query takes."""
 _IDLE = 0b010
 _MASK = 0b111

@@ -274,9 +274,9 @@ def test_models_too_large_together() -> None:
     message = r"one, two: 756 output tiles on an engine of edge 8, tiny holds .* of 512"
     with pytest.raises(UserError, match=message):
         rpaccel.run(preset="tiny", workload=own)
-    deep = [model(name, bottom=(DENSE, *[4] * 20), top=(4,) * 14 + (1,)) for name in ("a", "b")]
-    own = rpaccel.workload(models=deep, keep=[2, 1], queries=[inputs()])
-    with pytest.raises(UserError, match="a, b: 70 layers together, .* at most 64"):
+    deep = [model(name, bottom=(DENSE, *[4] * 20), top=(4,) * 14 + (1,)) for name in "abcd"]
+    own = rpaccel.workload(models=deep, keep=[3, 3, 2, 1], queries=[inputs()])
+    with pytest.raises(UserError, match="a, b, c, d: 140 layers together, .* at most 128"):
         rpaccel.run(preset="tiny", workload=own)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from golden.model import CRITEO_KAGGLE_ROWS, Model, ModelShape, named_shape, random_model, with_rows
+from golden.criteo import CRITEO_KAGGLE_ROWS
+from golden.model import Model, ModelShape, named_shape, random_model, with_rows
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from golden.model import CRITEO_KAGGLE_ROWS
+from golden.criteo import CRITEO_KAGGLE_ROWS, CRITEO_TERABYTE_ROWS
 from golden.mprec import (
-    CRITEO_TERABYTE_ROWS,
     account,
     embeddings_of,
     large_features,

@@ -7,22 +7,17 @@ which the cost does not count, stay as they were before synthesis: nine tenths o
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from driver.bench.fission_cost import synthesise_grid
-from hdl.config import Config, preset
+from hdl.config import Config, preset, without_fission
 from tests.hdl.array.grid_bench import Recording, Shape, make_short_job, run_partitions
 from tests.synth.replay import replay
 
 TINY, SMALL = preset("tiny"), preset("small")
 BESIDE = ("activation_bank", "weight_bank", "strip", "column", "column.requantiser")
-
-
-def _without(config: Config) -> Config:
-    return replace(config, features=replace(config.features, fission=False))
 
 
 TINY_FUSED: list[Shape] = [(0, 1, 12, 0)]
@@ -54,16 +49,18 @@ def test_netlist_with_products_in_dsp_blocks(tmp_path: Path) -> None:
     ("config", "partitions", "beside"),
     [
         pytest.param(TINY, [TINY_FUSED, TINY_SPLIT, TINY_FUSED], BESIDE, id="tiny-on"),
-        pytest.param(_without(TINY), [TINY_FUSED], BESIDE, id="tiny-off"),
+        pytest.param(without_fission(TINY), [TINY_FUSED], BESIDE, id="tiny-off"),
         pytest.param(
             TINY, [TINY_FUSED, TINY_SPLIT], (), id="tiny-on-whole", marks=pytest.mark.slow
         ),
-        pytest.param(_without(TINY), [TINY_FUSED], (), id="tiny-off-whole", marks=pytest.mark.slow),
+        pytest.param(
+            without_fission(TINY), [TINY_FUSED], (), id="tiny-off-whole", marks=pytest.mark.slow
+        ),
         pytest.param(
             SMALL, [SMALL_MIXED, SMALL_FUSED], BESIDE, id="small-on", marks=pytest.mark.slow
         ),
         pytest.param(
-            _without(SMALL), [SMALL_FUSED], BESIDE, id="small-off", marks=pytest.mark.slow
+            without_fission(SMALL), [SMALL_FUSED], BESIDE, id="small-off", marks=pytest.mark.slow
         ),
     ],
 )

@@ -15,7 +15,7 @@ from driver.load.services import Exponential, Intervals, Tabulated
 from driver.load.simulate import latencies
 from driver.load.sizes import FixedSize
 from driver.load.stations import Station
-from golden.model import CRITEO_KAGGLE_ROWS
+from golden.criteo import CRITEO_KAGGLE_ROWS
 
 CURVE = LatencyCurve(model="m", items=(1, 4096), latency_s=(1e-6, 4096e-6))
 DEVICE = (Station(name="device", service=Tabulated(CURVE)),)

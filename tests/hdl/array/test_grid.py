@@ -22,7 +22,13 @@ from tests.hdl.array.sequencer_model import Engine
 from tests.hdl.support import simulate
 
 TINY = preset("tiny")
-SMALL = replace(preset("small"), weight_bytes=4096, activation_bytes=1024, parameter_tiles=64)
+SMALL = replace(
+    preset("small"),
+    weight_bytes=4096,
+    activation_bytes=1024,
+    decoded_bytes=1024,
+    parameter_tiles=64,
+)
 
 
 def test_fused_and_split_in_turn() -> None:
