@@ -21,7 +21,10 @@ _LOG2_MEMORY = 24
 _LARGE_PES = 64 * 64
 _LOG2_LARGE_MEMORY = 26
 """64 MB for large devices, which take long to compile: enough for any tables they are run with."""
-_BLOCKS = ("engine", "sub_array", "strip", "activation_bank", "weight_bank", "gather_lane")
+_BLOCKS = (
+    "engine", "sub_array", "strip", "activation_bank", "activation_bank_decoded", "weight_bank",
+    "gather_lane",
+)  # fmt: skip
 """Units that a large device has many of; ``engine`` is ``engine_0``, ``engine_1`` and so on."""
 
 

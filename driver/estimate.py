@@ -49,6 +49,7 @@ _PARTS = {
     "gated_pe": "processing elements below a cut",
     "column": "columns: accumulators, requantisers, activation tables",
     "activation_bank": "activation banks",
+    "activation_bank_decoded": "activation banks that take decoded vectors",
     "weight_bank": "weight banks",
     "engine": "engines: control, vector buffers, interaction",
     "embedding": "embedding unit",

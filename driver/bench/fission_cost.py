@@ -37,7 +37,7 @@ GROUPS = {
     CUTS: (),
     OUTPUTS: (),
     "weight banks": ("weight_bank",),
-    "activation banks": ("activation_bank",),
+    "activation banks": ("activation_bank", "activation_bank_decoded"),
     "strips": ("strip", "column"),
 }
 """Groups by the modules at their tops; those without one are cells of the grid itself."""

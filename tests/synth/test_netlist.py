@@ -17,7 +17,14 @@ from tests.hdl.array.grid_bench import Recording, Shape, make_short_job, run_par
 from tests.synth.replay import replay
 
 TINY, SMALL = preset("tiny"), preset("small")
-BESIDE = ("activation_bank", "weight_bank", "strip", "column", "column.requantiser")
+BESIDE = (
+    "activation_bank",
+    "activation_bank_decoded",
+    "weight_bank",
+    "strip",
+    "column",
+    "column.requantiser",
+)
 
 
 TINY_FUSED: list[Shape] = [(0, 1, 12, 0)]
