@@ -6,6 +6,7 @@
 * Every field of every structure gets a wire of its own for wave viewers, half of the text.
 * A search for combinational loops takes most of the time; linting does it better.
 * Every vector of nets is checked, net by net, whenever one is made from another.
+* An expression that several places use, or one place bit by bit, is copied for each of them.
 
 These replace private functions of the pinned Amaranth; the tests of generation notice when one is
 gone.
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
-from amaranth.hdl import _ir, _nir
+from amaranth.hdl import _ir, _nir, _xfrm
 
 __all__ = ["quick_conversion", "with_zero_loops"]
 
@@ -39,6 +40,7 @@ def quick_conversion() -> Iterator[None]:
         (rtlil.ModuleEmitter, "emit_memory", _no_zeros(rtlil.ModuleEmitter.emit_memory)),
         (_nir.Value, "__new__", _unchecked_value),
         (_nir.Netlist, "resolve_value", _resolved_value),
+        (_xfrm.DomainLowerer, "on_value", _once(_xfrm.DomainLowerer.on_value)),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     for owner, name, function in replacements:
@@ -77,6 +79,28 @@ def _resolved_value(self: Any, value: Any) -> Any:
             net = connections[net]
         nets.append(net)
     return tuple.__new__(_nir.Value, nets)
+
+
+def _once(on_value: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Lower each value of a module once, so that what was one expression stays one.
+
+    Otherwise every slice of an expression gets a copy of it: a sum of the n bits of a
+    concatenation has n copies of all n parts.
+    """
+
+    def once(self: Any, value: Any) -> Any:
+        memory = self.__dict__.setdefault("lowered", {})
+        # What clocks and resets mean depends on the domains, which each fragment has its own of.
+        if memory.get("domains") is not self.domains:
+            memory.clear()
+            memory["domains"] = self.domains
+        found = memory.get(id(value))
+        if found is None:
+            # With the value itself: its identity must not be given to another one.
+            found = memory[id(value)] = on_value(self, value), value
+        return found[0]
+
+    return once
 
 
 def _whole_signals(self: Any) -> None:
