@@ -13,6 +13,7 @@ from hdl.config import Config
 from hdl.trace import trace_ports
 
 from .deployment import Deployment
+from .placed import decode_placed
 from .traces import (
     Records,
     TraceError,
@@ -99,14 +100,20 @@ def _compare(
         {p: len(stage.items) for p, stage in zip(mine, r.stages, strict=True)}
         for mine, r in zip(programs, expected, strict=True)
     )
-    decode_columns(deployment, jobs, records["columns"], traces)
+    placed = decode_placed(deployment, jobs, records["placed"])
+    hit = None if placed is None else placed.hit
+    decode_columns(deployment, jobs, records["columns"], traces, hit)
     decode_interaction(deployment, jobs, records["interaction"], traces)
     parts = [len(result.stages[0].forwarded) for result in expected]
     decode_survivors(jobs, records["survivors"], traces, parts)
     for number, (golden, stages, result) in enumerate(zip(expected, traces, results, strict=True)):
         layers = []
-        for program, trace in stages.items():
+        for (program, trace), stage in zip(stages.items(), golden.stages, strict=True):
             named = dict(trace.layers)
+            assert stage.layers is not None
+            for name, held in trace.held.items():
+                # What did not run has no outputs: the vector is compared in the interaction.
+                named[name] = np.where(held[:, None], stage.layers[name], named[name])
             last = f"top.{len(deployment.models[program].top) - 1}"
             named["score"] = named.pop(last)[:, 0]
             layers.append(named)

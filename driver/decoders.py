@@ -172,6 +172,7 @@ def decoder_word(
     stream: int = 0,
     table: int = 0,
     seed: int = 0,
+    log2_sets: int | None = None,
 ) -> bytes:
     """The DECODER words of one decoder.
 
@@ -185,8 +186,8 @@ def decoder_word(
         Number of the feature's id among the ids of the record's dense part.
     hashes, stream
         Device memory addresses of constants, and of weights that are streamed.
-    table, seed
-        Of the tags of finished vectors.
+    table, seed, log2_sets
+        Of the tags of finished vectors; no sets: none of its vectors is held.
     """
     encoder = _stack(model, place.feature).encoder
     return pack_bytes(
@@ -204,6 +205,8 @@ def decoder_word(
             "hashes": hashes,
             "table": table,
             "seed": seed,
+            "log2_sets": log2_sets or 0,
+            "held": log2_sets is not None,
             "buckets": bucket_constants(encoder.m),
         },
     )

@@ -29,6 +29,7 @@ from .mapping import map_engine, row_blocks
 from .maps import DecoderMap, EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
 from .records import IdPlaces, RecordLayout, bank_place, id_places, record_layout
+from .result_plan import ResultPlan, held_loads
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
@@ -55,6 +56,8 @@ class Deployment:
     """Largest row block that fits, by program."""
     loads: list[Load] = field(default_factory=list)
     cache: CachePlan | None = None
+    results: ResultPlan | None = None
+    """Finished DHE vectors that the engines hold."""
     pitch: int = 0
     ids_offset: int = 0
     places: IdPlaces = IdPlaces(words=(), count=0)
@@ -274,6 +277,8 @@ class _Builder:
         """DECODER words; the hash constants go into device memory."""
         model = self.d.models[number]
         key = number, place.feature
+        results = self.d.results
+        table = number * self.d.config.max_features + place.feature
         if key not in self.d.hashes:
             self.d.hashes[key] = self.image.put(
                 hash_bytes(model, place.feature), align=HASH_CHUNK_BYTES, what="hashes"
@@ -286,7 +291,9 @@ class _Builder:
             id_number=self.d.decoded.index(place.feature),
             hashes=self.d.hashes[key],
             stream=stream,
-            table=number * self.d.config.max_features + place.feature,
+            table=table,
+            seed=0 if results is None else results.seed(table),
+            log2_sets=None if results is None else results.log2_sets(model.shape.width),
         )
 
     def unit(self, engine: Engine, row: int, column: int) -> int:
@@ -547,6 +554,7 @@ def deploy(
     pipelines: Sequence[Sequence[int]] | None = None,
     groups: Sequence[Sequence[int]] | None = None,
     fractions: Sequence[Sequence[int]] = (),
+    results: ResultPlan | None = None,
 ) -> Deployment:
     """Place ``models`` on the device; fills ``image`` and returns what to load.
 
@@ -568,6 +576,8 @@ def deploy(
         largest that fit. Queries of any size run on either.
     fractions
         Of each stage of pipeline 0, see ``driver.rules``; none: nothing is forwarded early.
+    results
+        Finished DHE vectors to hold; None: every vector is decoded.
 
     Raises
     ------
@@ -599,6 +609,7 @@ def deploy(
         rows=tuple(rows.values()),
         most_rows=tuple(most_rows.values()),
         cache=cache,
+        results=results,
         places=places,
         pitch=layout.pitch,
         ids_offset=layout.ids_offset,
@@ -611,6 +622,9 @@ def deploy(
     for engine in partition.engines:
         if engine.unit in maps:
             builder.engine(engine, maps[engine.unit])
+    if results is not None:
+        units = [u for u, m in maps.items() if any(s.decoders for s in m.stages.values())]
+        deployment.loads += held_loads(config, results, models, image, units)
     builder.features(cache)
     builder.pipeline_tables()
     builder.quotas(fractions)

@@ -65,6 +65,9 @@ class RunOptions:
     """Sets of each stage in every lane's static cache, such as ``256+64``; None: the driver's."""
     histogram: Path | None = None
     """File of ``rpaccel profile`` that chooses the static cache's rows."""
+    mp_cache: int = 0
+    """Finished DHE vectors of hot ids that engines hold, at most: they need no hash and no decoder.
+    0: all are decoded."""
     waves: Path | None = None
     waves_depth: int | None = None
     waves_window: str | None = None
@@ -83,6 +86,8 @@ class RunOptions:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise UserError(f"{field} must be at least 1, not {value}")
+        if self.mp_cache < 0:
+            raise UserError(f"mp_cache must be at least 0 vectors, not {self.mp_cache}")
         if not 0 <= self.seed < _SEED_LIMIT:
             raise UserError(f"seed must be in 0..{_SEED_LIMIT - 1}, not {self.seed}")
         if self.waves is not None and not self.waves.parent.is_dir():

@@ -97,6 +97,16 @@ def _search_lines(search: dict[str, Any] | None) -> list[str]:
     ]
 
 
+def _held_lines(cache: dict[str, int]) -> list[str]:
+    """Finished vectors, where there are any."""
+    if not cache["vectors"]:
+        return []
+    return [
+        f"MP-Cache: {cache['vectors']} vectors, {cache['lookups']} lookups, hits "
+        f"{_percent(cache['hits'] / max(1, cache['lookups']))}"
+    ]
+
+
 def _device_lines(result: dict[str, Any]) -> list[str]:
     embedding = result["embedding"]
     lookups = max(1, embedding["lookups"])
@@ -110,5 +120,6 @@ def _device_lines(result: dict[str, Any]) -> list[str]:
         f"{_percent(embedding['static_hits'] / lookups)}, look-ahead hits "
         f"{_percent(embedding['lookahead_hits'] / lookups)}, "
         f"{embedding['dram_bytes']} bytes from DRAM",
+        *_held_lines(embedding["mp_cache"]),
         f"{'ran' if result['backend'] == 'board' else 'simulated'} in {result['wall_s']:.1f} s",
     ]

@@ -39,6 +39,8 @@ from .lookup_check import compare_lookups
 from .options import RunOptions
 from .page.activity import from_traces
 from .partition import Partition
+from .placed import compare_held
+from .result_plan import ResultPlan, plan_results
 from .rules import group_sizes
 from .stalls import stage_rows
 from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
@@ -52,6 +54,7 @@ __all__ = [
     "check_identity",
     "check_status",
     "embedding_counters",
+    "mp_cache",
     "plan_run",
     "run_rtl",
     "write_job",
@@ -91,8 +94,10 @@ def plan_run(
     workload: Workload,
     rules: FunnelRules = WHOLE,
     split: Sequence[int] | None = None,
+    held: int = 0,
 ) -> Plan:
-    """Place models, tables, rings and queries; ``split``: of the static cache, see ``plan_cache``.
+    """Place models, tables, rings and queries; ``split``: of the static cache, see ``plan_cache``;
+    ``held``: finished DHE vectors, see ``plan_results``.
 
     Raises
     ------
@@ -116,6 +121,9 @@ def plan_run(
         image=image,
         groups=group_sizes(workload.pipeline, rules),
         fractions=rules.fractions,
+        results=plan_results(
+            config, [model.shape for model in workload.quantised], workload.counts, held
+        ),
     )
     host = Host(deployment, image, entries=len(workload.queries))
     keep = [stage.keep for stage in stages]
@@ -210,12 +218,16 @@ def _result(
     found = [results(outcome.result, q, f"results.{n}") for n, q in enumerate(plan.queries)]
     if not config.features.on_chip_filter:
         found = [host_filter(part, spec.stages[-1].keep) for part in found]
+    counters = {name: register_value(values, name) for name, _ in COUNTERS}
     difference = compare_traces(deployment, records, expected, found) or compare_lookups(
         deployment,
         records,
         expected,
         [query.ids for query in workload.queries],
-        {name: register_value(values, name) for name, _ in COUNTERS},
+        counters,
+    )
+    difference = difference or compare_held(
+        deployment, records, expected, [query.ids for query in workload.queries], counters
     )
     queries = len(plan.queries)
     cycles = outcome.result.cycles
@@ -271,13 +283,13 @@ def _result(
         ],
         "back_end_cycles": times.back_end_cycles,
         "hidden_cycles": times.hidden_cycles,
-        "embedding": embedding_counters(config, values)
+        "embedding": embedding_counters(config, values, deployment.results)
         | {"speculative_lookups": speculative_lookups(workload, expected)},
         "interaction_multipliers": sum(
             config.interaction_multipliers_at(e.row, e.column) for e in engines
         ),
         "quality": quality(workload, [r[:, 0] for r in found]),
-        "counters": {name.lower(): register_value(values, name) for name, _ in COUNTERS}
+        "counters": {name.lower(): value for name, value in counters.items()}
         | {f"engine_{e.unit}": engine_cycles(values, e.unit) for e in engines},
         "top": [{"item": int(i), "score": int(s)} for i, s in found[0]],
     }
@@ -291,8 +303,10 @@ def _stage_embedding(
     return [asdict(stage) | {"average_wait": stage.average_wait} for stage in stages]
 
 
-def embedding_counters(config: Config, values: dict[str, int]) -> dict[str, int]:
-    """Lookups of the run, reads of its queries."""
+def embedding_counters(
+    config: Config, values: dict[str, int], held: ResultPlan | None = None
+) -> dict[str, Any]:
+    """Lookups of the run, reads of its queries; ``held``: finished DHE vectors."""
 
     def reads(name: str) -> int:
         return register_value(values, name) - register_value(values, f"before_{name}")
@@ -306,6 +320,22 @@ def embedding_counters(config: Config, values: dict[str, int]) -> dict[str, int]
         "prefetches": register_value(values, "PREFETCHES"),
         "dram_reads": reads("READ_BURSTS"),
         "dram_bytes": reads("READ_BEATS") * config.axi_bytes,
+        "mp_cache": mp_cache(
+            held, register_value(values, "HELD_HITS"), register_value(values, "HELD_MISSES")
+        ),
+    }
+
+
+def mp_cache(held: ResultPlan | None, hits: int, misses: int) -> dict[str, int]:
+    """Ids of decoded features looked up among finished vectors; ``vectors``: that an engine holds.
+
+    A device without memory for them looks nothing up.
+    """
+    return {
+        "vectors": 0 if held is None else len(held.places),
+        "lookups": hits + misses,
+        "hits": hits,
+        "misses": misses,
     }
 
 

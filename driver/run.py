@@ -120,7 +120,7 @@ def run(
         from .rtl import plan_run
         from .timing import run_timing
 
-        plan = plan_run(config, partition, workload, rules, split)
+        plan = plan_run(config, partition, workload, rules, split, options.mp_cache)
         expected = _expected(workload, rules, progress, keep_layers=False)
         progress(f"timing model: {len(plan.queries)} queries")
         result |= run_timing(plan, workload, expected, options)
@@ -128,14 +128,14 @@ def run(
         from .board.backend import run_board
         from .rtl import plan_run
 
-        plan = plan_run(config, partition, workload, rules, split)
+        plan = plan_run(config, partition, workload, rules, split, options.mp_cache)
         expected = _expected(workload, rules, progress, keep_layers=False)
         result |= run_board(plan, workload, expected, options, progress)
     else:
         from .rtl import plan_run, run_rtl
 
         plan = plan_run(
-            config, partition, workload, rules, split
+            config, partition, workload, rules, split, options.mp_cache
         )  # refuses before the long work begins
         expected = _expected(workload, rules, progress, keep_layers=True)
         result |= run_rtl(plan, workload, expected, options, progress, corrupt)

@@ -40,7 +40,7 @@ from .maps import DecoderMap, PhaseMap
 from .options import RunOptions
 from .page.activity import from_prediction
 from .partition import Engine
-from .rtl import Plan
+from .rtl import Plan, mp_cache
 from .summary import macs, quality, speculative_lookups, stage_items, utilization_bound
 from .workload import Workload
 
@@ -177,7 +177,19 @@ def _stage_query(
         keep=keep,
         forwarded=tuple(position[part] for part in stage.forwarded),
         dropped=position[stage.dropped],
+        held=_held(deployment, number, ids[items]),
     )
+
+
+def _held(deployment: Deployment, number: int, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """[items, decoded vectors]: whose finished vector is held."""
+    shape, plan = deployment.models[number].shape, deployment.results
+    found = np.zeros((len(ids), len(shape.dhe_features)), bool)
+    if plan is not None and plan.log2_sets(shape.width) is not None:
+        for vector, feature in enumerate(shape.dhe_features):
+            table = number * deployment.config.max_features + feature
+            found[:, vector] = plan.places_of(table, ids[:, shape.place_of(feature)]) >= 0
+    return found
 
 
 def query_plans(
@@ -267,6 +279,8 @@ def _counters(prediction: Prediction, loads: int, keep: int, beat_bytes: int) ->
         "prefetches": prediction.prefetches,
         "read_bursts": prediction.load_reads + prediction.dram_reads,
         "read_beats": prediction.load_beats + prediction.dram_beats,
+        "held_hits": prediction.held_hits,
+        "held_misses": prediction.held_misses,
         "write_bursts": loads + prediction.write_bursts,
         "write_beats": loads * (COMPLETION_BYTES // beat_bytes) + prediction.write_beats,
     }
@@ -339,6 +353,7 @@ def run_timing(
             "prefetches": prediction.prefetches,
             "dram_reads": prediction.dram_reads,
             "dram_bytes": prediction.dram_beats * config.axi_bytes,
+            "mp_cache": mp_cache(deployment.results, prediction.held_hits, prediction.held_misses),
             "speculative_lookups": speculative_lookups(workload, expected),
         },
         "interaction_multipliers": sum(

@@ -63,13 +63,18 @@ class StageTrace:
     """``bottom.0`` .. ``decoder.3.0`` .. ``top.1``: [items, outputs]."""
     survivors: list[NDArray[np.int64]] = field(default_factory=list)
     """Items that the selection after each sub-batch passed on, in its order."""
+    held: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Of a decoder's layer: [items] whose vector was held, so that the layer did not run."""
     error: str | None = None
     """What is wrong with the stage's writes: one beyond the list, twice or none at all."""
 
     def check(self, name: str, count: NDArray[np.uint8]) -> None:
-        """Every value of a layer must have been written once."""
-        if self.error is None and (count != 1).any():
-            item, channel = np.argwhere(count != 1)[0]
+        """Every value of a layer must have been written once, none of an item without it."""
+        want = np.ones((self.items, 1), np.uint8)
+        if name in self.held:
+            want[self.held[name]] = 0
+        if self.error is None and (count != want).any():
+            item, channel = np.argwhere(count != want)[0]
             self.error = (
                 f"{name}: item {item} channel {channel} was written {count[item, channel]} times"
             )
@@ -116,16 +121,22 @@ def decode_jobs(records: Records) -> Jobs:
 
 
 def _jobs_in_order(
-    jobs: Jobs, anchor: int, slot: int, program: int, per_row: int, rank: NDArray[np.int64]
+    jobs: Jobs,
+    anchor: int,
+    slot: int,
+    program: int,
+    rows: NDArray[np.int64],
+    rank: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Job that the ``rank``-th write of a source belongs to.
 
-    A source writes ``per_row`` values for every row of every job of its (anchor, slot, program),
-    in the order of the jobs: counting tells whose they are, whatever else overlaps in time.
+    A source writes a value for every one of the ``rows`` of every job of its (anchor, slot,
+    program), in the order of the jobs: counting tells whose they are, whatever else overlaps in
+    time.
     """
     r = jobs.records
     mine = np.flatnonzero((r["unit"] == anchor) & (r["slot"] == slot) & (r["program"] == program))
-    ends = np.cumsum(r["rows"][mine]) * per_row
+    ends = np.cumsum(rows[mine])
     if len(rank) and (len(mine) == 0 or rank.max() >= ends[-1]):
         raise TraceError(f"engine {anchor} wrote more in slot {slot} than its row blocks have rows")
     return mine[np.searchsorted(ends, rank, side="right")]
@@ -158,11 +169,53 @@ def new_traces(items: Iterable[Mapping[int, int]]) -> Traces:
     return [{program: StageTrace(items=n) for program, n in counts.items()} for counts in items]
 
 
-def decode_columns(deployment: Deployment, jobs: Jobs, columns: Records, traces: Traces) -> None:
+def _rows_run(jobs: Jobs, hit: NDArray[np.int8] | None, vector: int | None) -> NDArray[np.int64]:
+    """[jobs, rows of the phase]: rows of the block that a phase ran, in their order, then -1.
+
+    ``vector``: of a decoder's phase, which leaves out the rows whose vector is held.
+    """
+    most = int(jobs.records["rows"].max(initial=0))
+    rows = np.arange(most)
+    ran = rows < jobs.records["rows"][:, None]
+    if vector is not None and hit is not None:
+        ran &= hit[:, vector, :most] == 0
+    first = np.argsort(~ran, axis=1, kind="stable")
+    return np.where(np.take_along_axis(ran, first, axis=1), first, -1)
+
+
+def _mark_held(deployment: Deployment, jobs: Jobs, hit: NDArray[np.int8], traces: Traces) -> None:
+    """Items whose decoders do not run."""
+    for job in range(len(jobs.records)):
+        program = int(jobs.stage[job])
+        shape = deployment.models[program].shape
+        trace = traces[jobs.query[job]][program]
+        for vector, feature in enumerate(shape.dhe_features):
+            row = np.flatnonzero(hit[job, vector] == 1)
+            position = jobs.rows(np.full(len(row), job), row)
+            position = position[trace.inside(position)]
+            for index in range(len(shape.decoders[feature]) - 1):
+                name = f"decoder.{feature}.{index}"
+                trace.held.setdefault(name, np.zeros(trace.items, bool))[position] = True
+
+
+def decode_columns(
+    deployment: Deployment,
+    jobs: Jobs,
+    columns: Records,
+    traces: Traces,
+    hit: NDArray[np.int8] | None = None,
+) -> None:
     """Put every column output into its layer's tensor.
 
     Source of a record is ``sub-array * S + column``.
+
+    Parameters
+    ----------
+    hit
+        Of a device that holds finished vectors: [jobs, vectors, rows], see `Placed`.
     """
+    if hit is not None:
+        _mark_held(deployment, jobs, hit, traces)
     config = deployment.config
     size = config.sub_array
     seen: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
@@ -187,7 +240,7 @@ def decode_columns(deployment: Deployment, jobs: Jobs, columns: Records, traces:
             if not here.any():
                 continue
             part = records.where(here)
-            _scatter(deployment, engine.unit, slot, jobs, part, lane[here], traces, seen)
+            _scatter(deployment, engine.unit, slot, jobs, part, lane[here], traces, seen, hit)
     for (query, stage, name), count in seen.items():
         traces[query][stage].check(name, count)
 
@@ -201,28 +254,34 @@ def _scatter(
     lane: NDArray[np.int64],
     traces: Traces,
     seen: dict[tuple[int, int, str], NDArray[np.uint8]],
+    hit: NDArray[np.int8] | None,
 ) -> None:
     """Place the records of one engine and slot."""
     mapped = deployment.maps[anchor]
     for number, stage_map in mapped.stages.items():
         model = deployment.models[number]
-        phases: list[tuple[str, PhaseMap, Sequence[QuantisedLayer]]] = [
-            ("bottom", stage_map.bottom, model.bottom),
-            ("top", stage_map.top, model.top),
+        phases: list[tuple[str, PhaseMap, Sequence[QuantisedLayer], int | None]] = [
+            ("bottom", stage_map.bottom, model.bottom, None),
+            ("top", stage_map.top, model.top, None),
         ]
         for decoder in stage_map.decoders:
             stack = model.stacks[decoder.feature]
             assert stack is not None
-            phases.append((f"decoder.{decoder.feature}", decoder, stack.decoder))
-        for name, phase, layers in phases:
+            name = f"decoder.{decoder.feature}"
+            phases.append((name, decoder, stack.decoder, decoder.vector))
+        for name, phase, layers, vector in phases:
+            ran = _rows_run(jobs, hit, vector)
+            counts = (ran >= 0).sum(axis=1)
             for index, (place, layer) in enumerate(zip(phase.layers, layers, strict=True)):
                 tile = part["parameter"] - place.parameter_base
                 channel = tile * mapped.edge + lane
                 here = (tile >= 0) & (tile < place.output_tiles) & (channel < len(layer.bias))
                 # Columns that padding leaves out of the last tile write once less a row.
                 group = channel[here]
-                job = _jobs_in_order(jobs, anchor, slot, number, 1, _ranks(group))
-                position = jobs.rows(job, part["row"][here])
+                job = _jobs_in_order(jobs, anchor, slot, number, counts, _ranks(group))
+                if (part["row"][here] >= counts[job]).any():
+                    raise TraceError(f"engine {anchor}: {name}.{index} has a row too many")
+                position = jobs.rows(job, ran[job, part["row"][here]])
                 for q in np.unique(jobs.query[job]):
                     trace = traces[q][number]
                     mask = jobs.query[job] == q

@@ -86,6 +86,9 @@ class Config:
     """Dense-vector memory of one lane, bytes, both slots together."""
     decoded_bytes: int = 0
     """The same where an engine with hash lanes writes: room for its DHE vectors, too."""
+    held_bytes: int = 0
+    """Finished DHE vectors that an engine with hash lanes holds, bytes, 16 at least a vector: the
+    MP-Cache's first tier. 0: none."""
     vector_bytes: int = 4096
     """Vector buffer of one engine, bytes: embedding rows of items waiting for the interaction."""
     gather_lanes: int
@@ -214,7 +217,16 @@ class Config:
                 raise ConfigError(
                     f"decoded_bytes must be 0 without hash lanes, not {self.decoded_bytes!r}"
                 )
+            if self.held_bytes:
+                raise ConfigError(
+                    f"held_bytes must be 0 without hash lanes, not {self.held_bytes!r}"
+                )
             return
+        size, least = self.held_bytes, 16 * self.held_ways
+        if size and not (_is_power_of_two(size) and least <= size <= least << 15):
+            raise ConfigError(
+                f"held_bytes must be 0 or a power of two in {least}..{least << 15}, not {size!r}"
+            )
         most = min(16, self.sub_array)
         if self.hash_lanes_of_front > most:
             raise ConfigError(
@@ -362,6 +374,11 @@ class Config:
         """Anchors of the engines with hash lanes."""
         return tuple(u for u in self.anchors if self.hash_lanes_at(*divmod(u, self.grid)))
 
+    @property
+    def decoding_engines(self) -> int:
+        """Most engines with hash lanes at once, and 1 at least."""
+        return max(1, len(self.hash_anchors))
+
     def dense_bytes_at(self, column: int) -> int:
         """Dense-vector memory of a lane in a column of sub-arrays: vectors of an engine go to its
         left column."""
@@ -377,6 +394,21 @@ class Config:
     def max_decoders(self) -> int:
         """Decoders of an engine, all programs together; 0: it has no hash lanes."""
         return 64 if self.hash_lanes else 0
+
+    @property
+    def held_ways(self) -> int:
+        """Associativity of the tags of finished DHE vectors."""
+        return 4
+
+    @property
+    def held_sets(self) -> int:
+        """Sets of those tags, in each engine with hash lanes: a tag for 16 bytes."""
+        return self.held_bytes // (16 * self.held_ways)
+
+    @property
+    def place_bits(self) -> int:
+        """Place of a DHE vector: among those held, or a row of the decoder's output."""
+        return max(self.row_bits, _bits(max(1, self.held_sets * self.held_ways)))
 
     # -- interaction ---------------------------------------------------------------------------
     def largest_level_at(self, row: int, column: int) -> int:
@@ -516,13 +548,14 @@ class Config:
 _TINY = Config(
     name="tiny", grid=2, sub_array=4, rows=16, dot_multipliers=16, weight_bytes=4096,
     activation_bytes=4096, gather_lanes=2, static_cache_bytes=6144, look_ahead_bytes=2048,
-    hash_lanes=1, decoded_bytes=2048, axi_data_bits=64, reads_in_flight=16, max_items=1024,
+    hash_lanes=1, decoded_bytes=2048, held_bytes=4096, axi_data_bits=64,
+    reads_in_flight=16, max_items=1024,
 )  # fmt: skip
 _SMALL = Config(
     name="small", grid=4, sub_array=4, rows=64, dot_multipliers=64, weight_bytes=16384,
     activation_bytes=8192, gather_lanes=4, static_cache_bytes=48 << 10,
-    look_ahead_bytes=16 << 10, hash_lanes=2, decoded_bytes=8192, axi_data_bits=128,
-    reads_in_flight=32, max_items=16384, filter_contexts=8, filter_lanes=4,
+    look_ahead_bytes=16 << 10, hash_lanes=2, decoded_bytes=8192, held_bytes=16 << 10,
+    axi_data_bits=128, reads_in_flight=32, max_items=16384, filter_contexts=8, filter_lanes=4,
 )  # fmt: skip
 _ECP5 = replace(
     _TINY,
@@ -536,22 +569,24 @@ _ECP5 = replace(
     max_items=4096,
     hash_lanes=0,
     decoded_bytes=0,
+    held_bytes=0,
     clock_mhz=120.0,
 )
 _MEDIUM = Config(
     name="medium", grid=4, sub_array=8, rows=64, dot_multipliers=256, weight_bytes=32768,
     activation_bytes=8192, vector_bytes=8192, gather_lanes=8, lane_bytes=32,
     static_cache_bytes=768 << 10, look_ahead_bytes=256 << 10, lookup_queue=128, hash_lanes=8,
-    decoded_bytes=8192, axi_data_bits=512, reads_in_flight=128, max_items=16384,
-    filter_contexts=8, filter_lanes=8, filter_survivors=2,
+    decoded_bytes=8192, held_bytes=64 << 10, axi_data_bits=512, reads_in_flight=128,
+    max_items=16384, filter_contexts=8, filter_lanes=8, filter_survivors=2,
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
     activation_bytes=4096, activation_memories=2, interaction_outputs=32, vector_bytes=8192,
     gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
-    decoded_bytes=4096, axi_data_bits=512, axi_channels=4, reads_in_flight=128, record_loaders=4,
-    max_items=16384, filter_contexts=16, filter_lanes=16, filter_survivors=4, sorter_cells=64,
+    decoded_bytes=4096, held_bytes=64 << 10, axi_data_bits=512, axi_channels=4,
+    reads_in_flight=128, record_loaders=4, max_items=16384, filter_contexts=16, filter_lanes=16,
+    filter_survivors=4, sorter_cells=64,
 )  # fmt: skip
 
 
@@ -568,6 +603,7 @@ def _baseline(config: Config, name: str) -> Config:
         name=name,
         hash_lanes=0,
         decoded_bytes=0,
+        held_bytes=0,
         static_cache_bytes=config.static_cache_bytes + config.look_ahead_bytes,
         look_ahead_bytes=0,
         features=Features(fission=False, on_chip_filter=False, look_ahead=False),

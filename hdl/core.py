@@ -33,10 +33,12 @@ from .interfaces import (
 from .share import share
 from .trace import TracePort, trace_members, trace_ports
 
-__all__ = ["LOOKUP_EVENTS", "Core"]
+__all__ = ["HELD_EVENTS", "LOOKUP_EVENTS", "Core"]
 
 LOOKUP_EVENTS = ("hits", "look_ahead_hits", "merged", "misses", "bad_ids", "prefetches")
 """What becomes of lookups, for the counters."""
+HELD_EVENTS = ("held_hits", "held_misses")
+"""What becomes of ids that are looked up among finished DHE vectors."""
 
 _HERE = 0
 """Number that every engine answers to: broadcast words are readdressed on their way to it."""
@@ -73,6 +75,8 @@ class Core(wiring.Component):
     hits, look_ahead_hits, merged, misses, bad_ids, prefetches
         Lookups decided in this cycle: in the static cache; in the look-ahead cache, among them
         those whose data is still coming; in neither; ids out of range. Prefetches count apart.
+    held_hits, held_misses
+        Ids looked up in this cycle among the finished DHE vectors that engines hold.
     idle
         No job held and nothing being fetched.
     trace_{name}_valid, trace_{name}_payload
@@ -97,6 +101,8 @@ class Core(wiring.Component):
     misses: Signal
     bad_ids: Signal
     prefetches: Signal
+    held_hits: Signal
+    held_misses: Signal
     idle: Signal
 
     def __init__(self, *, config: Config, trace: bool = False) -> None:
@@ -116,6 +122,7 @@ class Core(wiring.Component):
             "causes": Out(data.ArrayLayout(Cause, units)),
             "fault": Out(1),
             **{name: Out(range(lanes + 1)) for name in LOOKUP_EVENTS},
+            **{name: Out(range(config.decoding_engines + 1)) for name in HELD_EVENTS},
             "idle": Out(1),
         }
         for number in range(1, config.read_requesters):
@@ -180,6 +187,11 @@ class Core(wiring.Component):
         for number, reader in enumerate(readers, 1):
             wiring.connect(m, reader, wiring.flipped(getattr(self, f"read_{number}")))
         self._events(m, embedding, engines)
+        placed = [engine.placed for engine in decoding]
+        m.d.comb += [
+            self.held_hits.eq(sum((x.valid & x.hit for x in placed), Value.cast(0))),
+            self.held_misses.eq(sum((x.valid & ~x.hit for x in placed), Value.cast(0))),
+        ]
         if self._trace:
             self._traces(m, grid, embedding, queries, engines)
         return m
@@ -359,6 +371,9 @@ class Core(wiring.Component):
             last = Signal(Cause, name=f"last_cause_{u}")
             m.d.sync += last.eq(engine.cause)
             out(ports["causes"], u, last != engine.cause, {"cause": engine.cause})
+            if u in config.hash_anchors:
+                placed = engine.placed
+                out(ports["placed"], u, placed.valid, view(placed, ports["placed"]))
         job = queries.o_engine_job
         out(ports["jobs"], 0, job.valid & job.ready, view(job.payload, ports["jobs"]))
         for lane in range(config.gather_lanes):

@@ -112,6 +112,11 @@ class Target(py_enum.IntEnum):
     1 / 65536, that policy EXACT may forward once this sub-batch is complete."""
     DECODERS = 12
     """unit: anchor that has hash lanes; address: decoder * DECODER_WORDS + word; word: DECODER."""
+    HELD_TAGS = 13
+    """unit: anchor that has hash lanes; address: set * 4 + way; word: RESULT_TAG."""
+    HELD_VECTORS = 14
+    """unit: the same; address: 8-byte word; a vector has 16 bytes or its width, whichever is more,
+    shorter ones are repeated."""
 
 
 ALL_UNITS = 255

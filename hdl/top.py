@@ -29,7 +29,7 @@ from .control.partition import PartitionControl
 from .control.registers import ADDRESS_BITS, COUNTERS, register_table
 from .control.reset import SoftReset
 from .control.watchdog import Watchdog
-from .core import LOOKUP_EVENTS, Core
+from .core import HELD_EVENTS, LOOKUP_EVENTS, Core
 from .engine.cause import Cause
 from .share import share
 from .trace import trace_members
@@ -238,6 +238,10 @@ class Accelerator(wiring.Component):
             "RESULTS": (front.result_taken, 1),
             "LOOKUPS": (lookups, lanes),
             **{name.upper(): (getattr(core, name), lanes) for name in LOOKUP_EVENTS},
+            **{
+                name.upper(): (getattr(core, name), self._config.decoding_engines)
+                for name in HELD_EVENTS
+            },
             "READ_BURSTS": (crossbar.bursts, self._config.axi_channels),
             "READ_BEATS": (crossbar.beats, self._config.axi_channels),
             "WRITE_BURSTS": (writer.bursts, 1),

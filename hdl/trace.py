@@ -12,6 +12,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Member, Out
 
 from .config import Config
+from .dhe.miss_list import placed_layout
 from .embedding.lane_layouts import filled_layout, tag_step_layout
 from .interfaces import QUERY_BITS, lookup_event_layout
 from .ranking.funnel_layouts import kept_layout
@@ -40,6 +41,7 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
     leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an
     engine does changes (source: anchor). ``lookups``: a lookup's outcome is decided, ``tag_steps``:
     the tags' decisions that make it up, ``fills``: a line has come (source: lane).
+    ``placed``: an id of a decoded feature was looked up among held vectors (source: anchor).
     ``survivors``: a selection keeps an item (where the host filters: a result leaves, its position
     as item, context 0).
     """
@@ -104,6 +106,7 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
             payload=_event(tag_step_layout(config)),
         ),
         TracePort(name="fills", count=config.gather_lanes, payload=_event(filled_layout(config))),
+        TracePort(name="placed", count=config.sub_arrays, payload=_event(placed_layout(config))),
         TracePort(
             name="survivors",
             count=config.filter_survivors,

@@ -41,6 +41,7 @@ def run(
     table_dram: int | None = None,
     cache_split: str | None = None,
     histogram: str | os.PathLike[str] | None = None,
+    mp_cache: int = 0,
     waves: str | os.PathLike[str] | None = None,
     waves_depth: int | None = None,
     waves_window: str | None = None,
@@ -82,6 +83,8 @@ def run(
         Sets of each stage in every lane's static cache, such as ``"256+64"``; None: chosen.
     histogram
         File of ``rpaccel profile`` to choose the static cache's rows with.
+    mp_cache
+        Finished DHE vectors of hot ids that engines hold, at most.
     waves, waves_depth, waves_window
         File to record signals in, levels of hierarchy, cycles as FROM:TO.
     in_flight, policy, sub_batches, bins, report
@@ -130,6 +133,7 @@ def run(
         table_dram=table_dram,
         cache_split=cache_split,
         histogram=None if histogram is None else Path(histogram),
+        mp_cache=mp_cache,
         waves=None if waves is None else Path(waves),
         waves_depth=waves_depth,
         waves_window=waves_window,

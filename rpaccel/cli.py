@@ -135,6 +135,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="timing: device memory for tables, larger ones lie on an SSD")  # fmt: skip
     add("--cache-split", metavar="SETS", help="static cache by stage, such as 256+64 (chosen)")
     add("--histogram", metavar="FILE", type=Path, help="of `rpaccel profile`, for the static cache")
+    add("--mp-cache", metavar="N", type=int, default=0,
+        help="finished DHE vectors of hot ids that engines hold, at most (0)")  # fmt: skip
     add("--waves", metavar="FILE", type=Path, help="write waves, and a save file beside them")
     add("--waves-depth", metavar="N", type=_positive, help="levels of hierarchy in the waves")
     add("--waves-window", metavar="FROM:TO", help="cycles to record")

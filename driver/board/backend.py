@@ -141,7 +141,7 @@ def _result(
             }
             for number, stage in enumerate(stage_items(workload, expected))
         ],
-        "embedding": embedding_counters(config, values)
+        "embedding": embedding_counters(config, values, deployment.results)
         | {"speculative_lookups": speculative_lookups(workload, expected)},
         "interaction_multipliers": sum(
             config.interaction_multipliers_at(e.row, e.column) for e in engines

@@ -36,6 +36,8 @@ COUNTERS = (
     ("READ_BEATS", "AXI read beats, all channels; times D is bytes read."),
     ("WRITE_BURSTS", "AXI write bursts, all channels."),
     ("WRITE_BEATS", "AXI write beats, all channels."),
+    ("HELD_HITS", "Ids of decoded features whose finished vector was held (MP-Cache)."),
+    ("HELD_MISSES", "Ids of decoded features looked up there and not held."),
 )
 """64-bit event counters: cleared by a soft reset, wrap around."""
 

@@ -23,6 +23,8 @@ SUB_ARRAY_TARGETS = (
     Target.STAGES,
     Target.DOT_SHIFTS,
     Target.DECODERS,
+    Target.HELD_TAGS,
+    Target.HELD_VECTORS,
 )
 """Their units are sub-arrays: one LOAD may go to several of them."""
 
@@ -31,6 +33,8 @@ def target_units(config: Config, target: Target) -> int:
     """Number of units, 0 where the device has none; ``ALL_UNITS`` is allowed besides,
     ``MANY_UNITS`` for sub-arrays."""
     if target is Target.DECODERS and not config.hash_lanes:
+        return 0
+    if target in (Target.HELD_TAGS, Target.HELD_VECTORS) and not config.held_bytes:
         return 0
     if target in SUB_ARRAY_TARGETS:
         return config.sub_arrays
@@ -54,6 +58,8 @@ def target_words(config: Config, target: Target) -> int:
         Target.CACHE_REGIONS: 4,
         Target.PIPELINES: config.max_pipelines * PIPELINE_WORDS,
         Target.DECODERS: config.max_decoders * DECODER_WORDS,
+        Target.HELD_TAGS: config.held_sets * config.held_ways,
+        Target.HELD_VECTORS: config.held_bytes // 8,
         Target.QUOTAS: config.max_pipelines * config.max_stages * config.max_sub_batches,
     }
     return words[target]

@@ -15,6 +15,7 @@ from .code_generator import CodeGenerator
 from .decoder_slot import DecoderSlot
 from .decoder_table import NUMBER_BITS, DecoderTable, table_write_layout
 from .hash_fetch import HashFetch
+from .held_vectors import HeldVectors, held_port_signature
 from .id_store import IdStore
 from .layouts import DECODER
 from .list_turns import ListTurns
@@ -44,29 +45,27 @@ class DheFront(wiring.Component):
     are made while the array decodes the other's: with two row blocks the array waits for codes only
     where k * rows / lanes is longer than a decoder's phase.
 
-    With tags of finished vectors, the ids of a feature are looked up first, and only those that
+    Where finished vectors are held, the ids of a feature are looked up first, and only those that
     miss get codes, row after row without gaps; a decoder without misses is passed over. ``placed``
-    tells where each row's vector will be.
+    tells where each row's vector will be, ``held`` reads that back, and held vectors.
 
     Parameters
     ----------
     config
-        Device configuration.
+        Device configuration; without ``held_bytes`` row r of a decoder is row r of the block.
     lanes
         Hash lanes of this engine, as in `CodeGenerator`.
     ids
         Most ids of an item.
     decoders
         Descriptors held.
-    result_sets, result_ways
-        Tags of finished vectors; no sets: none are held, row r of a decoder is row r of the block.
 
     Members
     -------
     level
         Partition level of the engine.
-    table_write, tag_write
-        LOAD of decoder descriptors and of tags of finished vectors.
+    table_write, tag_write, vector_write
+        LOAD of decoder descriptors, of tags of finished vectors and of the vectors.
     first_id
         Byte of each slot's first id in a record, see `IdStore`.
     i_dense, o_dense
@@ -83,6 +82,8 @@ class DheFront(wiring.Component):
         By slot: wish for the phase of ``decoder`` over so many rows, handed over, ended.
     placed
         Pulse for each row and feature, before its codes.
+    held
+        With ``config.held_bytes``: see `held_port_signature`.
     read, bus_error
         Device memory, for hash constants; query of a beat that came with an error, a bit each.
     making
@@ -94,6 +95,7 @@ class DheFront(wiring.Component):
     level: Signal
     table_write: data.View
     tag_write: data.View
+    vector_write: data.View
     first_id: Any
     i_dense: stream.Interface
     o_dense: stream.Interface
@@ -110,6 +112,7 @@ class DheFront(wiring.Component):
     phase_pushed: Signal
     phase_done: Signal
     placed: data.View
+    held: Any
     read: Any
     bus_error: Signal
     making: Signal
@@ -122,8 +125,6 @@ class DheFront(wiring.Component):
         lanes: int,
         ids: int,
         decoders: int,
-        result_sets: int = 0,
-        result_ways: int = 4,
     ) -> None:
         self._config = config
         self._store = IdStore(config=config, ids=ids)
@@ -131,13 +132,16 @@ class DheFront(wiring.Component):
         self._fetch = HashFetch(config=config, lanes=lanes)
         self._generator = CodeGenerator(config=config, lanes=lanes)
         self._list: MissList | None = None
-        if result_sets:
-            self._list = MissList(config=config, sets=result_sets, ways=result_ways)
+        held = {}
+        if config.held_bytes:
+            self._list = MissList(config=config, sets=config.held_sets, ways=config.held_ways)
+            held = {"held": In(held_port_signature(config))}
         super().__init__(
             {
                 "level": In(config.level_bits),
                 "table_write": In(table_write_layout()),
                 "tag_write": In(table_write_layout()),
+                "vector_write": In(table_write_layout()),
                 "first_id": In(13).array(2),
                 "i_dense": In(stream.Signature(chunk_layout(config))),
                 "o_dense": Out(stream.Signature(chunk_layout(config))),
@@ -154,6 +158,7 @@ class DheFront(wiring.Component):
                 "phase_pushed": In(2),
                 "phase_done": In(2),
                 "placed": Out(placed_layout(config)),
+                **held,
                 "read": Out(read_port_signature(config)),
                 "bus_error": Out(1 << QUERY_BITS),
                 "making": Out(2),
@@ -215,11 +220,15 @@ class DheFront(wiring.Component):
         """Ids of a feature through the tags; the generator reads those that are left."""
         store, generator = self._store, self._generator
         m.submodules.misses = misses
+        m.submodules.held_vectors = held = HeldVectors(config=self._config)
+        wiring.connect(m, wiring.flipped(self.held), held.port)
         m.submodules.turns = turns = ListTurns(config=self._config)
         wiring.connect(m, turns.o, misses.i)
         m.d.comb += [
             misses.write.eq(self.tag_write),
             self.placed.eq(misses.placed),
+            held.placed.eq(misses.placed),
+            held.write.eq(self.vector_write),
             store.slot.eq(misses.id_slot),
             store.feature.eq(misses.id_feature),
             store.row.eq(misses.id_row),

@@ -72,7 +72,7 @@ DECODER = data.StructLayout(
         "tiles": unsigned(24),  # weight tiles of all layers
         "groups": unsigned(12),  # of hashes: ceil(k / hash lanes of an engine)
         "pages": unsigned(12),  # of codes: ceil(k / E)
-        "_pad0": unsigned(4),
+        "log2_sets": unsigned(4),  # of the tags of finished vectors, as far as they are used
         # word 1
         "stream": unsigned(40),  # device memory address of the weight stream
         "weights": unsigned(16),  # first word in the weight bank (resident)
@@ -84,7 +84,7 @@ DECODER = data.StructLayout(
         "seed": unsigned(15),  # their set = (id ^ seed) mod sets
         # word 3
         "buckets": buckets_layout(),
-        "_pad2": unsigned(1),
+        "held": unsigned(1),  # some of its finished vectors may be held
     }
 )
 """Descriptor of the decoder of one feature on one engine."""

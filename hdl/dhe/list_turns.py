@@ -66,6 +66,8 @@ class ListTurns(wiring.Component):
             job.feature.eq(decoder.feature),
             job.table.eq(decoder.table),
             job.seed.eq(decoder.seed),
+            job.log2_sets.eq(decoder.log2_sets),
+            job.held.eq(decoder.held),
             job.rows.eq(Mux(turn, self.rows[1], self.rows[0])),
         ]
         with m.FSM(name="state"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,9 +15,6 @@ from .result_tags import ResultTags
 
 __all__ = ["MissList", "list_job_layout", "placed_layout"]
 
-PLACE_BITS = 18
-"""Place of a vector: at most 2**15 sets of 8 ways."""
-
 
 def list_job_layout(config: Config) -> data.StructLayout:
     """One feature of a row block."""
@@ -27,6 +24,8 @@ def list_job_layout(config: Config) -> data.StructLayout:
             "feature": unsigned(7),  # number of its id in the id store
             "table": unsigned(9),
             "seed": unsigned(15),
+            "log2_sets": unsigned(4),
+            "held": unsigned(1),  # ids may hit
             "rows": unsigned(config.row_bits + 1),
         }
     )
@@ -41,7 +40,7 @@ def placed_layout(config: Config) -> data.StructLayout:
             "feature": unsigned(7),
             "row": unsigned(config.row_bits),
             "hit": unsigned(1),
-            "place": unsigned(PLACE_BITS),
+            "place": unsigned(config.place_bits),
         }
     )
 
@@ -50,12 +49,13 @@ class MissList(wiring.Component):
     """Looks all ids of a feature up and lists those that miss, in row order, from 0 on.
 
     The decoder then runs over ``misses`` rows in place of the row block: the array stays dense. An
-    id a cycle; rows + 5 cycles from a job to ``done``. The list of a slot stays until its next job.
+    id a cycle; rows + LATENCY cycles from a job to ``done``. The list of a slot stays until its
+    next job.
 
     Parameters
     ----------
     config
-        Device configuration.
+        Device configuration: width of a place.
     sets, ways
         Tags, see `ResultTags`.
 
@@ -74,6 +74,9 @@ class MissList(wiring.Component):
     slot, row, listed
         Reads the list: id number ``row`` of ``slot``, a cycle later.
     """
+
+    LATENCY = 5
+    """Cycles from a job to ``done``, without its rows."""
 
     i: stream.Interface
     write: data.View
@@ -123,6 +126,7 @@ class MissList(wiring.Component):
         arrives = Signal()
         ids = [Signal(ID_BITS, name=f"id_{n}", reset_less=True) for n in range(tags.LATENCY)]
         last = row + 1 == job.rows
+        hit = tags.hit & job.held
         m.d.comb += [
             self.i.ready.eq(~busy),
             self.id_slot.eq(job.slot),
@@ -132,6 +136,7 @@ class MissList(wiring.Component):
             tags.valid.eq(arrives),
             tags.table.eq(job.table),
             tags.seed.eq(job.seed),
+            tags.log2_sets.eq(job.log2_sets),
             tags.id.eq(self.id),
         ]
         m.d.sync += [arrives.eq(asking), ids[0].eq(self.id)]
@@ -145,21 +150,21 @@ class MissList(wiring.Component):
             self.placed.slot.eq(job.slot),
             self.placed.feature.eq(job.feature),
             self.placed.row.eq(answered),
-            self.placed.hit.eq(tags.hit),
-            self.placed.place.eq(Mux(tags.hit, tags.place, self.misses)),
+            self.placed.hit.eq(hit),
+            self.placed.place.eq(Mux(hit, tags.place, self.misses)),
         ]
         end = tags.done & (answered + 1 == job.rows)
         m.d.sync += [self.done.eq(end), self.done_slot.eq(job.slot)]
         with m.If(tags.done):
             m.d.sync += answered.eq(Mux(end, 0, answered + 1))
-            with m.If(~tags.hit):
+            with m.If(~hit):
                 m.d.sync += self.misses.eq(self.misses + 1)
         with m.If(self.done):
             m.d.sync += busy.eq(0)
-        self._list(m, tags, job, ids[-1])
+        self._list(m, tags.done & ~hit, job, ids[-1])
         return m
 
-    def _list(self, m: Module, tags: ResultTags, job: Any, missed: Signal) -> None:
+    def _list(self, m: Module, misses: Value, job: Any, missed: Signal) -> None:
         depth = 2 << self._config.row_bits
         listed: memory.Memory = memory.Memory(shape=unsigned(ID_BITS), depth=depth, init=[])
         m.submodules.listed = listed
@@ -167,7 +172,7 @@ class MissList(wiring.Component):
         m.d.comb += [
             write.addr.eq(Cat(self.misses[: self._config.row_bits], job.slot)),
             write.data.eq(missed),
-            write.en.eq(tags.done & ~tags.hit),
+            write.en.eq(misses),
             read.addr.eq(Cat(self.row, self.slot)),
             self.listed.eq(read.data),
         ]

@@ -18,9 +18,9 @@ __all__ = ["ResultTags"]
 class ResultTags(wiring.Component):
     """Set-associative tags, chosen by the host and written by LOAD; never replaced by themselves.
 
-    ``set = (id ^ seed) mod sets``; a lookup hits where a valid tag of the set has its table and
-    id. The vector then lies at ``place = set * ways + way``. The host keeps a (table, id) in one
-    way at most. A lookup a cycle, LATENCY cycles, no flow control.
+    ``set = (id ^ seed) mod 2**log2_sets``; a lookup hits where a valid tag of the set has its table
+    and id. The vector then lies at ``place = set * ways + way``. The host keeps a (table, id) in
+    one way at most. A lookup a cycle, LATENCY cycles, no flow control.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class ResultTags(wiring.Component):
         LOAD: address is set * ways + way, data a RESULT_TAG. Not while lookups are on their way.
     valid, table, seed, id
         A lookup.
+    log2_sets
+        Sets that are used: fewer where vectors are so long that fewer are held.
     done, hit, place
         Its outcome; ``place`` means something on a hit.
     """
@@ -43,6 +45,7 @@ class ResultTags(wiring.Component):
     valid: Signal
     table: Signal
     seed: Signal
+    log2_sets: Signal
     id: Signal
     done: Signal
     hit: Signal
@@ -60,6 +63,7 @@ class ResultTags(wiring.Component):
                 "valid": In(1),
                 "table": In(9),
                 "seed": In(15),
+                "log2_sets": In(4),
                 "id": In(ID_BITS),
                 "done": Out(1),
                 "hit": Out(1),
@@ -91,7 +95,8 @@ class ResultTags(wiring.Component):
         wanted = data.StructLayout({"valid": 1, "table": 9, "id": ID_BITS})
         stages: list[Any] = [Signal(wanted, name=f"lookup_{n}") for n in range(2)]
         sets = [Signal(max(1, set_bits), name=f"set_{n}") for n in range(2)]
-        index = (self.id ^ self.seed) & (self._sets - 1)
+        mask = ((1 << self.log2_sets) - 1)[:set_bits]
+        index = (self.id ^ self.seed)[:set_bits] & mask
         m.d.sync += [
             stages[0].valid.eq(self.valid),
             stages[0].table.eq(self.table),

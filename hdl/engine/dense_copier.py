@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
+from ..dhe.held_vectors import held_port_signature
 from ..program import STAGE
 from .ring_pointer import RingPointer
 from .step_generator import item_layout
@@ -34,6 +35,8 @@ class DenseCopier(wiring.Component):
     Vector 0 goes to the front of the item's slot in bank 0. With ``decoded`` the last ``decoders``
     vectors of an item follow, each into bank number mod G; they lie behind the dense vector in the
     dense-vector memory, whole pages each.
+    Where finished vectors are held, ``held`` tells for each of them whether it is one of those, or
+    which row of the decoder's output.
     A dense vector is read in units of min(E, 16) values; a unit takes ``dense_read_latency`` + 1
     cycles and more while rows of lane 0 land (they go first). With a ring of one slot the copy
     waits for the item before, else it runs while that item is worked on.
@@ -63,6 +66,8 @@ class DenseCopier(wiring.Component):
         Stream into the vector buffer.
     dense_bank
         With ``decoded``: bank that it goes to.
+    held
+        With ``decoded`` and ``config.held_bytes``: places of decoded vectors, and held ones.
     item
         Stream of items ready for their steps.
     steps_busy
@@ -80,6 +85,7 @@ class DenseCopier(wiring.Component):
     item: stream.Interface
     steps_busy: Signal
     dense_bank: Signal
+    held: Any
 
     def __init__(
         self,
@@ -94,6 +100,7 @@ class DenseCopier(wiring.Component):
             raise ValueError(f"dense_read_latency must be at least 1, not {dense_read_latency!r}")
         self._config = config
         self._decoded = decoded
+        self._holds = decoded and config.held_bytes > 0
         self._largest_level = config.largest_level_at(row, column)
         self._dense_read_latency = dense_read_latency
         super().__init__(
@@ -109,6 +116,7 @@ class DenseCopier(wiring.Component):
                 "item": Out(stream.Signature(item_layout(config))),
                 "steps_busy": In(1),
                 **({"dense_bank": Out(range(config.gather_lanes))} if decoded else {}),
+                **({"held": Out(held_port_signature(config))} if self._holds else {}),
             }
         )
 
@@ -123,6 +131,8 @@ class DenseCopier(wiring.Component):
         last_row = row + 1 == job.rows
         if self._decoded:
             self._vector = Signal(7)  # number of the vector that is copied
+        if self._holds:
+            self._find(m, job, row, part, page)
         m.d.comb += [
             ring.slots.eq(self.slots),
             ring.slot_bytes.eq(self.slot_bytes),
@@ -139,6 +149,8 @@ class DenseCopier(wiring.Component):
                 m.d.sync += [part.eq(0), page.eq(row), waited.eq(0)]
                 if self._decoded:
                     m.d.sync += self._vector.eq(0)
+                if self._holds:
+                    m.d.sync += [self._is_held.eq(0), self._base.eq(0)]
                 with m.If((self.slots != 1) | ~self.steps_busy):
                     m.next = "READ"
             with m.State("READ"):
@@ -175,11 +187,30 @@ class DenseCopier(wiring.Component):
                         m.d.comb += unit.eq(self.dense_data.word_select(group, 8 * COPY_BYTES))
         if not self._decoded:
             return unit
-        return Mux(
+        short = Mux(
             stage.log2_width == 2,
             unit[:32].replicate(4),
             Mux(stage.log2_width == 3, unit[:64].replicate(2), unit),
         )
+        # A word of a held vector has its values where they go modulo 16.
+        return Mux(self._is_held, self.held.data, short) if self._holds else short
+
+    def _find(self, m: Module, job: Any, row: Signal, part: Signal, page: Signal) -> None:
+        """Where the vector after this one is: asked for while this one is read."""
+        held, number = self.held, self._vector
+        self._is_held = Signal()  # the vector that is copied
+        self._place = Signal(self._config.place_bits)
+        self._base = Signal.like(page)  # of its page, row 0
+        tables = Signal(7, name="tables_before")
+        log2_words = Signal(2)
+        m.d.comb += [
+            tables.eq(job.stage.vectors - job.stage.decoders - 1),
+            held.slot.eq(job.slot),
+            held.row.eq(row),
+            held.vector.eq(Mux(number == 0, 0, number - tables)),
+            log2_words.eq(Mux(job.stage.log2_width < 4, 0, job.stage.log2_width - 4)),
+            held.address.eq((self._place << log2_words) + part[exact_log2(COPY_BYTES) :]),
+        ]
 
     def _write(
         self, m: Module, stage: Any, slot_address: Signal, part: Signal, page: Signal
@@ -216,19 +247,27 @@ class DenseCopier(wiring.Component):
             with m.If(page_end):
                 # Dense vectors of a row block fit the memory: the driver checks its size.
                 m.d.sync += page.eq(page + stage.row_pitch)
+                if self._holds:
+                    m.d.sync += self._base.eq(self._base + stage.row_pitch)
             m.next = "READ"
             with m.If(vector_end):
                 m.next = "OFFER"
                 if self._decoded:
-                    self._next_vector(m, stage, part)
+                    self._next_vector(m, stage, part, page)
 
-    def _next_vector(self, m: Module, stage: Any, part: Signal) -> None:
+    def _next_vector(self, m: Module, stage: Any, part: Signal, page: Signal) -> None:
         """From vector 0 to the first decoded one, then on by one."""
         number = self._vector
         tables = Signal(7)  # vectors of tables
         m.d.comb += tables.eq(stage.vectors - stage.decoders - 1)
         with m.If((stage.decoders != 0) & (number + 1 != stage.vectors)):
             m.d.sync += [number.eq(Mux(number == 0, tables + 1, number + 1)), part.eq(0)]
+            if self._holds:
+                m.d.sync += [
+                    self._is_held.eq(self.held.hit),
+                    self._place.eq(self.held.place),
+                    page.eq(self._base + stage.row_pitch + self.held.place),
+                ]
             m.next = "READ"
 
     def _offer(self, m: Module, job: Any, row: Signal, last_row: Any, slot_address: Signal) -> None:

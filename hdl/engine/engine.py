@@ -12,6 +12,7 @@ from ..array.timing import DENSE_LATENCY
 from ..config import Config
 from ..dhe.dhe_front import DheFront
 from ..dhe.id_store import IdStore
+from ..dhe.miss_list import placed_layout
 from ..interfaces import (
     QUERY_BITS,
     bank_write_signature,
@@ -95,6 +96,8 @@ class Engine(wiring.Component):
         To and from the weight streamer.
     read, bus_error
         With hash lanes: device memory, for their constants; queries of beats with an error.
+    placed
+        With hash lanes: pulse, an id was looked up among the vectors that are held.
     o_score
         Scores, as ``position_score_layout`` says.
     cause
@@ -133,6 +136,7 @@ class Engine(wiring.Component):
     trace_chunk: data.View
     read: Any
     bus_error: Signal
+    placed: data.View
 
     def __init__(self, *, config: Config, unit: int, row: int, column: int) -> None:
         if not 0 <= unit < config.sub_arrays:
@@ -158,6 +162,7 @@ class Engine(wiring.Component):
             decoding = {
                 "read": Out(read_port_signature(config)),
                 "bus_error": Out(1 << QUERY_BITS),
+                "placed": Out(placed_layout(config)),
             }
         super().__init__(
             {
@@ -382,6 +387,18 @@ class Engine(wiring.Component):
             issuer.want_decode.eq(front.want_phase),
             issuer.decoders.eq(front.decoder),
         ]
+        if self._config.held_bytes:
+            wiring.connect(m, self._interaction.held, front.held)
+            for write, target in (
+                (front.tag_write, Target.HELD_TAGS),
+                (front.vector_write, Target.HELD_VECTORS),
+            ):
+                m.d.comb += [
+                    write.valid.eq(word.valid & (word.target == target) & named),
+                    write.address.eq(word.address),
+                    write.data.eq(word.data),
+                ]
+        m.d.comb += self.placed.eq(front.placed)
         done = sequencer.done.valid & ~sequencer.done.top
         for number, slot in enumerate(slots):
             stage, begin = stages.stages[number], front.start_slot[number]

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
 from ..config import Config
+from ..dhe.held_vectors import held_port_signature
 from ..interfaces import chunk_layout, config_write_layout, row_write_layout
 from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target, dot_shift_words
 from ..queue import Queue
@@ -77,6 +78,8 @@ class Interaction(wiring.Component):
         Stream of chunks.
     o_done
         Pulse the cycle after the last chunk of a job was accepted.
+    held
+        With ``decoded`` and ``config.held_bytes``: see `DenseCopier`.
     waiting
         An item's dense vector is there, its sparse vectors are not all (for stall counters).
     """
@@ -98,6 +101,7 @@ class Interaction(wiring.Component):
     o: stream.Interface
     o_done: Signal
     waiting: Signal
+    held: Any
 
     def __init__(
         self,
@@ -111,6 +115,7 @@ class Interaction(wiring.Component):
     ) -> None:
         self._config = config
         self._decoded = decoded
+        self._holds = decoded and config.held_bytes > 0
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
         self._outputs = config.interaction_outputs_at(row, column)
@@ -152,6 +157,7 @@ class Interaction(wiring.Component):
                 "o": Out(stream.Signature(chunk_layout(config, self._outputs))),
                 "o_done": Out(1),
                 "waiting": Out(1),
+                **({"held": Out(held_port_signature(config))} if self._holds else {}),
             }
         )
 
@@ -176,6 +182,8 @@ class Interaction(wiring.Component):
         m.submodules.buffer = share(platform, buffer, f"vector_buffer_{size}{kind}")
         if self._decoded:
             m.d.comb += buffer.dense_bank.eq(copier.dense_bank)
+        if self._holds:
+            connect(m, copier.held, flipped(self.held))
         m.submodules.generator = share(platform, generator, f"step_generator_{size}")
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")

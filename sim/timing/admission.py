@@ -122,6 +122,7 @@ class AdmissionModel:
             following=following,
             hits=data.hits.tolist(),
             addresses=data.addresses.tolist(),
+            held=data.held.tolist(),
             items=data.items.tolist(),
         )
         self._size = region_words(self._config, plan, stage)

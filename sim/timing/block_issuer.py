@@ -42,6 +42,7 @@ def job_of(plan: Plan, group: Group, rows: int, *, unit: int, slot: int, records
         hits=context.hits[block],
         addresses=context.addresses[block],
         row_bytes=plan.stages[context.stage].row_bytes,
+        held=context.held[block],
     )
 
 

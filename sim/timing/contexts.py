@@ -33,6 +33,7 @@ class StageContext:
     """The query's next stage."""
     hits: list[list[bool]] = field(default_factory=list)
     addresses: list[list[int]] = field(default_factory=list)
+    held: list[list[bool]] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
 
     @property

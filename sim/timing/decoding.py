@@ -1,21 +1,22 @@
 """Decoders of an engine: hash constants, codes and the order of features, for both slots.
 
-Follows ``hdl/dhe``'s front, hash fetch, code generator and decoder slots, an event a group of
-hashes. Chunks of codes are taken to pass the bank writer as they come: what the interaction's
-chunks, which go first, cost them is left out.
+Follows ``hdl/dhe``'s front, miss list, hash fetch, code generator and decoder slots, an event a
+group of hashes. Chunks of codes are taken to pass the bank writer as they come: what the
+interaction's chunks, which go first, cost them is left out.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hdl.config import Config
 from hdl.dhe.decoder_table import DecoderTable
 from hdl.dhe.hash_fetch import CHUNKS
 from hdl.dhe.hash_lane import HashLane
 from hdl.dhe.layouts import HASH_BYTES, HASH_CHUNK_BYTES
+from hdl.dhe.miss_list import MissList
 from hdl.engine.bank_writer import BankWriter
 from hdl.queue import Queue
 
@@ -31,16 +32,27 @@ _WRITTEN = BankWriter.STAGES + 1
 """A chunk taken by the bank writer to the pulse of its row."""
 
 
+_LIST = 1 + MissList.LATENCY
+"""A wish for a list that is picked, without the rows, to its end."""
+
+
 @dataclass(eq=False)
 class _Slot:
     decoders: tuple[DecoderPlan, ...] = ()
     rows: int = 0
+    held: list[list[bool]] = field(default_factory=list)
     next: int = 0
+    wants_list: bool = False
     wants_codes: bool = False
 
     @property
     def decoder(self) -> DecoderPlan:
         return self.decoders[self.next]
+
+    @property
+    def misses(self) -> int:
+        """Rows that the decoder in force runs over."""
+        return self.rows - sum(row[self.next] for row in self.held)
 
 
 @dataclass(eq=False)
@@ -61,7 +73,7 @@ class DecodingModel:
     lanes
         Hash lanes.
     on_wish
-        (cycle, slot, decoder): its phase is wanted from this cycle on.
+        (cycle, slot, decoder, rows): its phase is wanted from this cycle on.
     on_making
         (cycle, slot, making): codes are being made from this cycle on, or no longer.
     on_decoded
@@ -75,11 +87,16 @@ class DecodingModel:
         reads: HashReads,
         *,
         lanes: int,
-        on_wish: Callable[[int, int, DecoderPlan], None],
+        on_wish: Callable[[int, int, DecoderPlan, int], None],
         on_making: Callable[[int, int, bool], None],
         on_decoded: Callable[[int, int], None],
     ) -> None:
         self._clock, self._reads, self._lanes = clock, reads, lanes
+        self._holds = config.held_bytes > 0
+        self.held = (0, 0)
+        """Ids looked up among finished vectors: hits and misses."""
+        self._list = Poll(clock, self._try_list)
+        self._list_free = 0
         self._on_wish, self._on_making, self._on_decoded = on_wish, on_making, on_decoded
         self._slots = [_Slot(), _Slot()]
         self._table_free = 0
@@ -109,9 +126,16 @@ class DecodingModel:
         self._send_from = 0
 
     # -- slots ---------------------------------------------------------------------------------
-    def start(self, cycle: int, slot: int, rows: int, decoders: tuple[DecoderPlan, ...]) -> None:
-        """Pulse: the slot's decoders may run."""
-        self._slots[slot] = _Slot(decoders, rows)
+    def start(
+        self,
+        cycle: int,
+        slot: int,
+        rows: int,
+        decoders: tuple[DecoderPlan, ...],
+        held: list[list[bool]],
+    ) -> None:
+        """Pulse: the slot's decoders may run; ``held`` by row and decoder."""
+        self._slots[slot] = _Slot(decoders, rows, held if self._holds else [])
         self._on_making(cycle + 1, slot, True)
         self._clock.at(cycle + 1, self._next, slot)
 
@@ -125,8 +149,40 @@ class DecodingModel:
         begin = max(cycle + 1, self._table_free)
         done = begin + DecoderTable.LATENCY
         self._table_free = done + 1
+        if self._holds:
+            self._clock.at(done + 1, self._want_list, number)
+            return
         # Behind the descriptor a cycle for the list of all rows.
         self._clock.at(done + 2, self._want_codes, number)
+
+    def _want_list(self, cycle: int, number: int) -> None:
+        self._slots[number].wants_list = True
+        self._list.at(max(cycle, self._list_free))
+
+    def _try_list(self, cycle: int) -> None:
+        """List turns in PICK: ids of one slot's feature are looked up, slot 0's first."""
+        if cycle < self._list_free:
+            self._list.at(self._list_free)
+            return
+        number = next((n for n, slot in enumerate(self._slots) if slot.wants_list), None)
+        if number is None:
+            return
+        slot = self._slots[number]
+        slot.wants_list = False
+        done = cycle + _LIST + slot.rows
+        self._list_free = done + 2
+        self._list.at(self._list_free)
+        hits, misses = self.held
+        self.held = (hits + slot.rows - slot.misses, misses + slot.misses)
+        if slot.misses:
+            self._clock.at(done + 1, self._want_codes, number)
+        else:
+            self._clock.at(done, self._passed, number)
+
+    def _passed(self, cycle: int, number: int) -> None:
+        """Pulse: all vectors of the decoder in force are held."""
+        self._slots[number].next += 1
+        self._clock.at(cycle + 1, self._next, number)
 
     def _want_codes(self, cycle: int, number: int) -> None:
         self._slots[number].wants_codes = True
@@ -218,7 +274,7 @@ class DecodingModel:
             place = self._word % self._unit_words
             if not place:
                 self._full = self._fill(chunk, self._word // self._unit_words)
-            last = max(self._send_from, self._full) + slot.rows - 1
+            last = max(self._send_from, self._full) + slot.misses - 1
             self._send_from = last + 1
             self._word += 1
             self._group += 1
@@ -257,4 +313,5 @@ class DecodingModel:
 
     def _landed(self, cycle: int, number: int) -> None:
         self._on_making(cycle, number, False)
-        self._on_wish(cycle, number, self._slots[number].decoder)
+        slot = self._slots[number]
+        self._on_wish(cycle, number, slot.decoder, slot.misses)

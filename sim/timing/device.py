@@ -47,6 +47,8 @@ class Prediction:
     merged: int
     misses: int
     prefetches: int
+    held_hits: int
+    held_misses: int
     stages: dict[int, StageWaits]
     """Lookups of each stage, with their waits."""
     dram_reads: int
@@ -188,6 +190,8 @@ class DeviceModel:
             merged=self._gather.merged,
             misses=self._gather.misses,
             prefetches=self._gather.prefetches,
+            held_hits=sum(engine.held[0] for engine in self.engines.values()),
+            held_misses=sum(engine.held[1] for engine in self.engines.values()),
             stages=self._gather.stages,
             dram_reads=self._memory.bursts,
             dram_beats=self._memory.beats,

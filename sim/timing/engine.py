@@ -61,6 +61,7 @@ class _Slot:
         self.ids = 0  # rows whose ids are stored
         self.ids_at = 0  # cycle in which the count shows it
         self.wish: DecoderPlan | None = None
+        self.wish_rows = 0
         self.making = False
         # The job whose top phase was queued last.
         self.tail = False
@@ -182,6 +183,11 @@ class EngineModel:
         self.phases: list[PhaseRecord] = []
         self._states: list[tuple[int, Cause]] = [(0, Cause.IDLE)]
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """Ids looked up among finished vectors: hits and misses."""
+        return (0, 0) if self._decoding is None else self._decoding.held
+
     # -- jobs ----------------------------------------------------------------------------------
     def free(self, cycle: int) -> bool:
         """A job can be taken in ``cycle``: this one or one since the last job was taken."""
@@ -278,10 +284,12 @@ class EngineModel:
         assert self._decoding is not None
         slot.state = "DECODE"
         self._note(cycle + 1)
-        self._decoding.start(cycle, number, slot.job.rows, self._program(slot).decoders)
+        decoders = self._program(slot).decoders
+        self._decoding.start(cycle, number, slot.job.rows, decoders, slot.job.held)
 
-    def _wish(self, cycle: int, number: int, decoder: DecoderPlan) -> None:
+    def _wish(self, cycle: int, number: int, decoder: DecoderPlan, rows: int) -> None:
         self._slots[number].wish = decoder
+        self._slots[number].wish_rows = rows
         self._issue.at(max(cycle, self._issue_free))
 
     def _making(self, cycle: int, number: int, making: bool) -> None:
@@ -323,12 +331,13 @@ class EngineModel:
         assert slot.job is not None
         program = self._program(slot)
         wanted: PhasePlan | None = program.top if state == "TOP" else program.bottom
+        rows = slot.job.rows
         if state == "DECODE":
-            wanted = slot.wish
+            wanted, rows = slot.wish, slot.wish_rows
         assert wanted is not None
         phase = Phase(
             layers=wanted.layers,
-            rows=slot.job.rows,
+            rows=rows,
             streamed=wanted.streamed,
             slot=number,
             top=state == "TOP",

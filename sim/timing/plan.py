@@ -135,6 +135,8 @@ class StageQuery:
     """For each sub-batch the positions that its selection passes on, ascending."""
     dropped: NDArray[np.intp]
     """Positions that were passed on and are no survivors."""
+    held: NDArray[np.bool_]
+    """``[items, decoded vectors]``: the finished vector is held."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -32,6 +32,8 @@ class LoaderJob:
     addresses: list[list[int]]
     """-1: nothing is looked up."""
     row_bytes: int
+    held: list[list[bool]] = field(default_factory=list)
+    """By row and decoded vector: it is held, and needs no decoder."""
 
     @property
     def positions(self) -> range:

@@ -19,6 +19,7 @@ from driver.host import Host, PlacedQuery
 from driver.image import MEMORY_LIMIT, MemoryImage
 from driver.inputs import make_workload
 from driver.partition import parse_partition
+from driver.result_plan import plan_results
 from driver.traces import Records
 from driver.workload import Workload
 from golden.filter import FunnelRules
@@ -153,6 +154,8 @@ class Case:
         What each stage of pipeline 0 may forward early.
     pipelines
         Programs of each pipeline's stages; None: one pipeline of all models.
+    held
+        Finished DHE vectors, at most.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class Case:
         entries: int = 60,
         fractions: Sequence[Sequence[int]] = (),
         pipelines: Sequence[Sequence[int]] | None = None,
+        held: int = 0,
     ) -> None:
         self.workload = workload or small_workload()
         self.keep = [stage.keep for stage in self.workload.pipeline.stages]
@@ -181,6 +185,7 @@ class Case:
             image=self.image,
             fractions=fractions,
             pipelines=pipelines,
+            results=plan_results(CONFIG, [model.shape for model in models], counts, held),
         )
         self.host = Host(self.deployment, self.image, entries=entries)
         self.placed: list[PlacedQuery] = []

@@ -45,14 +45,13 @@ def bench_config() -> Config:
 class DecoderArray(Elaboratable):
     """The units of one engine of 8 x 8 that decoding needs."""
 
-    def __init__(self, config: Config, *, lanes: int, features: int, held: bool) -> None:
+    def __init__(self, config: Config, *, lanes: int, features: int) -> None:
         self.config = config
         self.front = DheFront(
             config=config,
             lanes=lanes,
             ids=max(1, features),
             decoders=max(1, features),
-            result_sets=8 if held else 0,
         )
         self.writer = BankWriter(config=config, row=0, column=0)
         self.sequencer = Sequencer(config=config, unit=0)
@@ -126,7 +125,7 @@ class DecoderBench:
         lanes: int,
         held: Held | None = None,
     ) -> None:
-        self.config = bench_config()
+        self.config = replace(bench_config(), held_bytes=0 if held is None else 512)
         self.edge = 2 * self.config.sub_array
         self.model, self.blocks, self.lanes = model, blocks, lanes
         self.held = held or {}
@@ -135,9 +134,7 @@ class DecoderBench:
             self.config, stage_shape(model), edge=self.edge, rows=self.rows, parameter=0
         )
         self.parameters = np.zeros((tiles * self.edge, 8), np.uint8)
-        self.dut = DecoderArray(
-            self.config, lanes=lanes, features=len(self.maps), held=held is not None
-        )
+        self.dut = DecoderArray(self.config, lanes=lanes, features=len(self.maps))
         self.image = bytearray(HASH_CHUNK_BYTES)
         self.vectors: list[NDArray[np.int8]] = []
         """By block: [DHE vectors, rows of the decoder, width]."""
@@ -193,6 +190,7 @@ class DecoderBench:
                 hashes=len(self.image),
                 table=place.feature,
                 seed=SEED,
+                log2_sets=3 if self.held else None,
             )
             self.image += hash_bytes(self.model, place.feature)
         for unit, bank in enumerate(banks):

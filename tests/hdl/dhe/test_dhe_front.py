@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,11 @@ class Engine:
         stall: float,
         held: dict[tuple[int, int], int] | None = None,
     ) -> None:
-        self.config = preset("tiny")
+        self.config = replace(preset("tiny"), held_bytes=512 if held else 0)
         self.edge = self.config.sub_array << 1
         self.encoders, self.blocks, self.stall = encoders, blocks, stall
         self.held = held or {}
-        self.dut = DheFront(
-            config=self.config, lanes=LANES, ids=26, decoders=8, result_sets=8 if held else 0
-        )
+        self.dut = DheFront(config=self.config, lanes=LANES, ids=26, decoders=8)
         self.placed: list[tuple[int, ...]] = []
         self.banks: list[dict[tuple[int, int], int]] = [{}, {}]
         self.phases: list[tuple[int, int]] = []
@@ -68,6 +67,8 @@ class Engine:
                     "hashes": len(self.image),
                     "table": f,
                     "seed": SEED,
+                    "log2_sets": 3,
+                    "held": bool(self.held),
                     "buckets": bucket_constants(encoder.m),
                 },
             )

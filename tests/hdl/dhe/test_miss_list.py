@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ ROWS = (50, 60, 5000)
 
 @pytest.mark.parametrize(("sets", "ways"), [(1, 1), (8, 2), (16, 4), (64, 8), (32, 1)])
 def test_lists(sets: int, ways: int) -> None:
-    config = preset("tiny")
+    config = replace(preset("tiny"), held_bytes=8192)
     random = np.random.default_rng(sets)
     dut = MissList(config=config, sets=sets, ways=ways)
     counts = [np.bincount(random.integers(0, n, 300) // 3, minlength=n) for n in ROWS]
@@ -47,7 +48,8 @@ def test_lists(sets: int, ways: int) -> None:
         for slot, feature, table, ids in blocks:
             missed = [x for x in ids if (table, x) not in plan.places]
             job = {"slot": slot, "feature": feature, "table": table, "seed": SEEDS[feature]}
-            ctx.set(dut.i.payload, job | {"rows": len(ids)})
+            used = {"log2_sets": sets.bit_length() - 1, "held": 1}
+            ctx.set(dut.i.payload, job | used | {"rows": len(ids)})
             ctx.set(dut.i.valid, 1)
             await ctx.tick().until(dut.i.ready)
             ctx.set(dut.i.valid, 0)

@@ -1,0 +1,141 @@
+"""What engines told of ids that they looked up among the finished vectors they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.pipeline import QueryResult
+
+from .deployment import Deployment
+from .traces import Jobs, Records, TraceError, decode_jobs
+
+__all__ = ["Placed", "compare_held", "decode_placed"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Placed:
+    """Lookups by job, decoded vector and row; -1 where there is none."""
+
+    hit: NDArray[np.int8]
+    """[jobs, vectors, rows]: 1 held, 0 decoded."""
+    place: NDArray[np.int64]
+
+
+def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Placed | None:
+    """Give each lookup its row block; None for a device that holds no vectors.
+
+    An engine looks up, for each of a slot's blocks in their order, one decoded vector after the
+    other, rows ascending.
+
+    Raises
+    ------
+    TraceError
+        There are more lookups, fewer, or in another order.
+    """
+    config = deployment.config
+    if not config.held_bytes:
+        return None
+    vectors = np.array([len(m.shape.dhe_features) for m in deployment.models], np.int64)
+    sizes = vectors[jobs.stage] * jobs.records["rows"]
+    shape = (len(jobs.records), int(vectors.max(initial=0)), config.rows)
+    hit, place = np.full(shape, -1, np.int8), np.full(shape, -1, np.int64)
+    for unit in np.unique(jobs.records["unit"]):
+        for slot in (0, 1):
+            job_of = (jobs.records["unit"] == unit) & (jobs.records["slot"] == slot)
+            mine = np.flatnonzero(job_of & (sizes > 0))
+            made = records.where((records.source == unit) & (records["slot"] == slot))
+            job = np.repeat(mine, sizes[mine])
+            if len(made) != len(job):
+                raise TraceError(
+                    f"engine {unit}: {len(made)} lookups of held vectors in slot {slot}, "
+                    f"expected {len(job)}"
+                )
+            first = np.cumsum(sizes[mine]) - sizes[mine]
+            number = np.arange(len(job)) - np.repeat(first, sizes[mine])
+            vector, row = np.divmod(number, jobs.records["rows"][job])
+            if (made["feature"] != vector).any() or (made["row"] != row).any():
+                raise TraceError(f"engine {unit}: lookups of held vectors out of order")
+            hit[job, vector, row] = made["hit"]
+            place[job, vector, row] = made["place"]
+    return Placed(hit=hit, place=place)
+
+
+def compare_held(
+    deployment: Deployment,
+    records: Mapping[str, Records],
+    expected: Sequence[QueryResult],
+    ids: Sequence[NDArray[np.uint32]],
+    counters: Mapping[str, int],
+    pipelines: Sequence[int] | None = None,
+) -> str | None:
+    """First difference in words, or None: hits, misses and places are those of golden's contents.
+
+    Held vectors are those of the plan, so an id hits whenever the plan holds it; misses have the
+    rows of the decoder's output in their order; the counters are the events' sums.
+
+    Parameters
+    ----------
+    ids
+        Ids of each query, [items, places]; see `Query`.
+    counters
+        The device's counters by name, of these queries and no others.
+    pipelines
+        Of each query; None: all of pipeline 0.
+    """
+    jobs = decode_jobs(records["jobs"])
+    placed = decode_placed(deployment, jobs, records["placed"])
+    hits = misses = 0
+    if placed is not None:
+        hits, misses = int((placed.hit == 1).sum()), int((placed.hit == 0).sum())
+        programs = [deployment.pipelines[p] for p in pipelines or [0] * len(expected)]
+        wrong = _wrong_lookup(deployment, jobs, placed, expected, ids, programs)
+        if wrong is not None:
+            return wrong
+    sums = {"HELD_HITS": hits, "HELD_MISSES": misses}
+    for name, value in sums.items():
+        if counters[name] != value:
+            return f"held vectors: {name} is {counters[name]}, the events' sum is {value}"
+    return None
+
+
+def _wrong_lookup(
+    deployment: Deployment,
+    jobs: Jobs,
+    placed: Placed,
+    expected: Sequence[QueryResult],
+    ids: Sequence[NDArray[np.uint32]],
+    programs: Sequence[Sequence[int]],
+) -> str | None:
+    plan = deployment.results
+    for job in range(len(jobs.records)):
+        query, program = int(jobs.query[job]), int(jobs.stage[job])
+        shape = deployment.models[program].shape
+        if not shape.dhe_features:
+            continue
+        items = expected[query].stages[programs[query].index(program)].items
+        position = jobs.rows(np.array([job]), np.arange(int(jobs.records["rows"][job])))
+        asked = ids[query][items[position]]
+        for vector, feature in enumerate(shape.dhe_features):
+            named = asked[:, shape.place_of(feature)]
+            place = np.full(len(named), -1, np.int64)
+            if plan is not None and plan.log2_sets(shape.width) is not None:
+                place = plan.places_of(program * deployment.config.max_features + feature, named)
+            hit = place >= 0
+            want = np.where(hit, place, np.cumsum(~hit) - 1)
+            got = placed.hit[job, vector, : len(named)], placed.place[job, vector, : len(named)]
+            different = np.flatnonzero((got[0] != hit) | (got[1] != want))
+            if len(different):
+                row = int(different[0])
+                return (
+                    f"held vectors: query {query}, feature {feature}, id {named[row]}: expected "
+                    f"{_told(hit[row], want[row])}, got {_told(got[0][row], got[1][row])}"
+                )
+    return None
+
+
+def _told(hit: int, place: int) -> str:
+    return f"{'place' if hit else 'row'} {place}"
