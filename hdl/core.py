@@ -41,7 +41,7 @@ HELD_EVENTS = ("held_hits", "held_misses")
 """What becomes of ids that are looked up among finished DHE vectors."""
 
 _HERE = 0
-"""Number that every engine answers to: broadcast words are readdressed on their way to it."""
+"""Number that every engine answers to: LOAD's words are readdressed on their way to it."""
 
 
 class Core(wiring.Component):
@@ -199,7 +199,7 @@ class Core(wiring.Component):
     def _engines(
         self,
         m: Module,
-        config_write: Signal,
+        config_write: Any,
         grid: Grid,
         streamer: WeightStreamer,
         embedding: EmbeddingUnit,
@@ -210,6 +210,7 @@ class Core(wiring.Component):
         config = self._config
         engines = []
         job = queries.o_engine_job
+        row_writes = Cat(Value.cast(row_write) for row_write in embedding.row_write)
         for u in config.anchors:
             row, column = divmod(u, config.grid)
             # Anchors differ only in the largest engine there: engines of one kind are one module.
@@ -227,6 +228,8 @@ class Core(wiring.Component):
                 getattr(grid, f"control_{u}").eq(engine.control),
                 getattr(grid, f"dense_address_{u}").eq(engine.dense_address),
                 Value.cast(engine.dense_data).eq(Value.cast(getattr(grid, f"dense_data_{u}"))),
+                Value.cast(engine.row_write).eq(row_writes),
+                engine.row_unit.eq(u),
                 engine.score.eq(getattr(grid, f"score_{u}")),
                 engine.tile_done.eq(getattr(grid, f"tile_done_{u}")),
                 engine.page_ready.eq(getattr(grid, f"page_ready_{u}")),
@@ -240,10 +243,13 @@ class Core(wiring.Component):
                 self.causes[u].eq(engine.cause),
                 self.engine_idle[u].eq(engine.idle),
             ]
-            self._localise(m, engine.config_write, config_write, load_reaches(config_write, u))
-            for lane in range(config.gather_lanes):
-                landing = embedding.row_write[lane]
-                self._localise(m, engine.row_write[lane], landing, landing.unit == u)
+            mine_to_load = config_write.valid & load_reaches(config_write, u)
+            m.d.comb += [
+                # Broadcast words for the engine, readdressed; others lose their valid bit.
+                engine.config_write.eq(config_write),
+                engine.config_write.unit.eq(_HERE),
+                engine.config_write.valid.eq(mine_to_load),
+            ]
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
             for number in sorted({config.loader_of(row, column, n) for n in range(kind + 1)}):
@@ -295,11 +301,6 @@ class Core(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         return awake
-
-    @staticmethod
-    def _localise(m: Module, to: Any, source: Any, mine: Value) -> None:
-        """Broadcast words for an engine, readdressed; others lose their valid bit."""
-        m.d.comb += [to.eq(source), to.unit.eq(_HERE), to.valid.eq(source.valid & mine)]
 
     def _query(
         self, m: Module, embedding: EmbeddingUnit, queries: QueryControl | Dispatcher

@@ -3,7 +3,8 @@
 * Initial contents of memories are written bit by bit, which for megabytes of zeros takes minutes
   and megabytes of text. Generation leaves zeros out and puts loops in afterwards: without them
   event-driven simulation starts with unknown values.
-* Every field of every structure gets a wire of its own for wave viewers, half of the text.
+* Every field of every structure gets a wire of its own for wave viewers, half of the text, and
+  every signal a description of its fields.
 * A search for combinational loops takes most of the time; linting does it better.
 * Every vector of nets is checked, net by net, whenever one is made from another.
 * An expression that several places use, or one place bit by bit, is copied for each of them.
@@ -21,7 +22,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
-from amaranth.hdl import _ir, _nir, _xfrm
+from amaranth.hdl import Format, Value, _ir, _nir, _xfrm
+from amaranth.lib import data
 
 __all__ = ["quick_conversion", "with_zero_loops"]
 
@@ -37,6 +39,8 @@ def quick_conversion() -> Iterator[None]:
     replacements: list[tuple[Any, str, Any]] = [
         (_nir.Netlist, "check_comb_cycles", _no_loop_search),
         (_ir.NetlistEmitter, "emit_signal_fields", _whole_signals),
+        (data.Layout, "format", _whole_value),
+        (data.ArrayLayout, "format", _whole_value),
         (rtlil.ModuleEmitter, "emit_memory", _no_zeros(rtlil.ModuleEmitter.emit_memory)),
         (_nir.Value, "__new__", _unchecked_value),
         (_nir.Netlist, "resolve_value", _resolved_value),
@@ -109,6 +113,11 @@ def _whole_signals(self: Any) -> None:
         value, signed = self.emit_rhs(self.fragment_module_idx[fragment], signal)
         field = _nir.SignalField(value, signed=signed)  # type: ignore[attr-defined]  # not in the stubs
         self.netlist.signal_fields[signal] = {(): field}
+
+
+def _whole_value(self: Any, value: Any, format_spec: str) -> Format:
+    """A structure as one number."""
+    return Format("{}", Value.cast(value))
 
 
 def _no_zeros(emit_memory: Callable[[Any, int, Any], None]) -> Callable[[Any, int, Any], None]:

@@ -69,7 +69,7 @@ class Engine(wiring.Component):
     config
         Sizes of the device.
     unit
-        Number by which the broadcasts ``config_write`` and ``row_write`` name this engine.
+        Number by which the broadcast ``config_write`` names this engine.
     row, column
         Sub-array of the anchor: gives the largest engine.
 
@@ -85,8 +85,9 @@ class Engine(wiring.Component):
         ``i_job`` has a free slot; no job is held.
     i_dense
         Dense values of the accepted jobs, k from 0, ``last`` on the last chunk of a row.
-    row_write
-        Embedding rows, one broadcast a gather lane; words of other units are left alone.
+    row_write, row_unit
+        Embedding rows, one broadcast a gather lane; words of units other than ``row_unit`` (at
+        first ``unit``) are left alone.
     can_allocate, allocate, allocate_index, allocate_address
         Vector slots, one for each item in order; see ``VectorBuffer``. ``can_allocate`` is given
         only for the oldest job that misses items.
@@ -115,7 +116,8 @@ class Engine(wiring.Component):
     free: Signal
     idle: Signal
     i_dense: stream.Interface
-    row_write: Any
+    row_write: data.View
+    row_unit: Signal
     can_allocate: Signal
     allocate: Signal
     allocate_index: Signal
@@ -172,7 +174,9 @@ class Engine(wiring.Component):
                 "free": Out(1),
                 "idle": Out(1),
                 "i_dense": In(stream.Signature(chunk_layout(config))),
-                "row_write": In(row_write_layout(config)).array(config.gather_lanes),
+                # One port: a port a lane at every engine would be most of the text around them.
+                "row_write": In(data.ArrayLayout(row_write_layout(config), config.gather_lanes)),
+                "row_unit": In(8, init=unit),  # type: ignore[call-arg]  # not in the stubs
                 "can_allocate": Out(1),
                 "allocate": In(1),
                 "allocate_index": Out(4),
@@ -428,10 +432,10 @@ class Engine(wiring.Component):
     ) -> None:
         """Vector slots by the gate's leave; jobs to the interaction in their order."""
         interaction = self._interaction
-        for name in ("level", "config_write", "dense_data"):
+        for name in ("level", "config_write", "dense_data", "row_unit"):
             m.d.comb += getattr(interaction, name).eq(getattr(self, name))
-        for theirs, ours in zip(interaction.row_write, self.row_write, strict=True):
-            m.d.comb += theirs.eq(ours)
+        for lane, row_write in enumerate(interaction.row_write):
+            m.d.comb += row_write.eq(self.row_write[lane])
         for name in ("slot_bytes", "slots", "features", "clear"):
             m.d.comb += getattr(interaction, name).eq(getattr(gate, name))
         for name in ("allocate_index", "allocate_address", "dense_address"):

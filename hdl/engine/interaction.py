@@ -67,9 +67,9 @@ class Interaction(wiring.Component):
         Partition level of the engine; changed only while idle.
     config_write
         Broadcast of LOAD; takes DOT_SHIFTS of this unit, 2 cycles until readable.
-    row_write, slot_bytes, slots, features, clear, can_allocate, allocate, allocate_index, \
-    allocate_address
-        See ``VectorBuffer``; ``clear`` only while no job is in here.
+    row_write, row_unit, slot_bytes, slots, features, clear, can_allocate, allocate, \
+    allocate_index, allocate_address
+        See ``VectorBuffer``; ``row_unit`` is its ``unit``, ``clear`` only while no job is in here.
     i_job
         Stream of row blocks whose bottom phase is done.
     dense_address, dense_data
@@ -87,6 +87,7 @@ class Interaction(wiring.Component):
     level: Signal
     config_write: Any
     row_write: Any
+    row_unit: Signal
     slot_bytes: Signal
     slots: Signal
     features: Signal
@@ -143,6 +144,7 @@ class Interaction(wiring.Component):
                 "level": In(2),
                 "config_write": In(config_write_layout(config)),
                 "row_write": In(row_write_layout(config)).array(config.gather_lanes),
+                "row_unit": In(8, init=self._unit),  # type: ignore[call-arg]  # not in the stubs
                 "slot_bytes": In(14),
                 "slots": In(5),
                 "features": In(7),
@@ -196,7 +198,7 @@ class Interaction(wiring.Component):
             m.d.comb += getattr(buffer, name).eq(getattr(self, name))
         for name in ("can_allocate", "allocate_index", "allocate_address"):
             m.d.comb += getattr(self, name).eq(getattr(buffer, name))
-        m.d.comb += buffer.unit.eq(self._unit)
+        m.d.comb += buffer.unit.eq(self.row_unit)
         connect(m, flipped(self.i_job), copier.i_job)
         connect(m, copier.dense_write, buffer.dense_write)
         connect(m, copier.item, generator.item)
