@@ -1,12 +1,10 @@
-"""Runs queries: stage after stage, row block after row block."""
+"""Runs queries of one stage, row block after row block, where the host filters."""
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 
 from ..config import Config
@@ -26,22 +24,18 @@ __all__ = ["Dispatcher"]
 class Dispatcher(wiring.Component):
     """Takes one query at a time from start to end: for devices whose host filters.
 
-    Reads the query's pipeline, checks it (``QueryCheck``), then runs its stages: starts the
-    ranking with n and k, cuts the stage's list into row blocks, sends each to an engine of the
-    stage with a free slot (round robin) and to the record loader, and waits until the survivors
-    are listed or, in the last stage, the sorted results are taken. Then ``o_done``.
+    Reads the query's pipeline, checks it (``QueryCheck``), which has one stage, cuts the items into
+    row blocks, sends each to an engine with a free slot (round robin) and to the record loader, and
+    waits until the results are taken. Then ``o_done``. All n scores are results in the order of
+    positions; ``keep`` is ignored.
 
     A query that fails the check sends no job and no result. Errors that the embedding unit or the
     bus flag while a query runs set its status (BUS_ERROR before BAD_ID); its results are still
     computed and sent, and ``count`` counts them. Flags outside a query are ignored.
 
-    Without ``features.on_chip_filter`` a pipeline has one stage, all of its n scores are results
-    in the order of positions, and ``keep`` is ignored.
-
-    Latency: a stage starts ``CHECK_CYCLES`` plus one a stage after the query is taken (after a
-    reset the filter may add up to 260), its first job is offered 5 cycles later. The next stage
-    starts, or ``o_done`` comes, 2 cycles after a stage's last survivor or result.
-    ``stage_cycles`` counts from a stage's start to its end, sort included.
+    Latency: the stage starts ``CHECK_CYCLES`` plus one after the query is taken, its first job is
+    offered 5 cycles later. ``o_done`` comes 2 cycles after the last result is taken.
+    ``stage_cycles`` counts from the stage's start to that result.
 
     Parameters
     ----------
@@ -57,7 +51,7 @@ class Dispatcher(wiring.Component):
         query is taken until it is checked; later changes do not reach it.
     needed
         Bit u is set while the query may still send a job to the engine anchored at u: all bits
-        until it is checked, then the engines of its stages that are not all sent.
+        until it is checked, then its engines while not all jobs are sent.
     free
         Bit u is set when the engine anchored at u has a free slot.
     live
@@ -81,7 +75,7 @@ class Dispatcher(wiring.Component):
     i_scores
         Array of ``sub_arrays`` streams of ``position_score_layout``, from the engines.
     list_address, list_data
-        The record loaders' lookups, see ``Ranking``: item index at a position, one clock later.
+        The record loaders' lookups: the item at a position, one clock later, is the position.
     kept
         Events for traces: a result leaves, its position as item.
     """
@@ -123,10 +117,6 @@ class Dispatcher(wiring.Component):
         m.submodules.issuer = issuer = JobIssuer(config=config)
         m.submodules.ranking = ranking = Ranking(config=config)
         query: Any = Signal(query_layout(config))
-        stage = Signal(range(config.max_stages))
-        items = Signal(config.item_bits + 1)  # of this stage
-        keep = Signal(config.item_bits + 1)
-        final = Signal()
         ranked = Signal()
         start = Signal()
         running = Signal()
@@ -138,31 +128,20 @@ class Dispatcher(wiring.Component):
             check.query.eq(query),
             check.pipeline.eq(table.entry),
             check.present.eq(Cat(engine_map.engines[s] != 0 for s in range(config.max_stages))),
-            final.eq(stage + 1 == table.entry.stages),
-            # Checked: 1 <= k <= n <= max_items fits.
-            keep.eq(query.keep[stage] if config.features.on_chip_filter else items),
+            self.live.eq(1),
         ]
         # The query keeps the engines it was checked with, whatever the partition becomes.
-        engines: Any = Signal(engine_map.engines.shape())
-        self._wire_jobs(m, issuer, table, engines, stage, items)
-        self._wire_ranking(m, ranking, items, keep, final, stage == 0)
-        m.d.comb += [
-            issuer.records.eq(query.records),
-            issuer.pitch.eq(table.entry.pitch),
-            issuer.dense_bytes.eq(table.entry.dense_bytes),
-            issuer.ids_offset.eq(table.entry.ids_offset),
-            issuer.first.eq(stage == 0),
-        ]
-        m.d.comb += self.live.eq(1)
+        engines = Signal(config.sub_arrays)
+        self._wire_jobs(m, issuer, table, engines, query)
+        self._wire_ranking(m, ranking, query)
         self._count_lookups(m, start)
-        self._count_cycles(m, start, running, stage)
+        self._count_cycles(m, start, running)
         self._report_status(m, start, running, check)
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += [self.i_query.ready.eq(1), start.eq(self.i_query.valid)]
-                m.d.sync += [query.eq(self.i_query.payload), stage.eq(0)]
-                m.d.sync += items.eq(self.i_query.payload.items)  # checked before it counts
+                m.d.sync += query.eq(self.i_query.payload)
                 with m.If(self.i_query.valid):
                     m.next = "READ"
             with m.State("READ"):
@@ -173,14 +152,14 @@ class Dispatcher(wiring.Component):
                 with m.If(table.done):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += engines.eq(engine_map.engines)
+                m.d.sync += engines.eq(engine_map.engines[0])
                 with m.If(check.done):
-                    m.next = "STAGE"
+                    m.next = "START"
                     with m.If(check.status != Status.OK):
                         m.next = "DONE"
-            with m.State("STAGE"):
-                m.d.comb += ranking.i_stage.valid.eq(1)
-                with m.If(ranking.i_stage.ready):
+            with m.State("START"):
+                m.d.comb += ranking.i_start.valid.eq(1)
+                with m.If(ranking.i_start.ready):
                     m.d.comb += issuer.start.eq(1)
                     m.d.sync += ranked.eq(0)
                     m.next = "RUN"
@@ -189,93 +168,48 @@ class Dispatcher(wiring.Component):
                 with m.If(ranking.done):
                     m.d.sync += ranked.eq(1)
                 with m.If(ranked & ~issuer.busy):
-                    m.d.sync += [stage.eq(stage + 1), items.eq(keep)]
-                    m.next = "STAGE"
-                    with m.If(final):
-                        m.d.sync += self.o_done.payload.count.eq(keep)
-                        m.next = "DONE"
+                    m.d.sync += self.o_done.payload.count.eq(query.items)
+                    m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.o_done.valid.eq(1)
                 with m.If(self.o_done.ready):
                     m.next = "IDLE"
         with m.If(start):
             m.d.sync += self.o_done.payload.count.eq(0)
-        self._wire_needed(
-            m,
-            engines,
-            stage,
-            table,
-            unchecked=Cat(fsm.ongoing(s) for s in ("READ", "WAIT ENTRY", "CHECK")).any(),
-            issuing=fsm.ongoing("STAGE") | (fsm.ongoing("RUN") & issuer.busy),
-            staging=fsm.ongoing("STAGE") | fsm.ongoing("RUN"),
-        )
+        unchecked = Cat(fsm.ongoing(s) for s in ("READ", "WAIT ENTRY", "CHECK")).any()
+        issuing = fsm.ongoing("START") | (fsm.ongoing("RUN") & issuer.busy)
+        m.d.comb += self.needed.eq(Mux(unchecked, ~0, Mux(issuing, engines, 0)))
         return m
 
-    def _wire_needed(
-        self,
-        m: Module,
-        engines: data.View,
-        stage: Signal,
-        table: PipelineTable,
-        *,
-        unchecked: Value,
-        issuing: Value,
-        staging: Value,
-    ) -> None:
-        """Engines that the query may still use; the present stage's until its jobs are sent."""
-        masks = []
-        for s in range(self._config.max_stages):
-            ahead: Value = issuing & (stage == s)
-            if s:
-                ahead = ahead | (staging & (stage < s) & (s < table.entry.stages))
-            masks.append(Mux(ahead, engines[s], 0))
-        m.d.comb += self.needed.eq(reduce(or_, masks))
-        with m.If(unchecked):
-            m.d.comb += self.needed.eq(~0)
-
     def _wire_jobs(
-        self,
-        m: Module,
-        issuer: JobIssuer,
-        table: PipelineTable,
-        engines: data.View,
-        stage: Signal,
-        items: Signal,
+        self, m: Module, issuer: JobIssuer, table: PipelineTable, engines: Signal, query: Any
     ) -> None:
         wiring.connect(m, issuer.o_engine_job, wiring.flipped(self.o_engine_job))
         wiring.connect(m, issuer.o_loader_job, wiring.flipped(self.o_loader_job))
         m.d.comb += [
             issuer.free.eq(self.free),
-            issuer.engines.eq(engines[stage]),
-            issuer.stage.eq(table.entry.stage[stage]),
-            issuer.items.eq(items),
+            issuer.engines.eq(engines),
+            issuer.stage.eq(table.entry.stage[0]),
+            issuer.items.eq(query.items),
+            issuer.records.eq(query.records),
+            issuer.pitch.eq(table.entry.pitch),
+            issuer.dense_bytes.eq(table.entry.dense_bytes),
+            issuer.ids_offset.eq(table.entry.ids_offset),
+            issuer.first.eq(1),
         ]
+        # Positions are item indices; a loader asks as it asks a device with lists.
+        for loader in range(self._config.record_loaders):
+            m.d.sync += self.list_data[loader].eq(self.list_address[loader])
 
-    def _wire_ranking(
-        self,
-        m: Module,
-        ranking: Ranking,
-        items: Signal,
-        keep: Signal,
-        final: Signal,
-        first: Value,
-    ) -> None:
+    def _wire_ranking(self, m: Module, ranking: Ranking, query: Any) -> None:
         for index in range(self._config.sub_arrays):
             wiring.connect(m, wiring.flipped(self.i_scores[index]), ranking.i_scores[index])
         wiring.connect(m, ranking.o_result, wiring.flipped(self.o_result))
         m.d.comb += [
-            ranking.i_stage.payload.n.eq(items),
-            ranking.i_stage.payload.k.eq(keep),
-            ranking.i_stage.payload.final.eq(final),
-            ranking.i_stage.payload.first.eq(first),
+            ranking.i_start.payload.n.eq(query.items),
             self.kept[0].valid.eq(ranking.survivor.valid),
             self.kept[0].item.eq(ranking.survivor.position),
         ]
-        for loader in range(self._config.record_loaders):
-            m.d.comb += [
-                ranking.list_address[loader].eq(self.list_address[loader]),
-                self.list_data[loader].eq(ranking.list_data[loader]),
-            ]
 
     def _count_lookups(self, m: Module, start: Signal) -> None:
         m.submodules.counters = counters = QueryCounters(config=self._config, queries=1)
@@ -285,14 +219,13 @@ class Dispatcher(wiring.Component):
         for name, _ in query_counts_layout():
             m.d.comb += self.o_done.payload[name].eq(counters.counts[0][name])
 
-    def _count_cycles(self, m: Module, start: Signal, running: Signal, stage: Signal) -> None:
+    def _count_cycles(self, m: Module, start: Signal, running: Signal) -> None:
         """32 bits: 17 s at 250 MHz, longer than any query."""
-        cycles = self.o_done.payload.stage_cycles
-        for index in range(self._config.max_stages):
-            with m.If(start):
-                m.d.sync += cycles[index].eq(0)
-            with m.Elif(running & (stage == index)):
-                m.d.sync += cycles[index].eq(cycles[index] + 1)
+        cycles = self.o_done.payload.stage_cycles[0]
+        with m.If(start):
+            m.d.sync += cycles.eq(0)
+        with m.Elif(running):
+            m.d.sync += cycles.eq(cycles + 1)
 
     def _report_status(self, m: Module, start: Signal, running: Signal, check: QueryCheck) -> None:
         """Errors are noted only while a stage runs: the status holds while ``o_done`` waits."""

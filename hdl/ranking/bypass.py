@@ -1,4 +1,4 @@
-"""Stand-in for the filter in a device that returns all scores."""
+"""All scores as they come, where one engine scores and the host filters."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 
 from ..config import Config
-from .layouts import filter_members
+from .layouts import return_members
 
 __all__ = ["Bypass"]
 
 
 class Bypass(wiring.Component):
-    """Lets all n scores through in the order in which they come; ``k`` is ignored.
+    """Lets all n scores through in the order in which they come.
 
-    Same ports as ``Filter``, for a device with one engine, whose scores come in the order of
-    positions. Latency 1 cycle, one score a cycle. The next start is taken after ``last`` was.
+    For a device with one engine, whose scores come in the order of positions. Latency 1 cycle, one
+    score a cycle. The next start is taken after ``last`` was.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Bypass(wiring.Component):
     Members
     -------
     i_start
-        Stream of ``filter_start_layout``.
+        Stream of ``return_start_layout``.
     i_score
         Stream of ``position_score_layout``; refused without a start and after the n-th score.
     o
@@ -38,7 +38,7 @@ class Bypass(wiring.Component):
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        super().__init__(filter_members(config))
+        super().__init__(return_members(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -62,9 +62,8 @@ class DispatcherModel:
 
     def _take(self, cycle: int, query: int) -> None:
         self._front.taken(cycle, query)
-        # The check takes a cycle a stage; then ranking takes the number of items.
-        stages = len(self._queries[query].stages)
-        self._clock.at(cycle + Dispatcher.CHECK_CYCLES + stages, self._start, query)
+        # The check takes a cycle more for the one stage; then ranking takes the number of items.
+        self._clock.at(cycle + Dispatcher.CHECK_CYCLES + 1, self._start, query)
 
     def _start(self, cycle: int, query: int) -> None:
         self._query, self._position = query, 0

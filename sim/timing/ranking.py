@@ -1,7 +1,6 @@
 """Ranking where the host filters: scores become results as they come.
 
-Follows ``hdl/ranking``'s collector with ``Filter`` (keeps all, in order) or ``Bypass``: closed
-formulas.
+Follows ``hdl/ranking``'s collector with ``InOrder`` or ``Bypass``: closed formulas.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hdl.config import Config
-from hdl.ranking.filter import Filter
+from hdl.ranking.in_order import InOrder
 
 from .events import Clock
 
@@ -17,7 +16,7 @@ __all__ = ["RankingModel"]
 
 
 class RankingModel:
-    """Collector, and filter or bypass.
+    """Collector, and order or bypass.
 
     Parameters
     ----------
@@ -58,11 +57,11 @@ class RankingModel:
         else:
             self._last = max(self._last, last + self._collector)
             if not self._missing:
-                self._clock.at(max(self._last, self._clock.now), self._filter)
+                self._clock.at(max(self._last, self._clock.now), self._return)
         self._next = last + 1
         return last
 
-    def _filter(self, cycle: int) -> None:
-        """The last score is taken in ``cycle``; the filter then hands over all, in order."""
-        first = cycle + Filter.FIXED_CYCLES + self._count
+    def _return(self, cycle: int) -> None:
+        """The last score is taken in ``cycle``; all are handed over, in order."""
+        first = cycle + InOrder.FIXED_CYCLES
         self._on_results([first + n for n in range(self._count)], True)

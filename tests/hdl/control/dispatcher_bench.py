@@ -35,7 +35,6 @@ class Query:
 
     pipeline: int
     items: int
-    keep: list[int]
     records: int = 0x12_3456_7840
 
 
@@ -200,7 +199,7 @@ class Bench:
                 for name in self.pulses:
                     ctx.set(getattr(dut, name), 0)
                 item = ctx.get(dut.list_data[loader])
-                assert item == job.position + row or not job.first
+                assert item == job.position + row and job.first
                 items.append((job.position + row, self.score(job.program, item)))
             self.work[job.unit].append(items)
 
@@ -231,13 +230,6 @@ class Bench:
                 self.results.append((value.item, value.score, value.last))
 
 
-def model(
-    stages: list[Stage], items: int, keep: list[int], score: Score
-) -> list[tuple[int, int, int]]:
-    """Results of a query: best k of each stage, ties to the lower item, best first."""
-    alive = list(range(items))
-    for stage, k in zip(stages, keep, strict=False):
-        ranked = sorted((-score(stage.program, item), item) for item in alive)
-        alive = [item for _, item in ranked[:k]]
-    program = stages[-1].program
-    return [(item, score(program, item), int(i == len(alive) - 1)) for i, item in enumerate(alive)]
+def model(stage: Stage, items: int, score: Score) -> list[tuple[int, int, int]]:
+    """Results of a query: all items with their scores, in order."""
+    return [(item, score(stage.program, item), int(item == items - 1)) for item in range(items)]
