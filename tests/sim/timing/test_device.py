@@ -259,6 +259,22 @@ def test_what_large_devices_have(name: str, items: int, partition: str | None) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("config", "partition"),
+    [
+        pytest.param(preset("tiny-baseline"), None, id="baseline"),
+        pytest.param(
+            replace(TINY, features=replace(TINY.features, on_chip_filter=False)), "split", id="cut"
+        ),
+    ],
+)
+def test_where_the_host_filters(config: Config, partition: str | None) -> None:
+    """All scores return, from one engine or from several that finish in any order."""
+    workload = load_workload(pipeline("kaggle-1").scaled(48), queries=1, max_rows=10_000, seed=1)
+    check(run_workload(config, parse_partition(config, partition, stages=1), workload, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("name", "partition", "queries", "sub_batches", "policy"),
     [
         ("demo-2", "4x4:4", 3, 1, "exact"),
