@@ -20,7 +20,8 @@ from .choose import Chosen, choose
 from .explore import Load, Outcome, explore, pareto_front
 from .funnel_quality import funnel_qualities
 from .mapping import stations
-from .page import Curve, ScheduleFacts, write_schedule
+from .online_choices import OnlineRun, online_run
+from .page import Curve, Decision, ScheduleFacts, write_schedule
 from .platforms import platform
 from .space import Space, read_space
 from .study import Study
@@ -176,6 +177,7 @@ def schedule(
         FixedSize(chosen.outcome.mapping.stages[0].items), sla_s=options.sla_s,
         queries=options.queries, seed=options.seed,
     )  # fmt: skip
+    online = online_run(chosen.outcomes, chosen.outcome, sla_s=options.sla_s, seed=options.seed)
     result: dict[str, Any] = {
         "load": options.load,
         "sla_ms": options.sla_ms,
@@ -188,6 +190,7 @@ def schedule(
         "composed_over_timed": chosen.deviations,
         "profiles": {name: p.as_json() for name, p in chosen.profiles.items()},
         "transfer": options.transfer,
+        "online": online.as_json() if online else None,
     }
     if options.report is not None:
         curves = [load_curve(chosen.outcome, chosen.profiles, load, "chosen")]
@@ -198,12 +201,21 @@ def schedule(
         facts = ScheduleFacts(
             chosen=chosen.outcome, outcomes=chosen.outcomes, front=front, curves=curves,
             load=options.load, sla_s=options.sla_s, conditions=_conditions(options, space, chosen),
+            decisions=_decisions(online),
         )  # fmt: skip
         kinds = {name: profile.kind for name, profile in chosen.profiles.items()}
         write_schedule(options.report, facts, kinds)
         progress(f"report: {options.report}")
     result["text"] = _text(options, chosen, front, highest.rate)
     return result
+
+
+def _decisions(online: OnlineRun | None) -> list[Decision]:
+    if online is None:
+        return []
+    return [
+        Decision(*each) for each in zip(online.at_s, online.path, online.latency_s, strict=True)
+    ]
 
 
 def _conditions(options: ScheduleOptions, space: Space, chosen: Chosen) -> list[tuple[str, str]]:

@@ -60,7 +60,10 @@ def test_search_choice_and_page(words: list[str], tmp_path: Path) -> None:
     text = page.read_text()
     reader = Reader()
     reader.feed(text)
-    assert not reader.open and reader.seen.count("svg") == 4
+    assert not reader.open and reader.seen.count("svg") == 5
+    assert "Choices over time" in text and sum(found["online"]["shares"].values()) == pytest.approx(
+        1
+    )
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "Pareto fronts" in text and chosen["label"].replace(">", "&gt;") in text
     assert cli.main(words + more) == 0
