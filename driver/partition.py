@@ -82,6 +82,8 @@ def _z_order(index: int, bits: int) -> tuple[int, int]:
 
 def _within(config: Config, wanted: list[tuple[int, frozenset[int] | None]]) -> str:
     """As many of the engines asked for as fit, at least one of each stage first, largest first."""
+    if not config.features.fission:
+        return f"{config.edge}x{config.edge}:1"
     first: list[tuple[int, frozenset[int] | None]] = []
     for engine in wanted:
         if engine[1] not in [stages for _, stages in first]:
@@ -180,8 +182,14 @@ def parse_partition(config: Config, text: str | None, *, stages: int) -> Partiti
         )
     for number in range(stages):
         if not any(e.serves(number) for e in engines):
+            served = {min(stage) for _, stage in wanted if stage is not None}
+            # Each stage that has none gets one as large as fits.
+            wanted += [
+                (config.levels - 1, frozenset({n})) for n in range(stages) if n not in served
+            ]
             raise UserError(
-                f"partition {text!r}: stage {number} has no engine; add one '@{number}'"
+                f"partition {text!r}: stage {number} has no engine; the nearest legal choice is "
+                f"{_within(config, wanted)}"
             )
     return Partition(text=text, levels=tuple(levels), engines=tuple(engines))
 

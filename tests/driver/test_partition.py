@@ -65,7 +65,8 @@ def test_anchors_are_aligned_and_do_not_overlap() -> None:
         ("16x16:1@0,4x4:1@1", r"nearest legal choice is 8x8:1@0,4x4:1@1$"),
         ("8x8:0", r"count must be at least 1"),
         ("8x8@7", r"stage must be below 2"),
-        ("8x8:4@0", r"stage 1 has no engine"),
+        ("8x8:4@0", r"stage 1 has no engine; the nearest legal choice is 8x8:1@1,8x8:3@0$"),
+        ("8x8:1@1", r"stage 0 has no engine; the nearest legal choice is 8x8:1@0,8x8:1@1$"),
         ("all", r"is not ROWSxCOLS"),
     ],
 )
@@ -77,10 +78,23 @@ def test_illegal_partitions_name_the_limit(text: str, message: str) -> None:
 def test_a_device_without_fission_takes_only_the_whole_grid() -> None:
     with pytest.raises(UserError, match="not one of 16x16"):
         parse_partition(preset("small-baseline"), "8x8:4", stages=1)
+    for text in ("16x16:2", "16x16:1@1"):
+        with pytest.raises(UserError, match="nearest legal choice is 16x16:1$"):
+            parse_partition(preset("small-baseline"), text, stages=2)
 
 
 @pytest.mark.parametrize(
-    "text", ["16x16:2", "8x8:9", "8x8:3,4x4:6", "16x16:1@0,16x16:1@1", "4x4:15@0,8x8:2@1"]
+    "text",
+    [
+        "16x16:2",
+        "8x8:9",
+        "8x8:3,4x4:6",
+        "16x16:1@0,16x16:1@1",
+        "4x4:15@0,8x8:2@1",
+        "16x16@1",
+        "4x4:16@0",
+        "8x8:1@1",
+    ],
 )
 def test_the_nearest_choice_is_legal(text: str) -> None:
     with pytest.raises(UserError) as error:
