@@ -85,7 +85,7 @@ def with_selection(profile: PlatformProfile, transfer: str, clock: str) -> Platf
         )
         source = "as published"
     else:
-        host = machine_profile("cpu", [TOP_K], items=(64, 512, 4096, 16384), clock=clock)
+        host = machine_profile("cpu", [TOP_K], items=(1, 64, 512, 4096, 16384), clock=clock)
         curve, source = host.curve(TOP_K), "measured on this machine"
     return replace(
         profile,

@@ -101,17 +101,21 @@ class Space:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+_LARGE = ("paper/32x32:16", "cpu")
 SPACES: dict[str, Space] = {
-    "kaggle": Space(models=("RMsmall", "RMmed", "RMlarge"), shrink=(4, 8, 16, 32)),
+    "kaggle": Space(
+        models=("RMsmall", "RMmed", "RMlarge"), shrink=(4, 8, 16, 32), platforms=_LARGE
+    ),
     "kaggle-items": Space(
         models=("RMsmall", "RMmed", "RMlarge"), items=(1024, 2048, 4096), shrink=(4, 8, 16),
-        sub_batches=(1, 2, 4),
+        sub_batches=(1, 2, 4), platforms=(*_LARGE, "paper/16x16:16@0,32x32:12"),
     ),
     "demo": Space(
-        models=("RMsmall", "RMmed", "RMlarge"), items=(512,), shrink=(2, 4, 8), returned=16
+        models=("RMsmall", "RMmed", "RMlarge"), items=(512,), shrink=(2, 4, 8), returned=16,
+        platforms=("small", "cpu"),
     ),
 }  # fmt: skip
-"""Spaces by name; platforms are given apart."""
+"""Spaces by name; other platforms may be given."""
 
 
 def read_space(text: str, platforms: Sequence[str] = ()) -> Space:

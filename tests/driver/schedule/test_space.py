@@ -65,3 +65,9 @@ def test_no_file_no_json(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(UserError, match="is not JSON"):
         read_space(str(file))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_named_spaces_have_platforms_and_take_others(name: str) -> None:
+    assert read_space(name).platforms == SPACES[name].platforms and SPACES[name].platforms
+    assert read_space(name, ["tiny"]).platforms == ("tiny",)
