@@ -48,6 +48,8 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
         x = apply_function(layer.function, x @ layer.weight.T + layer.bias)
         outputs[f"bottom.{i}"] = x
     outputs["embedding"] = np.stack(embedding_vectors(model, ids), axis=1)
+    if shape.interaction == "product":
+        return outputs | _two_branches(model, outputs["embedding"])
     vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
     if shape.interaction == "dot":
         i_of, j_of = lower_triangle(shape.vectors)
@@ -61,6 +63,32 @@ def forward(model: Model, dense: NDArray[np.float32], ids: Ids) -> dict[str, NDA
         outputs[f"top.{i}"] = x
     outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
     return outputs
+
+
+def _two_branches(model: Model, vectors: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """`interaction` and what follows of a model of the interaction `product`."""
+    x = copied_values(model.shape, vectors)
+    product = multiplied(model.shape, vectors)
+    outputs = {"interaction": np.concatenate([x, product], axis=1)}
+    for i, layer in enumerate(model.top):
+        if i == len(model.top) - 1:
+            x = np.concatenate([product, x], axis=1)
+        x = outputs[f"top.{i}"] = apply_function(layer.function, x @ layer.weight.T + layer.bias)
+    outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
+    return outputs
+
+
+def copied_values(shape: ModelShape, vectors: NDArray[Any]) -> NDArray[Any]:
+    """With `product`: inputs of the first layer, [n, copied], from vectors [n, vectors, width]."""
+    whole = vectors[:, 2 * shape.products : -2].reshape(len(vectors), -1)
+    last = vectors[:, -2:, : shape.tail].reshape(len(vectors), -1)
+    return np.concatenate([whole, last], axis=1)
+
+
+def multiplied(shape: ModelShape, vectors: NDArray[Any]) -> NDArray[Any]:
+    """With `product`: products of the first pairs of vectors, [n, product_width]."""
+    pairs = vectors[:, : 2 * shape.products]
+    return (pairs[:, 0::2] * pairs[:, 1::2]).reshape(len(vectors), -1)
 
 
 def embedding_vectors(model: Model, ids: Ids) -> list[NDArray[np.float32]]:

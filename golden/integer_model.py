@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from golden.dhe import integer_code
 from golden.embedding import Ids, check_ids, item_count
-from golden.float_model import lower_triangle
+from golden.float_model import copied_values, lower_triangle, multiplied
 from golden.quantised_model import IDENTITY, QuantisedLayer, QuantisedModel
 from golden.requantise import INT8, INT16, requantise
 
@@ -20,6 +20,7 @@ __all__ = [
     "forward",
     "pooled_rows",
     "run_layer",
+    "shift_down",
 ]
 
 FLOAT32_EXACT = 1 << 24
@@ -45,8 +46,8 @@ def forward(
     -------
     Outputs in order of computation, int8: `bottom.0` ... [n, outputs], with one id a feature
     `decoder.F.0` ... of the features F that are decoded, `embedding` [n, vectors, width],
-    `interaction` [n, interaction_width], `top.0` ... without the last layer; then `score`, int16
-    [n].
+    `interaction` [n, interaction_width] (with `product`: what is copied, then the products),
+    `top.0` ... without the last layer; then `score`, int16 [n].
 
     Raises
     ------
@@ -73,13 +74,21 @@ def forward(
             for i, values in enumerate(decoder_layers(model, feature, unique)[1:]):
                 outputs[f"decoder.{feature}.{i}"] = values[place]
     outputs["embedding"] = pooled_rows(model, ids)
-    vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
-    if shape.interaction == "dot":
-        x = np.concatenate([x, dot_interaction(vectors, model.dot_shift)], axis=1)
+    if shape.interaction == "product":
+        x = copied_values(shape, outputs["embedding"])
+        raw = multiplied(shape, outputs["embedding"].astype(np.int32))
+        product = shift_down(raw, model.dot_shift)
+        outputs["interaction"] = np.concatenate([x, product], axis=1)
     else:
-        x = vectors.reshape(len(vectors), -1)
-    outputs["interaction"] = x
+        vectors = np.concatenate([x[:, None], outputs["embedding"]], axis=1)
+        if shape.interaction == "dot":
+            x = np.concatenate([x, dot_interaction(vectors, model.dot_shift)], axis=1)
+        else:
+            x = vectors.reshape(len(vectors), -1)
+        outputs["interaction"] = x
     for i, layer in enumerate(model.top):
+        if shape.interaction == "product" and i == len(model.top) - 1:
+            x = np.concatenate([product, x], axis=1)
         x = outputs[f"top.{i}"] = run_layer(layer, x)
     outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
     return outputs
@@ -166,6 +175,14 @@ def dot_interaction(vectors: NDArray[np.int8], shift: NDArray[np.uint8]) -> NDAr
         raise ValueError(f"vectors must have at most 1024 values, not {vectors.shape[2]}")
     exact = vectors.astype(np.float32)
     products = (exact @ exact.transpose(0, 2, 1))[:, i_of, j_of].astype(np.int32)
+    return shift_down(products, shift)
+
+
+def shift_down(values: NDArray[np.int32], shift: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """`clamp((value + (1 << (shift - 1))) >> shift)`, plain clamp at shift 0.
+
+    As `requantise` with bias 0 and (32768, 15 + shift), value for value.
+    """
     shifts = shift.astype(np.int32)
     rounding = (np.int32(1) << shifts) >> 1  # 0 at shift 0
-    return np.clip((products + rounding) >> shifts, *INT8).astype(np.int8)
+    return np.clip((values + rounding) >> shifts, *INT8).astype(np.int8)

@@ -61,14 +61,14 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", check_features(self.shape, self.features))
         for part, layers, sizes in (
-            ("bottom", self.bottom, self.shape.bottom),
-            ("top", self.top, self.shape.top_sizes),
+            ("bottom", self.bottom, self.shape.bottom_layers),
+            ("top", self.top, self.shape.top_layers),
         ):
-            if len(layers) != len(sizes) - 1:
-                raise ValueError(f"{part} must have {len(sizes) - 1} layers, not {len(layers)}")
-            for i, layer in enumerate(layers):
-                check_array(f"{part}.{i}.weight", layer.weight, (sizes[i + 1], sizes[i]))
-                check_array(f"{part}.{i}.bias", layer.bias, (sizes[i + 1],))
+            if len(layers) != len(sizes):
+                raise ValueError(f"{part} must have {len(sizes)} layers, not {len(layers)}")
+            for i, (layer, (inputs, outputs)) in enumerate(zip(layers, sizes, strict=True)):
+                check_array(f"{part}.{i}.weight", layer.weight, (outputs, inputs))
+                check_array(f"{part}.{i}.bias", layer.bias, (outputs,))
         if len(self.tables) != self.shape.sparse_features:
             raise ValueError(
                 f"tables must be {self.shape.sparse_features} arrays, not {len(self.tables)}"

@@ -158,13 +158,14 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
             raise ValueError(f"{name} must be {np.dtype(dtype)}, not {arrays[name].dtype}")
         return arrays[name]
 
-    def layers(part: str, sizes: tuple[int, ...]) -> tuple[QuantisedLayer, ...]:
+    def layers(part: str, sizes: tuple[tuple[int, int], ...]) -> tuple[QuantisedLayer, ...]:
         built = []
         for i, function in enumerate(header["functions"][part]):
             fields = {n: typed(f"{part}.{i}.{n}", kind) for n, kind in LAYER_ARRAYS.items()}
-            if fields["weight"].shape != (sizes[i + 1], sizes[i]):
+            inputs, outputs = sizes[i]
+            if fields["weight"].shape != (outputs, inputs):
                 raise ValueError(
-                    f"{part}.{i}.weight must be of shape {(sizes[i + 1], sizes[i])}, "
+                    f"{part}.{i}.weight must be of shape {(outputs, inputs)}, "
                     f"not {fields['weight'].shape}"
                 )
             built.append(
@@ -183,12 +184,13 @@ def load_quantised_model(path: str | os.PathLike[str]) -> QuantisedModel:
         model = QuantisedModel(
             shape=shape,
             dense_scale=header["dense_scale"],
-            bottom=layers("bottom", shape.bottom),
+            bottom=layers("bottom", shape.bottom_layers),
             tables=tuple(typed(f"tables.{t}", np.int8) for t in range(len(shape.rows))),
-            top=layers("top", shape.top_sizes),
+            top=layers("top", shape.top_layers),
             stacks=tuple(
                 QuantisedStack(
-                    encoder=_encoder(header, arrays, f), decoder=layers(f"decoder.{f}", sizes)
+                    encoder=_encoder(header, arrays, f),
+                    decoder=layers(f"decoder.{f}", tuple(zip(sizes, sizes[1:], strict=False))),
                 )
                 if sizes
                 else None

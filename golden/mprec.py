@@ -126,6 +126,8 @@ def account(shape: ModelShape, *, value_bytes: int = 4) -> dict[str, int]:
     def parameters(sizes: Sequence[int]) -> int:
         return layer_macs(tuple(sizes)) + sum(sizes[1:])
 
+    layers = (*shape.bottom_layers, *shape.top_layers)
+
     tables = [f for source, f in shape.embeddings if source == "table"]
     decoders = [sizes for sizes in shape.decoders if sizes]
     hashes = sum(sizes[0] for sizes in decoders)
@@ -133,7 +135,7 @@ def account(shape: ModelShape, *, value_bytes: int = 4) -> dict[str, int]:
         "table_bytes": value_bytes * shape.width * sum(shape.rows[f] for f in tables),
         "hash_bytes": _HASH_BYTES * hashes,
         "decoder_bytes": value_bytes * sum(map(parameters, decoders)),
-        "mlp_bytes": value_bytes * (parameters(shape.bottom) + parameters(shape.top_sizes)),
+        "mlp_bytes": value_bytes * sum((inputs + 1) * outputs for inputs, outputs in layers),
     }
     return counted | {
         "bytes": sum(counted.values()),

@@ -1,10 +1,8 @@
 """NeuMF in integers: quantisation from calibration items, and the bit-exact reference.
 
-How it lies on the device: the four ids of an item are four sparse features (`neumf.TABLES`). The
-interaction unit copies the vectors of the MLP branch (`cat`) to where the first layer reads, and
-writes the product, requantised with one (multiplier, shift) and bias 0, behind the place where the
-MLP's last output lands: pages of the same bank tensor, so the last layer reads both as one input.
-The product begins on a page of its own; lanes between hold anything, their weights are 0.
+The product is requantised with bias 0, one shift and the multiplier 32768: its scale is a power of
+two times those of the rows, as dot products have it, so the device multiplies once. How it lies on
+the device: `neumf_device`.
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.calibrate import Method, choose_scale
+from golden.calibrate import Method, choose_scale, choose_shifts
 from golden.embedding import check_ids
 from golden.integer_model import run_layer
 from golden.neumf import NeuMf, NeuMfShape, forward_neumf
 from golden.quantise_layer import QuantiseError, hidden_layer, quantise_rows, score_layer
-from golden.quantised_model import QuantisedLayer
-from golden.requantise import multiplier_and_shift, requantise
+from golden.quantised_model import IDENTITY, QuantisedLayer
+from golden.requantise import requantise
 
 __all__ = ["QuantisedNeuMf", "forward_neumf_integer", "quantise_neumf"]
 
@@ -36,9 +34,9 @@ class QuantisedNeuMf:
     table_scale: NDArray[np.float64]
     """[4]: real value of one unit of a row."""
     product_multiplier: int
-    """Requantise of user_mf * item_mf, 0 or 32768..65535."""
+    """Requantise of user_mf * item_mf: 32768, the power of two."""
     product_shift: int
-    """1..47"""
+    """15..30"""
     product_scale: float
     """Real value of one unit of the product."""
     mlp: tuple[QuantisedLayer, ...]
@@ -64,10 +62,12 @@ def quantise_neumf(
         raise QuantiseError("calibration needs at least one item")
     outputs = forward_neumf(model, ids)
     table_scale = np.array([choose_scale(table, method) for table in model.tables])
-    product_scale = choose_scale(outputs["product"], method)
-    multiplier, shift = multiplier_and_shift(table_scale[0] * table_scale[1] / product_scale)
-    if multiplier:
-        product_scale = float(table_scale[0] * table_scale[1] * 2.0**shift / multiplier)
+    rows = tuple(
+        quantise_rows(table, unit) for table, unit in zip(model.tables, table_scale, strict=True)
+    )
+    raw = rows[0][ids[:, 0]].astype(np.int32) * rows[1][ids[:, 1]]
+    shift = int(choose_shifts(raw.reshape(-1, 1).astype(np.float64), method)[0])
+    product_scale = float(table_scale[0] * table_scale[1] * 2.0**shift)
     scale = np.repeat(table_scale[2:], model.shape.mlp[0] // 2)
     layers = []
     for i, layer in enumerate(model.mlp):
@@ -76,13 +76,10 @@ def quantise_neumf(
     scale = np.concatenate([np.full(model.shape.mf, product_scale), scale])
     return QuantisedNeuMf(
         shape=model.shape,
-        tables=tuple(
-            quantise_rows(table, unit)
-            for table, unit in zip(model.tables, table_scale, strict=True)
-        ),
+        tables=rows,
         table_scale=table_scale,
-        product_multiplier=multiplier,
-        product_shift=shift,
+        product_multiplier=IDENTITY[0],
+        product_shift=IDENTITY[1] + shift,
         product_scale=product_scale,
         mlp=tuple(layers),
         last=score_layer("last", model.last, scale, 128),

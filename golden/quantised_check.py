@@ -26,15 +26,16 @@ def check_quantised(model: QuantisedModel) -> None:
         Names the array and the limit.
     """
     shape = model.shape
-    _layers("bottom", model.bottom, shape.bottom, score=False)
-    _layers("top", model.top, shape.top_sizes, score=True)
+    _layers("bottom", model.bottom, shape.bottom_layers, score=False)
+    _layers("top", model.top, shape.top_layers, score=True)
     if len(model.stacks) != shape.sparse_features:
         raise ValueError(f"stacks must be of {shape.sparse_features} features")
     for feature, (stack, sizes) in enumerate(zip(model.stacks, shape.decoders, strict=True)):
         if stack is not None:
             if stack.encoder.k != sizes[0]:
                 raise ValueError(f"hash.{feature} must hold {sizes[0]} hashes")
-            _layers(f"decoder.{feature}", stack.decoder, sizes, score=False)
+            pairs = tuple(zip(sizes, sizes[1:], strict=False))
+            _layers(f"decoder.{feature}", stack.decoder, pairs, score=False)
     if len(model.tables) != shape.sparse_features:
         raise ValueError(f"tables must be {shape.sparse_features} arrays, not {len(model.tables)}")
     for feature, table in enumerate(model.tables):
@@ -43,20 +44,24 @@ def check_quantised(model: QuantisedModel) -> None:
     count = len(shape.embeddings)
     _scales("table_scale", model.table_scale, (count,))
     _requantiser("pool", model.pool_multiplier, model.pool_shift, count)
-    pairs = shape.pairs if shape.interaction == "dot" else 0
-    _array("dot_shift", model.dot_shift, (pairs,), 0, LARGEST_DOT_SHIFT)
+    shifts = {"dot": shape.pairs, "cat": 0, "product": 1}[shape.interaction]
+    _array("dot_shift", model.dot_shift, (shifts,), 0, LARGEST_DOT_SHIFT)
     _scales("interaction_scale", model.interaction_scale, (shape.interaction_width,))
     _scale("dense_scale", model.dense_scale)
 
 
 def _layers(
-    part: str, layers: Sequence[QuantisedLayer], sizes: tuple[int, ...], *, score: bool
+    part: str,
+    layers: Sequence[QuantisedLayer],
+    sizes: tuple[tuple[int, int], ...],
+    *,
+    score: bool,
 ) -> None:
-    if len(layers) != len(sizes) - 1:
-        raise ValueError(f"{part} must have {len(sizes) - 1} layers, not {len(layers)}")
-    for i, layer in enumerate(layers):
-        name, outputs = f"{part}.{i}", sizes[i + 1]
-        _array(f"{name}.weight", layer.weight, (outputs, sizes[i]), -127, 127)
+    if len(layers) != len(sizes):
+        raise ValueError(f"{part} must have {len(sizes)} layers, not {len(layers)}")
+    for i, (layer, (inputs, outputs)) in enumerate(zip(layers, sizes, strict=True)):
+        name = f"{part}.{i}"
+        _array(f"{name}.weight", layer.weight, (outputs, inputs), -127, 127)
         _array(f"{name}.bias", layer.bias, (outputs,), -(1 << 31), (1 << 31) - 1)
         _requantiser(name, layer.multiplier, layer.shift, outputs)
         _scales(f"{name}.weight_scale", layer.weight_scale, (outputs,))

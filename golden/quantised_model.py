@@ -71,7 +71,7 @@ class QuantisedModel:
     """[embeddings]"""
     dot_shift: NDArray[np.uint8]
     """[pairs], 0..15, strict lower triangle row-major: (1,0), (2,0), (2,1), ... where vector 0 is
-    the dense vector. Empty for `cat`."""
+    the dense vector. Empty for `cat`; one value, of all products, for `product`."""
     interaction_scale: NDArray[np.float64]
     """[interaction_width]: real value of one unit of each input of the top MLP."""
     top: tuple[QuantisedLayer, ...]

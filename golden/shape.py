@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = [
     "REPRESENTATIONS",
@@ -14,13 +14,19 @@ __all__ = [
     "layer_macs",
 ]
 
-Interaction = Literal["dot", "cat"]
+Interaction = Literal["dot", "cat", "product"]
+"""How vectors become inputs: pairwise dot products behind the dense vector, all vectors side by
+side, or NeuMF's products beside the vectors of its MLP (`golden.neumf_device`)."""
 Source = Literal["table", "dhe"]
 """Where an embedding vector comes from: a row of a table, or hashes and a decoder."""
 
 Representation = Literal["table", "dhe", "select", "hybrid"]
 """Tables only, DHE only, one of the two per feature, both for each feature."""
 REPRESENTATIONS: tuple[Representation, ...] = ("table", "dhe", "select", "hybrid")
+
+
+TAIL_UNIT = 16
+"""Values that the device copies at once."""
 
 
 def layer_macs(sizes: tuple[int, ...]) -> int:
@@ -42,7 +48,8 @@ class ModelShape:
     width: int
     """d: length of an embedding vector and of the dense vector."""
     bottom: tuple[int, ...]
-    """Sizes of the bottom MLP with its input: (13, 64, 4). The last one equals `width`."""
+    """Sizes of the bottom MLP with its input: (13, 64, 4). The last one equals `width`. Empty with
+    `product`: there are no dense features."""
     top: tuple[int, ...]
     """Output sizes of the top MLP, without its input: (64, 1). The last one is 1, the logit."""
     rows: tuple[int, ...]
@@ -56,6 +63,12 @@ class ModelShape:
     no DHE vector. Default: none."""
     bags: tuple[int, ...] = ()
     """Most ids of an item, by feature; rows of several ids are summed. Default: one each."""
+    products: int = 0
+    """With `product`: so many pairs of embedding vectors, the first ones, are multiplied element by
+    element (0 with 1, 2 with 3, ...). The products are inputs of the last layer."""
+    tail: int = 0
+    """With `product`: values of each of the last two vectors that are inputs of the top MLP, a
+    multiple of 16; of the other vectors behind the products all are."""
 
     def __post_init__(self) -> None:
         for field in ("bottom", "top", "rows"):
@@ -63,7 +76,11 @@ class ModelShape:
             object.__setattr__(self, field, sizes)
             if any(size < 1 for size in sizes):
                 raise ValueError(f"{field} of {self.name} must be positive sizes, not {sizes}")
-        if len(self.bottom) < 2 or self.bottom[-1] != self.width:
+        if self.interaction == "product":
+            self._check_products()
+        elif self.products or self.tail:
+            raise ValueError(f"products and tail of {self.name} go with the interaction 'product'")
+        elif len(self.bottom) < 2 or self.bottom[-1] != self.width:
             raise ValueError(
                 f"bottom of {self.name} must end in the vector width {self.width}, "
                 f"not {self.bottom}"
@@ -72,12 +89,33 @@ class ModelShape:
             raise ValueError(f"top of {self.name} must end in 1 (the logit), not {self.top}")
         if not self.rows:
             raise ValueError(f"rows of {self.name} must name at least one table")
-        if self.interaction not in ("dot", "cat"):
+        if self.interaction not in get_args(Interaction):
             raise ValueError(
-                f"interaction of {self.name} must be 'dot' or 'cat', not {self.interaction!r}"
+                f"interaction of {self.name} must be one of {', '.join(get_args(Interaction))}, "
+                f"not {self.interaction!r}"
             )
         self._check_embeddings()
         self._check_bags()
+
+    def _check_products(self) -> None:
+        """A NeuMF: pairs of vectors, no dense features, at least one layer before the last one."""
+        if self.bottom:
+            raise ValueError(
+                f"bottom of {self.name} must be empty with 'product', not {self.bottom}"
+            )
+        if len(self.top) < 2:
+            raise ValueError(f"top of {self.name} must have two layers with 'product'")
+        vectors = len(self.embeddings or self.rows)
+        if vectors % 2 or not 1 <= self.products <= vectors // 2 - 1:
+            raise ValueError(
+                f"products of {self.name} must leave a pair of its {vectors} vectors, "
+                f"not {self.products}"
+            )
+        if self.tail % TAIL_UNIT or not TAIL_UNIT <= self.tail <= self.width:
+            raise ValueError(
+                f"tail of {self.name} must be a multiple of {TAIL_UNIT} up to the width "
+                f"{self.width}, not {self.tail}"
+            )
 
     def _check_bags(self) -> None:
         bags = tuple(int(size) for size in self.bags) or (1,) * len(self.rows)
@@ -156,7 +194,7 @@ class ModelShape:
 
     @property
     def dense_features(self) -> int:
-        return self.bottom[0]
+        return self.bottom[0] if self.bottom else 0
 
     @property
     def sparse_features(self) -> int:
@@ -188,12 +226,38 @@ class ModelShape:
         """Inputs of the top MLP."""
         if self.interaction == "dot":
             return self.width + self.pairs
+        if self.interaction == "product":
+            return self.copied + self.product_width
         return self.vectors * self.width
 
     @property
+    def product_width(self) -> int:
+        """With `product`: inputs of the last layer before those that the layer before gives."""
+        return self.products * self.width
+
+    @property
+    def copied(self) -> int:
+        """With `product`: inputs of the first layer."""
+        return (len(self.embeddings) - 2 * self.products - 2) * self.width + 2 * self.tail
+
+    @property
     def top_sizes(self) -> tuple[int, ...]:
-        """Sizes of the top MLP with its input, as `bottom` has them."""
+        """Sizes of the top MLP with its input, as `bottom` has them; not with `product`, whose last
+        layer has inputs of its own: see `top_layers`."""
         return (self.interaction_width, *self.top)
+
+    @property
+    def bottom_layers(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of each layer of the bottom MLP."""
+        return tuple(zip(self.bottom, self.bottom[1:], strict=False))
+
+    @property
+    def top_layers(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of each layer of the top MLP."""
+        first = self.copied if self.interaction == "product" else self.interaction_width
+        inputs = [first, *self.top[:-1]]
+        inputs[-1] += self.product_width
+        return tuple(zip(inputs, self.top, strict=True))
 
     @property
     def decoder_macs(self) -> int:
@@ -203,4 +267,5 @@ class ModelShape:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the MLPs and decoders for one item (dot products not counted)."""
-        return layer_macs(self.bottom) + layer_macs(self.top_sizes) + self.decoder_macs
+        layers = (*self.bottom_layers, *self.top_layers)
+        return sum(inputs * outputs for inputs, outputs in layers) + self.decoder_macs

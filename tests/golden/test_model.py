@@ -42,7 +42,7 @@ def test_unknown_name_lists_the_known_ones() -> None:
         ({"top": (64, 2)}, "top of m must end in 1"),
         ({"rows": ()}, "at least one table"),
         ({"rows": (4, 0)}, "rows of m must be positive"),
-        ({"interaction": "sum"}, "'dot' or 'cat', not 'sum'"),
+        ({"interaction": "sum"}, "one of dot, cat, product, not 'sum'"),
     ],
 )
 def test_bad_shapes_are_rejected(change: dict[str, Any], message: str) -> None:
