@@ -95,7 +95,7 @@ class Target(py_enum.IntEnum):
     """unit: anchor; address: program * STAGE_WORDS + word."""
     DOT_SHIFTS = 5
     """unit: anchor; address: interaction step * words + word, one word for 16 outputs of the unit;
-    word: 16 shifts of 4 bits."""
+    word: 16 shifts of 4 bits. Steps are those of dot products, or of products."""
     FEATURES = 6
     """unit: gather lane; address: (program * lane_words + k) * FEATURE_WORDS + word, k counting the
     id words of an item that belong to the lane."""
@@ -219,7 +219,12 @@ STAGE = data.StructLayout(
         # word 6
         "ring_base": unsigned(16),  # streamed weights: ring in the weight bank, first word
         "ring_log2_words": unsigned(5),
-        "_pad6": unsigned(43),
+        # NeuMF; all 0 in other programs. There is no dense vector then, nor vector number 0.
+        "products": unsigned(6),  # pairs of vectors (1, 2), (3, 4), .. that are multiplied
+        "product_base": unsigned(13),  # k of the first product
+        "copied": unsigned(8),  # 16 bytes of the vectors behind them that CAT copies
+        "tail": unsigned(4),  # 16 bytes of each of the last two vectors; the others whole
+        "_pad6": unsigned(12),
         # word 7
         "decoder": unsigned(8),  # first of the program's decoders
         "decoders": unsigned(7),  # DHE vectors: the last ones of the vectors

@@ -13,7 +13,7 @@ from ..config import Config
 from ..dhe.held_vectors import held_port_signature
 from ..program import STAGE
 from .ring_pointer import RingPointer
-from .step_generator import item_layout
+from .step_generator import PRODUCT_FIELDS, item_layout
 from .vector_bank import COPY_BYTES, dense_write_layout
 
 __all__ = ["DENSE_READ_LATENCY", "DenseCopier", "interaction_job_layout"]
@@ -34,7 +34,8 @@ class DenseCopier(wiring.Component):
 
     Vector 0 goes to the front of the item's slot in bank 0. With ``decoded`` the last ``decoders``
     vectors of an item follow, each into bank number mod G; they lie behind the dense vector in the
-    dense-vector memory, whole pages each.
+    dense-vector memory, whole pages each. A program with ``products`` has no vector 0: its items
+    are handed over at once.
     Where finished vectors are held, ``held`` tells for each of them whether it is one of those, or
     which row of the decoder's output.
     A dense vector is read in units of min(E, 16) values; a unit takes ``dense_read_latency`` + 1
@@ -151,7 +152,9 @@ class DenseCopier(wiring.Component):
                     m.d.sync += self._vector.eq(0)
                 if self._holds:
                     m.d.sync += [self._is_held.eq(0), self._base.eq(0)]
-                with m.If((self.slots != 1) | ~self.steps_busy):
+                with m.If(job.stage.products != 0):
+                    m.next = "OFFER"
+                with m.Elif((self.slots != 1) | ~self.steps_busy):
                     m.next = "READ"
             with m.State("READ"):
                 m.d.sync += waited.eq(waited + 1)
@@ -284,4 +287,5 @@ class DenseCopier(wiring.Component):
             item.log2_outputs.eq(stage.log2_outputs),
             item.vectors.eq(stage.vectors),
             item.shift_base.eq(stage.shift_base),
+            *(item[name].eq(stage[name]) for name in PRODUCT_FIELDS),
         ]

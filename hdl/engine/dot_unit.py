@@ -1,4 +1,4 @@
-"""Multipliers and adder trees of the dot interaction."""
+"""Multipliers and adder trees of the interaction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..multiplier import registered_product
+from .interaction_steps import product_lanes
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
 
@@ -29,10 +30,12 @@ class DotUnit(wiring.Component):
 
     Output n is the sum of products n * d .. n * d + d - 1. For d > M output 0 is summed over
     d / M valid cycles, of which the first has ``first``; other outputs then mean nothing.
-    With ``copy`` output n is byte n of b. Nothing can overflow.
+    With ``copy`` output n is byte n of b. With ``product`` output n is product n, of the first
+    ``product_lanes``. Nothing can overflow.
 
     A step every cycle; ``latency`` cycles: products, two tree levels a cycle, accumulation.
-    Registers move only with a valid step, those of the products and sums not with copies.
+    Registers move only with a valid step, those of the products not with copies, those of the sums
+    with neither copies nor products.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ class DotUnit(wiring.Component):
 
     Members
     -------
-    valid, copy, first, log2_width
+    valid, copy, product, first, log2_width
         Of the step, together with its operands.
     a, b
         Operands, byte 0 lowest.
@@ -53,6 +56,7 @@ class DotUnit(wiring.Component):
 
     valid: Signal
     copy: Signal
+    product: Signal
     first: Signal
     log2_width: Signal
     a: Signal
@@ -74,6 +78,7 @@ class DotUnit(wiring.Component):
             {
                 "valid": In(1),
                 "copy": In(1),
+                "product": In(1),
                 "first": In(1),
                 "log2_width": In(3),
                 "a": In(8 * multipliers),
@@ -91,22 +96,30 @@ class DotUnit(wiring.Component):
         m = Module()
         sums, chosen = self._products(m, platform)
         valid: Value = self.valid
-        control: Value = Cat(self.copy, self.log2_width, self.first)
+        # Copies and products are chosen from the beginning: no sum replaces them.
+        control: Value = Cat(self.copy | self.product, self.log2_width, self.first, self.product)
         top = exact_log2(self._multipliers)
         level = 0
         while level < top:
             valid, control = carry(m, valid, control, 1, name=f"control_{level}")
-            copy, log2_width = control[0], control[1:4]
+            whole, log2_width = control[0], control[1:4]
+            if level == 0:
+                lanes = min(product_lanes(self._multipliers, self._outputs), self._multipliers)
+                chosen = [
+                    Mux(control[5], sums[n], old) if n < lanes else old
+                    for n, old in enumerate(chosen)
+                ]
+                control = control[:5]
             levels = range(level + 1, min(level + 2, top) + 1)
             for level in levels:
                 sums = [low + high for low, high in zip(sums[::2], sums[1::2], strict=True)]
                 # The root also serves vectors longer than M.
-                take = ~copy & ((log2_width >= top) if level == top else (log2_width == level))
+                take = ~whole & ((log2_width >= top) if level == top else (log2_width == level))
                 chosen = [
                     Mux(take, sums[n], old) if n < len(sums) else old
                     for n, old in enumerate(chosen)
                 ]
-            sums = _register(m, valid & ~copy, sums, 16 + level, f"sum_{level}")
+            sums = _register(m, valid & ~whole, sums, 16 + level, f"sum_{level}")
             chosen = _register(m, valid, chosen, 16 + level, f"chosen_{level}")
         valid, control = carry(m, valid, control, 1, name="control")
         first = control[4]

@@ -1,4 +1,4 @@
-"""Interaction of an engine's vectors: concatenation or pairwise dot products."""
+"""Interaction of an engine's vectors: concatenation, pairwise dot products, NeuMF's products."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..queue import Queue
 from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit, dot_latency
+from .interaction_steps import product_lanes
 from .operand_fetch import OperandFetch
 from .pipeline import carry
 from .round_clamp import RoundClamp
@@ -40,7 +41,10 @@ class Interaction(wiring.Component):
 
     ``CAT``: all bytes of the vector slot in order. ``DOT``: the dense vector, then
     ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
-    ``interaction_steps``; ``dot_shift_words`` words of DOT_SHIFTS a step.
+    ``interaction_steps``; ``dot_shift_words`` words of DOT_SHIFTS a step. With ``products`` there
+    is no dense vector: products of pairs of vectors, rounded and clamped alike, in the order of
+    ``product_steps``, then copies of the other vectors. A product step takes one shift, the same in
+    all lanes of its word.
 
     Flow control: a step a cycle (a dot step with d > M takes d / M); items follow each other
     without a gap when their vectors are there. The pipeline behind the step generator never stalls:
@@ -128,7 +132,9 @@ class Interaction(wiring.Component):
             dense_read_latency=dense_read_latency,
             decoded=decoded,
         )
-        self._generator = StepGenerator(config=config, multipliers=self._multipliers)
+        self._generator = StepGenerator(
+            config=config, multipliers=self._multipliers, outputs=self._outputs
+        )
         word = bank_word_bytes(config, row, column)
         self._fetch = OperandFetch(
             banks=config.gather_lanes,
@@ -186,11 +192,13 @@ class Interaction(wiring.Component):
             m.d.comb += buffer.dense_bank.eq(copier.dense_bank)
         if self._holds:
             connect(m, copier.held, flipped(self.held))
-        m.submodules.generator = share(platform, generator, f"step_generator_{size}")
+        kind = f"step_generator_{size}_{self._outputs}"
+        m.submodules.generator = share(platform, generator, kind)
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
-        round_clamp = RoundClamp(outputs=self._outputs, dots=self._dots)
-        kind = f"round_clamp_{self._outputs}_{self._dots}"
+        lanes = product_lanes(size, self._outputs)  # as many as dot products, or more
+        round_clamp = RoundClamp(outputs=self._outputs, dots=lanes)
+        kind = f"round_clamp_{self._outputs}_{lanes}"
         m.submodules.round_clamp = share(platform, round_clamp, kind)
         for theirs, ours in zip(buffer.row_write, self.row_write, strict=True):
             m.d.comb += theirs.eq(ours)
@@ -233,14 +241,17 @@ class Interaction(wiring.Component):
         ):  # fmt: skip
             m.d.comb += getattr(fetch, name).eq(getattr(step, name))
         # Together with the operands.
-        control: Value = Cat(step.copy, step.shift_address, step.first, step.log2_width)
+        control: Value = Cat(
+            step.copy, step.shift_address, step.first, step.product, step.log2_width
+        )
         valid, control = carry(m, step.valid, control, fetch.LATENCY, name="fetch_control")
         shift_end = 1 + len(step.shift_address)
         m.d.comb += [
             dot.valid.eq(valid),
             dot.copy.eq(control[0]),
             dot.first.eq(control[shift_end]),
-            dot.log2_width.eq(control[shift_end + 1 :]),
+            dot.product.eq(control[shift_end + 1]),
+            dot.log2_width.eq(control[shift_end + 2 :]),
             dot.a.eq(fetch.a),
             dot.b.eq(fetch.b),
         ]
@@ -260,10 +271,11 @@ class Interaction(wiring.Component):
         """Dot products of a step, at most: of vectors of the least length, 4."""
         return min(self._outputs, max(1, self._multipliers // 4))
 
-    def _shifts(self, m: Module, reads: Value, address: Value) -> Signal:
+    def _shifts(self, m: Module, reads: Value, address: Value) -> Value:
         """Memory of DOT_SHIFTS; a step's shifts are there 2 cycles after its address.
 
-        Only those of outputs that this unit can have in a step are kept.
+        Only those of dot products that this unit can have in a step are kept; lanes beyond take the
+        first one's: products alone use them.
         """
         width = 4 * self._dots
         words = dot_shift_words(self._outputs)
@@ -273,7 +285,7 @@ class Interaction(wiring.Component):
         write = storage.write_port(granularity=64 if words > 1 else None)
         read = storage.read_port(domain="sync")
         command = self.config_write
-        word = Signal(4 * self._outputs, name="shift_word")  # zeros above
+        word = Signal(width, name="shift_word")
         mine = (command.unit == self._unit) | (command.unit == ALL_UNITS)
         writes = command.valid & (command.target == Target.DOT_SHIFTS.value) & mine
         part = exact_log2(words)
@@ -290,7 +302,7 @@ class Interaction(wiring.Component):
         with m.If(was_read):
             m.d.sync += word.eq(read.data)
         m.d.comb += [read.addr.eq(address), read.en.eq(reads)]
-        return word
+        return Cat(word, word[:4].replicate(self._outputs - self._dots))
 
     def _output(self, m: Module, platform: object, values: Any) -> None:
         """Queue of chunks. Credits: a step starts only when its chunk has a place here."""

@@ -1,4 +1,4 @@
-"""Order of the dot interaction's steps: what the hardware runs and the driver's shift words follow.
+"""Order of the interaction's steps: what the hardware runs and the driver's shift words follow.
 
 Plain Python without any hardware import, so that the driver can lay out ``Target.DOT_SHIFTS``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["InteractionStep", "interaction_steps"]
+__all__ = ["InteractionStep", "ProductStep", "interaction_steps", "product_lanes", "product_steps"]
 
 
 class InteractionStep(NamedTuple):
@@ -52,4 +52,40 @@ def interaction_steps(vectors: int, width: int, outputs: int) -> list[Interactio
         InteractionStep(i, j0, min(outputs, i - j0), width + i * (i - 1) // 2 + j0)
         for i in range(1, vectors)
         for j0 in range(0, i, outputs)
+    ]
+
+
+class ProductStep(NamedTuple):
+    """One step: products of the values ``part .. part + count - 1`` of a pair of vectors."""
+
+    pair: int
+    """Of vectors ``1 + 2 * pair`` and ``2 + 2 * pair``."""
+    part: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    k: int
+    """Output behind the program's ``product_base``."""
+
+
+def product_lanes(multipliers: int, outputs: int) -> int:
+    """Products of a step at a unit of so many multipliers and outputs: each takes a shifter, which
+    the dot products have; at least the 4 values that vectors are aligned to."""
+    return min(outputs, max(4, multipliers // 4))
+
+
+def product_steps(products: int, width: int, lanes: int) -> list[ProductStep]:
+    """List the product steps of one item in the order of the hardware, before the copies.
+
+    Parameters
+    ----------
+    products
+        Pairs of vectors.
+    width
+        Values of a vector, d.
+    lanes
+        Most products of a step, see ``product_lanes``.
+    """
+    return [
+        ProductStep(pair, part, min(lanes, width), pair * width + part)
+        for pair in range(products)
+        for part in range(0, width, lanes)
     ]

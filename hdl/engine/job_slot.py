@@ -28,7 +28,9 @@ class JobSlot(wiring.Component):
     phases in order, and the inputs lie apart from what a top phase reads. A top phase is wanted
     only when the tail is empty.
 
-    A stage without bottom layers skips the bottom phase, one without decoders the decoding. At each
+    A stage without bottom layers skips the bottom phase, one without decoders the decoding. Without
+    a bottom phase nothing else keeps the interaction off the tensors of the slot's top phase: the
+    job waits for the tail. At each
     station one event counts; events for another station must not come. One cycle from an event to
     what follows from it.
 
@@ -202,10 +204,10 @@ class JobSlot(wiring.Component):
                     move("DENSE")
             with m.State("DENSE"):
                 count(self.dense_row)
-                with m.If(all_rows & (self.bottom_layers == 0)):
-                    after_bottom()
-                with m.Elif(all_rows):
+                with m.If(all_rows & (self.bottom_layers != 0)):
                     move("BOTTOM")
+                with m.Elif(all_rows & ~self.tail):
+                    after_bottom()
             with m.State("BOTTOM"):
                 with m.If(self.phase_pushed):
                     move("BOTTOM_RUN")

@@ -16,7 +16,7 @@ __all__ = ["RoundClamp"]
 class RoundClamp(wiring.Component):
     """``clamp8((x + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for several values at once.
 
-    Only the first ``dots`` of them can be dot products; the others are copied bytes, which pass
+    Only the first ``dots`` of them can be sums or products; the others are copied bytes, which pass
     through: a shifter a value would be most of a small engine's logic.
 
     The shift is an arithmetic floor, so ties go towards plus infinity; clamp to -128..127.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.enum import Enum
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
-from ..program import DOT_SHIFT_WORDS, InteractionMode
+from ..program import DOT_SHIFT_WORDS, STAGE, InteractionMode
+from .interaction_steps import product_lanes
 from .vector_bank import COPY_BYTES
 
-__all__ = ["StepGenerator", "item_layout", "step_layout"]
+__all__ = ["PRODUCT_FIELDS", "StepGenerator", "item_layout", "step_layout"]
+
+PRODUCT_FIELDS = ("products", "product_base", "copied", "tail")
+"""Of the descriptor: 0 but for NeuMF."""
 
 
 def item_layout(config: Config) -> data.StructLayout:
@@ -30,6 +34,7 @@ def item_layout(config: Config) -> data.StructLayout:
             "log2_outputs": unsigned(3),
             "vectors": unsigned(7),
             "shift_base": range(DOT_SHIFT_WORDS),
+            **{name: STAGE[name].shape for name in PRODUCT_FIELDS},
         }
     )
 
@@ -40,6 +45,7 @@ def step_layout(config: Config) -> data.StructLayout:
         {
             "valid": unsigned(1),
             "copy": unsigned(1),  # the bytes of operand b are the outputs
+            "product": unsigned(1),  # the products are the outputs
             "first": unsigned(1),  # first cycle of a dot product
             "final": unsigned(1),  # last cycle of the step: a chunk follows
             "load_a": unsigned(1),  # operand a is not the one of the step before
@@ -64,13 +70,16 @@ class _Phase(Enum, shape=unsigned(2)):
     IDLE = 0
     COPY = 1
     DOT = 2
+    PRODUCT = 3
 
 
 class StepGenerator(wiring.Component):
-    """Emits the steps of an item: plain copies first, then the dot steps in their fixed order.
+    """Emits the steps of an item: products, plain copies, then dot steps, in their fixed order.
 
     ``CAT`` copies all vectors, 16 bytes a step. ``DOT`` copies the dense vector so, then runs the
-    steps of ``interaction_steps``; one of d > multipliers takes d / multipliers cycles.
+    steps of ``interaction_steps``; one of d > multipliers takes d / multipliers cycles. With
+    ``products`` their steps come first, as ``product_steps`` lists them, from vector 1 on; ``CAT``
+    then copies the vectors behind them, of the last two ``tail`` units of 16 bytes each.
     Vector v is in bank v mod G, so going on to the next vector is going on to the next bank, and
     from the last one back to the first, d bytes further. k, the shift address, banks and addresses
     only ever count up: nothing is multiplied.
@@ -85,6 +94,8 @@ class StepGenerator(wiring.Component):
         Device configuration.
     multipliers
         M, a power of two of at least 4.
+    outputs
+        Most outputs of a step.
 
     Members
     -------
@@ -110,13 +121,14 @@ class StepGenerator(wiring.Component):
     release: Signal
     busy: Signal
 
-    def __init__(self, *, config: Config, multipliers: int) -> None:
+    def __init__(self, *, config: Config, multipliers: int, outputs: int = 16) -> None:
         if multipliers < 4 or multipliers & (multipliers - 1):
             raise ValueError(
                 f"multipliers must be a power of two of at least 4, not {multipliers!r}"
             )
         self._config = config
         self._multipliers = multipliers
+        self._product_lanes = product_lanes(multipliers, outputs)
         self._log2_banks = exact_log2(config.gather_lanes)
         super().__init__(
             {
@@ -172,6 +184,8 @@ class StepGenerator(wiring.Component):
                 self._copy(m, item, state)
             with m.If(state.phase == _Phase.DOT):
                 self._dot(m, item, state)
+            with m.If(state.phase == _Phase.PRODUCT):
+                self._product(m, item, state)
         self._take_item(m, item, state)
         return m
 
@@ -179,8 +193,11 @@ class StepGenerator(wiring.Component):
         """Start the next item, over what the last step of the one before leaves behind."""
         new = self.item.payload
         cat = new.mode == InteractionMode.CAT.value
+        products = new.products != 0
         width: Value = Signal(8)
         copies = Signal(3)  # log2 of the vectors of a copy
+        vector_1 = self._following(0, new.address, width, 1)
+        vector_2 = self._following(0, new.address, width, 2)
         m.d.comb += [
             width.eq(1 << new.log2_width),
             copies.eq(Mux(width < COPY_BYTES, exact_log2(COPY_BYTES) - new.log2_width, 0)),
@@ -191,21 +208,43 @@ class StepGenerator(wiring.Component):
         with m.If(self.item.valid & self.item.ready):
             m.d.sync += [
                 item.eq(new),
-                state.phase.eq(_Phase.COPY),
-                state.remaining.eq(Mux(cat, new.vectors, 1) << new.log2_width),
+                state.phase.eq(Mux(products, _Phase.PRODUCT, _Phase.COPY)),
+                state.remaining.eq(
+                    Mux(
+                        products,
+                        new.copied << exact_log2(COPY_BYTES),
+                        Mux(cat, new.vectors, 1) << new.log2_width,
+                    )
+                ),
                 state.copy_only.eq(cat | (new.vectors == 1)),
                 state.width.eq(width),
                 state.outputs.eq(1 << new.log2_outputs),
                 state.i.eq(1),
                 state.j.eq(0),
                 state.part.eq(0),
-                state.bank_j.eq(0),
-                state.address_j.eq(new.address),
-                state.k.eq(0),
+                state.bank_i.eq(vector_1[0]),
+                state.address_i.eq(vector_1[1]),
+                state.bank_j.eq(Mux(products, vector_2[0], 0)),
+                state.address_j.eq(Mux(products, vector_2[1], new.address)),
+                state.k.eq(Mux(products, new.product_base, 0)),
                 state.shift_address.eq(new.shift_base),
                 *self._move(state.copy_move, copies, width),
                 *self._move(state.dot_move, new.log2_outputs, width),
             ]
+
+    def _following(
+        self, bank: Any, address: Value, width: Value, vectors: int
+    ) -> tuple[Value, Value]:
+        """Bank and address of the vector that comes one or two after another."""
+        banks = 1 << self._log2_banks
+        if vectors >= banks:
+            return Const(bank) if isinstance(bank, int) else bank, address + (
+                width << exact_log2(vectors // banks)
+            )
+        if isinstance(bank, int):
+            return Const(bank + vectors), address
+        total = bank + vectors
+        return total[: self._log2_banks], address + Mux(total[self._log2_banks], width, 0)
 
     def _move(self, move: Any, log2_vectors: Value, width: Value) -> list[Any]:
         """Assignments of the way past ``1 << log2_vectors`` vectors."""
@@ -257,15 +296,57 @@ class StepGenerator(wiring.Component):
         with m.If(bank[self._log2_banks]):
             m.d.sync += state.address_i.eq(state.address_i + state.width)
 
+    def _product(self, m: Module, item: Any, state: Any) -> None:
+        """Products of vectors i and j, then of the pair behind them, then the copies."""
+        step, lanes = self.step, self._product_lanes
+        vector_end = Signal(name="product_vector_end")
+        following_i = self._following(state.bank_i, state.address_i, state.width, 2)
+        following_j = self._following(state.bank_j, state.address_j, state.width, 2)
+        count = Mux(state.width < lanes, state.width, lanes)
+        m.d.comb += vector_end.eq(state.part + lanes >= state.width)
+        self._emit(m, item, state, state.dot_move)
+        m.d.sync += [
+            step.copy.eq(0),
+            step.product.eq(1),
+            step.log2_group.eq(0),
+            step.load_a.eq(1),
+            step.first.eq(1),
+            step.final.eq(1),
+            step.count.eq(count),
+            step.last.eq(0),
+            state.k.eq(state.k + count),
+            state.shift_address.eq(state.shift_address + 1),
+            state.part.eq(Mux(vector_end, 0, state.part + lanes)),
+        ]
+        with m.If(vector_end):
+            m.d.sync += [
+                state.i.eq(state.i + 1),
+                state.bank_i.eq(following_i[0]),
+                state.address_i.eq(following_i[1]),
+                state.bank_j.eq(following_j[0]),
+                state.address_j.eq(following_j[1]),
+            ]
+            with m.If(state.i == item.products):
+                m.d.sync += [
+                    state.phase.eq(_Phase.COPY),
+                    state.k.eq(0),
+                    # The vector behind the last pair.
+                    state.bank_j.eq(following_i[0]),
+                    state.address_j.eq(following_i[1]),
+                ]
+
     def _copy(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         ends = state.remaining <= COPY_BYTES
-        vector_end = state.part + COPY_BYTES >= state.width
+        last_pair = state.remaining <= item.tail << (exact_log2(COPY_BYTES) + 1)  # of NeuMF
+        tail_end = state.part + COPY_BYTES >= item.tail << exact_log2(COPY_BYTES)
+        vector_end = (state.part + COPY_BYTES >= state.width) | (last_pair & tail_end)
         count = Signal(5, name="copy_count")
         m.d.comb += count.eq(Mux(ends, state.remaining, COPY_BYTES))
         self._emit(m, item, state, state.copy_move)
         m.d.sync += [
             step.copy.eq(1),
+            step.product.eq(0),
             step.load_a.eq(0),
             step.first.eq(1),
             step.final.eq(1),
@@ -280,9 +361,6 @@ class StepGenerator(wiring.Component):
         with m.If(ends):
             m.d.sync += [
                 state.phase.eq(_Phase.DOT),
-                # Vector 1: in the second bank, or behind vector 0.
-                state.bank_i.eq(1 if self._log2_banks else 0),
-                state.address_i.eq(item.address + (0 if self._log2_banks else state.width)),
                 state.bank_j.eq(0),
                 state.address_j.eq(item.address),
             ]
@@ -306,6 +384,7 @@ class StepGenerator(wiring.Component):
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
+            step.product.eq(0),
             step.load_a.eq((state.j == 0) | (state.width > self._multipliers)),
             step.first.eq(state.part == 0),
             step.final.eq(final),

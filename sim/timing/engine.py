@@ -67,6 +67,7 @@ class _Slot:
         self.tail = False
         self.tail_ended = 0
         self.tail_scored = 0
+        self.waits_tail = False  # all rows are there and nothing but the tail is missing
 
     @property
     def before(self) -> bool:
@@ -119,7 +120,8 @@ class EngineModel:
         self._on_scores, self._ask_stream = on_scores, ask_stream
         self.edge = config.sub_array << plan.level
         multipliers = config.interaction_multipliers_at(plan.row, plan.column)
-        self._chunks = {n: item_chunks(p, multipliers) for n, p in plan.programs.items()}
+        outputs = config.interaction_outputs_at(plan.row, plan.column)
+        self._chunks = {n: item_chunks(p, multipliers, outputs) for n, p in plan.programs.items()}
         # Write-backs that keep other writes of a slot off the banks.
         memories = [BankWindows(self.edge) for _ in range(config.activation_memories)]
         self._windows = (memories[0], memories[-1])
@@ -250,7 +252,9 @@ class EngineModel:
         slot = self._slots[number]
         slot.counted = 0
         if not self._program(slot).bottom.layers:
-            self._after_bottom(cycle, number)
+            slot.waits_tail = slot.tail  # whose tensors the interaction would write over
+            if not slot.tail:
+                self._after_bottom(cycle, number)
             return
         slot.state = "BOTTOM"
         self._note(cycle)
@@ -456,8 +460,12 @@ class EngineModel:
             self._clock.at(max(at, self._clock.now), self._tail_clear, number)
 
     def _tail_clear(self, cycle: int, number: int) -> None:
-        self._slots[number].tail = False
+        slot = self._slots[number]
+        slot.tail = False
         self._note(cycle)
+        if slot.waits_tail:
+            slot.waits_tail = False
+            self._after_bottom(cycle + 1, number)
         self._issue.at(max(cycle, self._issue_free))
 
     # -- vector slots --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
 from hdl.config import Config
 from hdl.engine.bank_writer import BankWriter
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
-from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
 from hdl.engine.vector_bank import COPY_BYTES
 from hdl.queue import Queue
 
@@ -35,9 +35,17 @@ class Chunk:
     """Cycles of the step."""
 
 
-def item_chunks(program: ProgramPlan, multipliers: int) -> list[Chunk]:
-    """The steps of one item in order."""
+def item_chunks(program: ProgramPlan, multipliers: int, outputs: int) -> list[Chunk]:
+    """The steps of one item in order, at a unit of so many multipliers and outputs."""
     copied = program.width * (1 if program.dot else program.vectors)
+    products = []
+    if program.products:
+        copied = program.copied
+        lanes = product_lanes(multipliers, outputs)
+        products = [
+            Chunk(program.product_base + step.k, step.count, 1)
+            for step in product_steps(program.products, program.width, lanes)
+        ]
     chunks = [Chunk(k, min(COPY_BYTES, copied - k), 1) for k in range(0, copied, COPY_BYTES)]
     if program.dot:
         cycles = max(1, program.width // multipliers)
@@ -45,7 +53,7 @@ def item_chunks(program: ProgramPlan, multipliers: int) -> list[Chunk]:
             Chunk(step.k, step.count, cycles)
             for step in interaction_steps(program.vectors, program.width, program.outputs)
         ]
-    return chunks
+    return products + chunks
 
 
 class BankWindows:
@@ -181,6 +189,10 @@ class InteractionModel:
         assert self._job is not None
         self._item_at = cycle
         self._part = self._vector = 0
+        if self._job.program.products:  # no dense vector: on offer in the next cycle
+            self._offered = cycle + 1
+            self._take.at(cycle + 1)
+            return
         if self._job.program.slots == 1:
             if self._generator_free is None:
                 self._waits_steps = True

@@ -64,6 +64,12 @@ class ProgramPlan:
     slot_bytes: int
     slots: int
     decoders: tuple[DecoderPlan, ...] = ()
+    products: int = 0
+    """Pairs of vectors that are multiplied; then there is no dense vector."""
+    product_base: int = 0
+    """k of the first product."""
+    copied: int = 0
+    """With products: values that are copied, all steps of 16."""
 
     @property
     def features(self) -> int:

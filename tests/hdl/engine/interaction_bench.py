@@ -11,7 +11,7 @@ import numpy as np
 
 from hdl.config import Config
 from hdl.engine.interaction import Interaction, interaction_job_layout
-from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.interfaces import config_write_layout, row_write_layout
 from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target, dot_shift_words
@@ -39,6 +39,10 @@ class Case:
     """Share of cycles in which no embedding word comes."""
     slots: int = 0
     """Ring slots; 0: as many as fit."""
+    products: int = 0
+    """Pairs of vectors from vector 1 on that are multiplied; with ``CAT``."""
+    tail: int = 16
+    """With products: values of each of the last two vectors that are copied."""
     dense_read_latency: int = 1
     seed: int = 0
     rng: random.Random = field(init=False)
@@ -61,15 +65,29 @@ class Case:
         self.log2_outputs = limit.bit_length() - 1
         self.steps = interaction_steps(self.vectors, self.width, 1 << self.log2_outputs)
         self.shift_words = dot_shift_words(self.outputs)
+        lanes = product_lanes(self.multipliers, self.outputs)
+        self.product_base = 7 * self.edge
+        self.product_steps = product_steps(self.products, self.width, lanes)
+        if self.products:
+            self.steps = []
         room = DOT_SHIFT_WORDS // self.shift_words - len(self.steps)
         self.shift_base = self.rng.randrange(room) if self.steps else 0
         self.shifts = np.array(
             [[self.rng.randrange(16) for _ in range(self.outputs)] for _ in self.steps]
         )
+        if self.products:  # a shift a step, as the lanes of one multiply with one
+            self.shift_base = self.rng.randrange(room - len(self.product_steps))
+            self.shifts = np.array(
+                [[self.rng.randrange(16)] * self.outputs for _ in self.product_steps]
+            )
         numbers = np.random.default_rng(self.seed)
         shape = (sum(self.jobs), self.vectors, self.width)
         self.items = numbers.integers(-127, 128, shape)
         self.items[:, 0] = numbers.integers(-128, 128, (shape[0], self.width))
+        if self.products:
+            self.items[:, :, : self.width // 2] = numbers.choice(
+                (-128, -1, 0, 127), (*shape[:2], self.width // 2)
+            )
 
     def expected(self) -> list[tuple[int, int, list[int]]]:
         """(slot, row, outputs) of every item, in order."""
@@ -82,7 +100,31 @@ class Case:
         """(slot, row) of every item."""
         return [(job % 2, row) for job, rows in enumerate(self.jobs) for row in range(rows)]
 
+    @property
+    def copied(self) -> int:
+        """With products: values that are copied."""
+        return (self.vectors - 3 - 2 * self.products) * self.width + 2 * self.tail
+
+    def place(self, number: int) -> int:
+        """k of an item's output by its turn."""
+        count = self.products * self.width
+        return self.product_base + number if number < count else number - count
+
+    def _products(self, vectors: np.ndarray) -> list[int]:
+        """Products, then what is copied."""
+        outputs = []
+        for number, step in enumerate(self.product_steps):
+            shift = int(self.shifts[number][0])
+            half = 1 << (shift - 1) if shift else 0
+            a, b = vectors[1 + 2 * step.pair], vectors[2 + 2 * step.pair]
+            for n in range(step.part, step.part + step.count):
+                outputs.append(int(np.clip((a[n] * b[n] + half) >> shift, -128, 127)))
+        outputs += vectors[1 + 2 * self.products : -2].reshape(-1).tolist()
+        return outputs + vectors[-2:, : self.tail].reshape(-1).tolist()
+
     def _outputs(self, vectors: np.ndarray) -> list[int]:
+        if self.products:
+            return self._products(vectors)
         if self.mode == InteractionMode.CAT:
             return vectors.reshape(-1).tolist()
         products = vectors @ vectors.T
@@ -164,6 +206,13 @@ class Bench:
                 "shift_base": case.shift_base,
                 "row_pitch": max(case.jobs),
             }
+            if case.products:
+                stage |= {
+                    "products": case.products,
+                    "product_base": case.product_base,
+                    "copied": case.copied // 16,
+                    "tail": case.tail // 16,
+                }
             # A slot is free again, and written, when all items of the job before are through.
             while len(self.rows) < sum(case.jobs[: max(0, number - 1)]):
                 await ctx.tick()
@@ -277,7 +326,7 @@ class Bench:
                 assert held is None or held == chunk.as_bits(), "payload moved while refused"
                 held = None if ready else chunk.as_bits()
                 if ready:
-                    assert chunk.k == len(partial)
+                    assert chunk.k == case.place(len(partial))
                     assert 1 <= chunk.count <= case.outputs
                     partial += [chunk.data[n] for n in range(chunk.count)]
                     self.chunks += 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hdl.engine.dot_unit import DotUnit
+from hdl.engine.interaction_steps import product_lanes
 from hdl.engine.round_clamp import RoundClamp
 from tests.hdl.support import simulate
 
@@ -27,7 +28,8 @@ def test_sums(multipliers: int, outputs: int) -> None:
     rng = random.Random(multipliers)
     expected: list[list[int]] = []  # outputs that mean something, one list a step
     size = max(16, multipliers)
-    commands: list[tuple[int, int, int, int, int, int, bool]] = []
+    commands: list[tuple[int, int, int, int, int, int, int, bool]] = []
+    lanes = product_lanes(multipliers, outputs)
     for step in range(40):
         log2_width = rng.randrange(2, 8)
         width = 1 << log2_width
@@ -38,26 +40,31 @@ def test_sums(multipliers: int, outputs: int) -> None:
             a = np.full(multipliers, -128) if extreme else numbers.integers(-128, 128, multipliers)
             b = np.full(size, -128) if extreme else numbers.integers(-128, 128, size)
             copy = parts == 1 and step % 5 == 1
+            product = parts == 1 and step % 5 in (3, 4)
             final = part == parts - 1
-            commands.append((1, int(copy), int(part == 0), log2_width, _bits(a), _bits(b), final))
+            commands.append(
+                (1, int(copy), int(product), int(part == 0), log2_width, _bits(a), _bits(b), final)
+            )
             products = a * b[:multipliers]
             total += int(products.sum())
-            if copy:
+            if product:
+                expected.append(products[:lanes].tolist())
+            elif copy:
                 expected.append(b[:16].tolist())
             elif final and parts > 1:
                 expected.append([total])
             elif final:
                 expected.append(products.reshape(-1, width).sum(axis=1)[:outputs].tolist())
             if rng.random() < 0.3:  # a hole in the middle of a sum
-                commands.append((0, 0, 1, 2, 3, 5, False))
+                commands.append((0, 0, 0, 1, 2, 3, 5, False))
 
     async def bench(ctx: Any) -> None:
-        finals = [command[6] for command in commands]
+        finals = [command[7] for command in commands]
         waiting = list(expected)
         for cycle in range(len(commands) + dut.latency):
-            command = commands[cycle] if cycle < len(commands) else (0, 0, 0, 2, 0, 0, False)
-            names = ("valid", "copy", "first", "log2_width", "a", "b")
-            for name, value in zip(names, command[:6], strict=True):
+            command = commands[cycle] if cycle < len(commands) else (0,) * 7 + (False,)
+            names = ("valid", "copy", "product", "first", "log2_width", "a", "b")
+            for name, value in zip(names, command[:7], strict=True):
                 ctx.set(getattr(dut, name), value)
             if cycle >= dut.latency and finals[cycle - dut.latency]:
                 outputs = waiting.pop(0)

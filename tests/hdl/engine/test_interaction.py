@@ -139,3 +139,64 @@ def test_reads_only_what_a_step_needs(width: int, mode: InteractionMode) -> None
         b += len(case.steps) * parts * min(lanes, 1 << case.log2_outputs)
         a = len(case.steps) * parts if parts > 1 else case.vectors - 1
     assert reads == [2 * a, 2 * b]
+
+
+@pytest.mark.parametrize(
+    ("width", "products", "vectors", "tail"),
+    [(16, 1, 5, 16), (32, 4, 11, 32), (32, 2, 9, 16), (64, 1, 9, 48), (128, 1, 5, 32)],
+)
+@pytest.mark.parametrize(
+    ("name", "anchor", "level"),
+    [
+        ("tiny", (0, 0), 1),  # four products a step
+        ("tiny", (1, 1), 0),  # four multipliers, a shifter for sums
+        ("small", (0, 0), 2),
+        ("small", (0, 0), 0),  # E of 4: chunks of four pieces
+        ("medium", (0, 0), 2),
+    ],
+)
+def test_products(
+    name: str, anchor: tuple[int, int], level: int, width: int, products: int, vectors: int,
+    tail: int,
+) -> None:  # fmt: skip
+    """Products first, then the other vectors, the last two of them without their padding."""
+    case = Case(
+        config=preset(name), anchor=anchor, level=level, mode=CAT, width=width, vectors=vectors,
+        jobs=[2, 1], products=products, tail=tail,
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8])
+def test_products_with_stalls_and_late_rows(lanes: int, slots: int, stall: float) -> None:
+    """Pairs inside one bank, in two, over the banks' ends."""
+    case = Case(
+        config=replace(preset("small"), gather_lanes=lanes, vector_bytes=8192), anchor=(0, 0),
+        level=2, mode=CAT, width=32, vectors=13, jobs=[3, 1, 2], stall=stall,
+        loader_stall=stall and 0.6, slots=slots, products=3, tail=16, seed=lanes,
+    )  # fmt: skip
+    Bench(case).run()
+
+
+def test_thirty_two_products() -> None:
+    config = replace(preset("medium"), interaction_outputs=32, dot_multipliers=128)
+    for width in (16, 32, 128):
+        case = Case(
+            config=config, anchor=(0, 0), level=2, mode=CAT, width=width, vectors=7, jobs=[2],
+            stall=0.1, products=1, tail=16,
+        )  # fmt: skip
+        Bench(case).run()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("small", 2 + 8 + 2), ("tiny", 8 + 8 + 2)])
+def test_cycles_per_item_of_products(name: str, steps: int) -> None:
+    """A step a cycle and none between items: products, whole vectors, tails."""
+    case = Case(
+        config=preset(name), anchor=(0, 0), level=2 if name == "small" else 1, mode=CAT, width=32,
+        vectors=9, jobs=[4], products=1, tail=16,
+    )  # fmt: skip
+    bench = Bench(case)
+    bench.run()
+    assert bench.row_cycles[3] - bench.row_cycles[2] == steps

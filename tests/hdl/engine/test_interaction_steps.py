@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 4, 8, 16, 32])
@@ -21,3 +21,13 @@ def test_lower_triangle_row_major(vectors: int, outputs: int) -> None:
 def test_bad_arguments(arguments: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         interaction_steps(*arguments)
+
+
+@pytest.mark.parametrize(("multipliers", "outputs"), [(4, 16), (16, 16), (64, 16), (256, 32)])
+@pytest.mark.parametrize("width", [16, 32, 64, 128])
+def test_products_in_order(width: int, multipliers: int, outputs: int) -> None:
+    lanes = product_lanes(multipliers, outputs)
+    assert 4 <= lanes <= min(outputs, multipliers)
+    steps = product_steps(3, width, lanes)
+    values = [(s.pair, s.part + n, s.k + n) for s in steps for n in range(s.count)]
+    assert values == [(k // width, k % width, k) for k in range(3 * width)]

@@ -49,6 +49,8 @@ def _predict(case: Case, log: _Log) -> list[int]:
     program = ProgramPlan(
         bottom=phase, top=phase, width=case.width, vectors=case.vectors, dot=case.mode == DOT,
         outputs=1 << case.log2_outputs, slot_bytes=case.slot_bytes, slots=case.slots,
+        products=case.products, product_base=case.product_base,
+        copied=case.copied if case.products else 0,
     )  # fmt: skip
     row, column = case.anchor
     plan = EnginePlan(
@@ -69,7 +71,7 @@ def _predict(case: Case, log: _Log) -> list[int]:
         row_lands=slots.row_lands, on_idle=lambda _: None, on_release=release,
         on_row=lambda *_: None,
     )  # fmt: skip
-    chunks = item_chunks(program, case.multipliers)
+    chunks = item_chunks(program, case.multipliers, case.outputs)
 
     def finished(cycle: int, lane: int) -> None:
         if slots.finished(lane):
@@ -108,6 +110,32 @@ def test_last_steps(
     bench = Bench(case)
     log = _Log(bench)
     bench.run(watch=log.watch)
+    _check(case, bench, log)
+
+
+@pytest.mark.parametrize(
+    ("width", "products", "vectors", "tail", "slots", "stall"),
+    [
+        (16, 1, 5, 16, 0, 0.0),  # held up by the hand-over of items
+        (128, 1, 5, 32, 1, 0.0),
+        (32, 4, 11, 32, 0, 0.5),
+        (64, 1, 9, 16, 2, 0.9),
+    ],
+)
+def test_products(
+    width: int, products: int, vectors: int, tail: int, slots: int, stall: float
+) -> None:
+    case = Case(
+        config=preset("small"), anchor=(0, 0), level=2, mode=CAT, width=width, vectors=vectors,
+        jobs=[5, 3], slots=slots, loader_stall=stall, products=products, tail=tail,
+    )  # fmt: skip
+    bench = Bench(case)
+    log = _Log(bench)
+    bench.run(watch=log.watch)
+    _check(case, bench, log)
+
+
+def _check(case: Case, bench: Bench, log: _Log) -> None:
     # The step's register, the pipeline, the queue of chunks.
     delay = 1 + interaction_latency(case.multipliers) + Queue.BUFFERED_LATENCY
     assert _predict(case, log) == [cycle - delay for cycle in bench.row_cycles]
