@@ -151,14 +151,13 @@ def _layers(
     neumf: NeuMfShape, shape: ModelShape, mlp: Sequence[_Layer], last: _Layer
 ) -> tuple[_Layer, ...]:
     """The MLP and the last layer, with columns where the device has their inputs."""
-    half = neumf.mlp[0] // 2
-    first = _columns(mlp[0].weight, _copied_columns(shape, half), shape.copied)
-    widened = [*range(neumf.mf), *range(shape.product_width, shape.top_layers[-1][0])]
-    return (
-        replace(mlp[0], weight=first),
-        *mlp[1:],
-        replace(last, weight=_columns(last.weight, widened, shape.top_layers[-1][0])),
-    )
+    places = _copied_columns(shape, neumf.mlp[0] // 2)
+    widest = shape.top_layers[-1][0]
+    layers = list(mlp)
+    layers[0] = replace(mlp[0], weight=_columns(mlp[0].weight, places, shape.copied))
+    places = [*range(neumf.mf), *range(shape.product_width, widest)]
+    layers.append(replace(last, weight=_columns(last.weight, places, widest)))
+    return tuple(layers)
 
 
 def _copied_columns(shape: ModelShape, half: int) -> list[int]:
