@@ -14,6 +14,7 @@ from functools import cache
 
 from hdl.array.timing import turnaround
 from hdl.config import Config
+from hdl.engine.interaction_steps import product_lanes
 
 from .maps import StageShape
 from .partition import Engine
@@ -66,15 +67,18 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
     edge = config.sub_array << level
     tiles = 0
     waits = []
-    for layers in (shape.bottom, shape.top):
+    for layers in (shape.bottom, shape.top_on(edge)):
         counts = [tile_count(*layer, edge) for layer in layers]
         tiles += sum(k * n for k, n in counts)
         waits += [n for _, n in counts[:-1]]
     multipliers = config.interaction_multipliers_at(row, column)
     lanes = max(1, config.hash_lanes_at(row, column))
     decoders = [sizes for _, sizes in shape.decoders]
-    if shape.dot:
-        most = config.interaction_outputs_at(row, column)
+    most = config.interaction_outputs_at(row, column)
+    if shape.products:
+        interaction = -(-shape.product // product_lanes(multipliers, most))
+        interaction += -(-shape.copied // min(edge, _COPY_BYTES))
+    elif shape.dot:
         outputs = max(1, min(most, multipliers // shape.width, edge))
         cycles = max(1, shape.width // multipliers)
         steps = sum(-(-i // outputs) for i in range(1, shape.vectors))

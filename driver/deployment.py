@@ -102,16 +102,18 @@ def stage_shape(model: QuantisedModel) -> StageShape:
                 "ids; the device decodes one id a feature, the back end golden bags"
             )
         check_encoder(feature, stack.encoder)
-    bottom = tuple(zip(shape.bottom, shape.bottom[1:], strict=False))
-    top = tuple(zip(shape.top_sizes, shape.top_sizes[1:], strict=False))
+    product = shape.interaction == "product"
     return StageShape(
         name=shape.name,
-        bottom=bottom,
-        top=top,
+        bottom=shape.bottom_layers,
+        top=shape.top_layers,
         width=shape.width,
         vectors=shape.vectors,
         dot=shape.interaction == "dot",
         decoders=tuple((f, shape.decoders[f]) for f in shape.dhe_features),
+        products=shape.products,
+        copied=shape.copied if product else 0,
+        tail=shape.tail,
     )
 
 
@@ -148,7 +150,9 @@ def records_of(
             f"{config.max_dhe_ids}"
         )
     places = id_places(config, [first.bags[f] for f in first.table_features])
-    layout = record_layout(config, dense=first.dense_features, ids=places.count, decoded=decoded)
+    # A row block's dense pass tells that its records are there: it reads a byte at least.
+    dense = max(1, first.dense_features)
+    layout = record_layout(config, dense=dense, ids=places.count, decoded=decoded)
     most = (1 << fmt.PIPELINE["dense_bytes"].width) - 1
     if layout.dense_bytes > most:
         raise UserError(
@@ -219,7 +223,7 @@ class _Builder:
             streams = {}
             for part, layers, phase in (
                 ("bottom", model.bottom, stage.bottom),
-                ("top", model.top, stage.top),
+                ("top", _top_layers(model, mapped.edge), stage.top),
             ):
                 first[part], streams[part] = add(number, part, layers, phase)
             shift_base = len(shifts)
@@ -309,6 +313,8 @@ class _Builder:
     ) -> int:
         """Put a phase's weights into the resident banks or a stream; returns its address."""
         config = self.d.config
+        if not layers:
+            return 0
         tiles = np.concatenate([layer_tiles(layer.weight, edge) for layer in layers])
         if phase.streamed:
             # Engines of one size read the same stream: the device fetches it once for all of them.
@@ -421,6 +427,16 @@ class _Builder:
         for stage, shares in enumerate(fractions):
             blob = b"".join(share.to_bytes(8, "little") for share in shares)
             self.load(fmt.Target.QUOTAS, 0, stage * MOST_SUB_BATCHES, blob)
+
+
+def _top_layers(model: QuantisedModel, edge: int) -> tuple[QuantisedLayer, ...]:
+    """The top MLP as an engine reads its inputs: zeros where the products' last page has none."""
+    product = model.shape.product_width
+    if not product:
+        return model.top
+    last = model.top[-1]
+    weight = np.insert(last.weight, [product] * (-product % edge), 0, axis=1)
+    return (*model.top[:-1], replace(last, weight=weight))
 
 
 def _hosts(engine: Engine, program: int, pipelines: Sequence[Sequence[int]]) -> bool:

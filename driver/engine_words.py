@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
-from hdl.engine.interaction_steps import interaction_steps
+from hdl.engine.interaction_steps import interaction_steps, product_steps
+from hdl.engine.vector_bank import COPY_BYTES
 from hdl.words import pack_bytes
 
 from .maps import EngineMap, LayerMap, StageMap
@@ -49,6 +50,11 @@ def parameter_words(layer: QuantisedLayer) -> NDArray[np.uint8]:
 
 def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
     """DOT_SHIFTS of a stage's interaction steps, ``shift_words`` words each."""
+    size = 8 * stage.shift_words
+    if stage.shape.products:
+        steps = product_steps(stage.shape.products, stage.shape.width, stage.product_lanes)
+        value = int(model.dot_shift[0]) * (((1 << 4 * 16 * stage.shift_words) - 1) // 15)
+        return [value.to_bytes(size, "little")] * len(steps)
     if not stage.shape.dot:
         return []
     words = []
@@ -59,7 +65,7 @@ def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
         value = 0
         for lane in range(step.count):
             value |= int(model.dot_shift[first + lane]) << (4 * lane)
-        words.append(value.to_bytes(8 * stage.shift_words, "little"))
+        words.append(value.to_bytes(size, "little"))
     return words
 
 
@@ -112,6 +118,10 @@ def stage_word(
             "top_stream": streams["top"],
             "ring_base": mapped.ring_base,
             "ring_log2_words": mapped.ring_log2_words,
+            "products": stage.shape.products,
+            "product_base": stage.product_base,
+            "copied": stage.shape.copied // COPY_BYTES,
+            "tail": stage.shape.tail // COPY_BYTES,
             **(code or {}),
         },
     )

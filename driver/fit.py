@@ -67,7 +67,7 @@ def _check_layers(config: Config, shape: StageShape) -> None:
                     )
     if shape.top[-1][1] != 1:
         raise UserError(f"{shape.name}: the last top layer has {shape.top[-1][1]} outputs, not 1")
-    if shape.bottom[-1][1] != shape.width:
+    if shape.bottom and shape.bottom[-1][1] != shape.width:
         raise UserError(
             f"{shape.name}: the bottom MLP ends in {shape.bottom[-1][1]} outputs, "
             f"the vectors are {shape.width} wide"
@@ -83,6 +83,6 @@ def _check_inputs(config: Config, shape: StageShape) -> None:
             f"{shape.name}: {tables} embedding tables, {config.name} takes at most "
             f"{config.max_features}"
         )
-    dense, most = shape.bottom[0][0], _largest(PIPELINE, "dense_bytes")
-    if dense > most:
+    most = _largest(PIPELINE, "dense_bytes")
+    if shape.bottom and (dense := shape.bottom[0][0]) > most:
         raise UserError(f"{shape.name}: {dense} dense features, an item record holds {most}")

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hdl.config import Config
+from hdl.engine.interaction_steps import product_lanes
 from hdl.engine.vector_buffer import bank_word_bytes
-from hdl.program import STREAM_CHUNK_BYTES, dot_shift_words
+from hdl.program import STAGE, STREAM_CHUNK_BYTES, dot_shift_words
 
 from .decoders import map_decoders, rows_of_decoders
 from .errors import UserError
@@ -30,18 +31,21 @@ def _pages(values: int, edge: int) -> int:
 
 
 def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int], int]:
-    """Pages of the input tensor, of both buffers of the bottom and top MLP; the total.
+    """Pages of the input tensor, of the buffers of the bottom and top MLP; the total.
 
     Hidden tensors alternate between two buffers; the top MLP's tensors lie over the bottom's,
     which are dead by then. The inputs lie behind both, at the end of the slot: the next job's land
-    while a top MLP runs, which may be another program's.
+    while a top MLP runs, which may be another program's. A third buffer of the top MLP holds what
+    the last layer of a NeuMF reads: pages of products, then the output of the layer before.
     """
-    inputs = _pages(max(shape.bottom[0][0], shape.inputs), edge)
+    dense = shape.bottom[0][0] if shape.bottom else 1
+    inputs = _pages(max(dense, shape.inputs), edge)
     bottom = [0, 0]
     for index, (_, outputs) in enumerate(shape.bottom[:-1]):
         bottom[index % 2] = max(bottom[index % 2], _pages(outputs, edge))
-    top = [_pages(shape.top[0][0], edge), 0]
-    for index, (_, outputs) in enumerate(shape.top[:-1]):
+    joined = _pages(shape.top_on(edge)[-1][0], edge) if shape.products else 0
+    top = [_pages(shape.top[0][0], edge), 0, joined]
+    for index, (_, outputs) in enumerate(shape.top[: -2 if shape.products else -1]):
         top[(index + 1) % 2] = max(top[(index + 1) % 2], _pages(outputs, edge))
     return inputs, bottom, top, max(sum(bottom), sum(top)) + inputs
 
@@ -75,6 +79,8 @@ def rows_of(config: Config, shape: StageShape, edge: int) -> int:
         )
     dense = _pages(shape.width, edge)
     dense_slot = config.dense_bytes // 2
+    if shape.products:
+        return rows
     if not shape.decoders:  # else they say how many fit
         rows = min(rows, dense_slot // dense)
     if rows < _CELL_ROW_LIMIT:
@@ -119,8 +125,13 @@ def _layer_maps(
     first: int,
     buffers: tuple[int, int],
     parameter: int,
+    joined: tuple[int, int] | None = None,
 ) -> tuple[tuple[LayerMap, ...], int, int]:
-    """Addresses of one MLP: layer i writes ``buffers[i % 2]``; also tiles and parameters used."""
+    """Addresses of one MLP: layer i writes ``buffers[i % 2]``; also tiles and parameters used.
+
+    ``joined``: first page that the last layer reads, and the page behind the products there, which
+    the layer before writes.
+    """
     maps = []
     tiles = 0
     base = first
@@ -128,6 +139,9 @@ def _layer_maps(
         k_tiles, n_tiles = tile_count(inputs, outputs, edge)
         last = index == len(layers) - 1
         out = 0 if last else buffers[index % 2] * rows
+        following = out
+        if joined is not None and index == len(layers) - 2:
+            following, out = joined[0] * rows, joined[1] * rows
         maps.append(
             LayerMap(
                 input_tiles=k_tiles,
@@ -137,7 +151,7 @@ def _layer_maps(
                 parameter_base=parameter,
             )
         )
-        base = out
+        base = following
         tiles += k_tiles * n_tiles
         parameter += n_tiles
     return tuple(maps), tiles, parameter
@@ -171,6 +185,8 @@ class _Draft:
     log2_outputs: int
     decoders: tuple[DecoderMap, ...]
     shift_words: int
+    product_base: int
+    product_lanes: int
 
 
 def map_engine(
@@ -213,7 +229,12 @@ def map_engine(
         bottom_maps, bottom_tiles, parameter = _layer_maps(
             shape.bottom, edge, r, input_base, (0, bottom[0]), parameter
         )
-        top_maps, top_tiles, parameter = _layer_maps(shape.top, edge, r, 0, (top[0], 0), parameter)
+        first = top[0] + top[1]
+        behind = first + _pages(shape.product, edge)
+        top_maps, top_tiles, parameter = _layer_maps(
+            shape.top_on(edge), edge, r, 0, (top[0], 0), parameter,
+            joined=(first, behind) if shape.products else None,
+        )  # fmt: skip
         decoders, parameter = map_decoders(config, shape, edge=edge, rows=r, parameter=parameter)
         slot_bytes, slots = _vector_slots(config, shape, row, column)
         most = config.interaction_outputs_at(row, column)
@@ -227,6 +248,8 @@ def map_engine(
             log2_outputs=outputs.bit_length() - 1,
             decoders=decoders,
             shift_words=dot_shift_words(most),
+            product_base=_product_base(shape, first * edge),
+            product_lanes=product_lanes(multipliers, most),
         )
         sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
         sizes += [(place.tiles, number, f"decoder {place.vector}") for place in decoders]
@@ -263,6 +286,8 @@ def map_engine(
                 for place in draft.decoders
             ),
             shift_words=draft.shift_words,
+            product_base=draft.product_base,
+            product_lanes=draft.product_lanes,
         )
     return EngineMap(
         edge=edge,
@@ -272,6 +297,19 @@ def map_engine(
         resident_words=ring_base,
         parameter_tiles=parameter,
     )
+
+
+def _product_base(shape: StageShape, base: int) -> int:
+    """k of the first product, which lies at ``base`` values from the interaction's first output."""
+    if not shape.products:
+        return 0
+    most = 1 << STAGE["product_base"].width
+    if base + shape.product > most:
+        raise UserError(
+            f"{shape.name}: products are outputs {base} to {base + shape.product - 1} of the "
+            f"interaction, which has at most {most}; the widest is {_widest(shape)}"
+        )
+    return base
 
 
 def _placed(place: DecoderMap, base: int | None) -> DecoderMap:

@@ -26,11 +26,31 @@ class StageShape:
     inputs: int = 0
     """Values of a row that are written to the banks as dense inputs, when more than the bottom MLP
     takes: up to the first id behind them, or those ids, too, on an engine without hash lanes."""
+    products: int = 0
+    """Pairs of vectors whose products go to the last layer (NeuMF); then there is neither bottom
+    MLP nor dense vector."""
+    copied: int = 0
+    """With products: values of the other vectors that are copied to the top MLP's input."""
+    tail: int = 0
+    """With products: values of each of the last two vectors among them."""
 
     @property
     def tables(self) -> int:
         """Vectors that are looked up."""
         return self.vectors - 1 - len(self.decoders)
+
+    @property
+    def product(self) -> int:
+        """Inputs of the last layer that are products."""
+        return self.products * self.width
+
+    def top_on(self, edge: int) -> tuple[tuple[int, int], ...]:
+        """Layers of the top MLP on an engine of ``edge`` PEs: products have pages of their own, so
+        the last layer reads as many inputs more as fill their last page."""
+        if not self.products:
+            return self.top
+        hidden = self.top[-2][1]
+        return (*self.top[:-1], (-(-self.product // edge) * edge + hidden, self.top[-1][1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +103,10 @@ class StageMap:
     shift_words: int
     """Words of DOT_SHIFTS that an interaction step takes."""
     decoders: tuple[DecoderMap, ...] = ()
+    product_base: int = 0
+    """k of the first product among the interaction's outputs."""
+    product_lanes: int = 1
+    """Products of a step."""
 
     @property
     def phases(self) -> tuple[PhaseMap, ...]:

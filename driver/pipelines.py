@@ -18,7 +18,7 @@ class StageSpec:
     """One ranking stage."""
 
     model: str
-    """Model shape: RMsmall, RMmed, RMlarge, or the name of one of MP-Rec's."""
+    """Model shape: RMsmall, RMmed, RMlarge, the name of one of MP-Rec's, or of a NeuMF."""
     items: int
     """Items ranked."""
     keep: int
@@ -32,10 +32,10 @@ class Pipeline:
     name: str
     stages: tuple[StageSpec, ...]
     interaction: str
-    """``dot`` or ``cat``."""
+    """``dot``, ``cat`` or, of NeuMF, ``product``."""
     data: str
     """``demo``: the shipped data set and trained models; ``kaggle``: Criteo Kaggle shapes;
-    ``mprec``: MP-Rec's models."""
+    ``mprec``: MP-Rec's models; ``movielens``: NeuMF over MovieLens' users and items."""
     decoder: tuple[int, ...] = ()
     """MP-Rec's models: hashes, then outputs of the decoders' layers; () for the default."""
     bags: tuple[int, ...] = ()
@@ -129,6 +129,30 @@ PIPELINES |= {
     )
     for name in _MPREC
     for suffix, interaction in (("", "cat"), ("-dot", "dot"))
+}
+
+
+_MOVIELENS = {"movielens1m": (1000, 400, 256), "movielens20m": (4000, 1000, 256)}
+"""Items of the stages."""
+_SIZES = {1: ("large",), 2: ("small", "large"), 3: ("small", "medium", "large")}
+_SERVED = 64
+
+PIPELINES |= {
+    f"{data}-{count}": Pipeline(
+        name=f"{data}-{count}",
+        stages=_stages(
+            *zip(
+                (f"{data}-{size}" for size in sizes),
+                items[:count],
+                (*items[1:count], _SERVED),
+                strict=True,
+            )
+        ),
+        interaction="product",
+        data="movielens",
+    )
+    for data, items in _MOVIELENS.items()
+    for count, sizes in _SIZES.items()
 }
 
 

@@ -100,6 +100,9 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
                 decoders=tuple(
                     _decoder(deployment, engine, number, place) for place in stage.decoders
                 ),
+                products=stage.shape.products,
+                product_base=stage.product_base,
+                copied=stage.shape.copied,
             )
         engines.append(
             EnginePlan(

@@ -321,13 +321,24 @@ def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, trac
                 matching = (query == key[0]) & (stage == key[1])
                 matching &= trace.inside(np.where(matching, position, 0))
                 target = trace.layers["interaction"]
+                channel = _channel(deployment, engine.unit, key[1], part["k"])
                 for n in range(part["data"].shape[1]):
                     here = matching & (part["count"] > n)
-                    at = (position[here], part["k"][here] + n)
+                    at = (position[here], channel[here] + n)
                     target[at] = part["data"][here, n]
                     np.add.at(counts[key], at, 1)
     for (q, s), count in counts.items():
         traces[q][s].check("interaction", count)
+
+
+def _channel(
+    deployment: Deployment, anchor: int, number: int, k: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Place in the ``interaction`` tensor of what an engine's unit wrote at k."""
+    stage = deployment.maps[anchor].stages.get(number)
+    if stage is None or not stage.shape.products:
+        return k
+    return np.where(k < stage.product_base, k, k - stage.product_base + stage.shape.copied)
 
 
 def decode_survivors(

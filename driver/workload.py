@@ -30,12 +30,12 @@ from golden.shape import Representation
 from .errors import UserError
 from .files import read_dataset, read_model
 from .image import MEMORY_LIMIT
+from .movielens import movielens_inputs
 from .pipelines import Pipeline
+from .synthetic_ids import ZIPF, zipf_bags, zipf_ids
 
 __all__ = ["Query", "Workload", "histograms", "load_workload"]
 
-ZIPF = 1.05
-"""Exponent of the synthetic id distribution."""
 _CALIBRATION_ITEMS = 1024
 _DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo"
 
@@ -73,42 +73,6 @@ class Workload:
     """Id histograms by stage and feature, of data apart from the queries."""
     notes: list[str] = field(default_factory=list)
     """What the models and data are, in words for the output."""
-
-
-def _zipf_ids(
-    random: np.random.Generator, rows: tuple[int, ...], items: int, order: list[NDArray[np.int64]]
-) -> NDArray[np.uint32]:
-    """Ids whose rank follows a Zipf law of exponent ``ZIPF``, from uniform draws."""
-    columns = []
-    for count, permutation in zip(rows, order, strict=True):
-        weight = np.arange(1, count + 1, dtype=np.float64) ** -ZIPF
-        total = np.cumsum(weight)
-        ranks = np.searchsorted(total, random.random(items) * total[-1], side="right")
-        columns.append(permutation[np.minimum(ranks, count - 1)])
-    return np.stack(columns, axis=1).astype(np.uint32)
-
-
-def _zipf_bags(
-    random: np.random.Generator,
-    rows: tuple[int, ...],
-    bags: tuple[int, ...],
-    items: int,
-    order: list[NDArray[np.int64]],
-) -> NDArray[np.uint32]:
-    """Places of items: one id where a table has one place, else any number that fits, none too."""
-    ids = _zipf_ids(
-        random,
-        tuple(count for count, size in zip(rows, bags, strict=True) for _ in range(size)),
-        items,
-        [permutation for permutation, size in zip(order, bags, strict=True) for _ in range(size)],
-    )
-    first = 0
-    for size in bags:
-        if size > 1:
-            filled = random.integers(0, size + 1, (items, 1))
-            ids[:, first : first + size][np.arange(size) >= filled] = EMPTY_ID
-        first += size
-    return ids
 
 
 def _synthetic_dense(random: np.random.Generator, items: int) -> NDArray[np.float32]:
@@ -213,8 +177,8 @@ def _criteo(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
 
     def ids(count: int) -> NDArray[np.uint32]:
         if bags:
-            return _zipf_bags(random, rows, bags, count, order)
-        return _zipf_ids(random, rows, count, order)
+            return zipf_bags(random, rows, bags, count, order)
+        return zipf_ids(random, rows, count, order)
 
     train = ids(16384)
     dense = _synthetic_dense(random, _CALIBRATION_ITEMS)
@@ -244,6 +208,29 @@ def _criteo(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workl
         queries=made,
         counts=[histograms(train, rows, bags)] * len(models),
         notes=notes,
+    )
+
+
+def _movielens(pipeline: Pipeline, queries: int, max_rows: int, seed: int) -> Workload:
+    """NeuMF with random weights: a query ranks different items for one user."""
+    made = movielens_inputs(pipeline, queries=queries, max_rows=max_rows, seed=seed)
+    rows = made.models[0].shape.rows
+    _check_tables([model.shape for model in made.models])
+    return Workload(
+        pipeline=pipeline,
+        models=made.models,
+        quantised=made.quantised,
+        queries=[
+            Query(
+                dense=np.zeros((len(ids), 0), np.int8),
+                dense_float=np.zeros((len(ids), 0), np.float32),
+                ids=ids,
+                labels=None,
+            )
+            for ids in made.queries
+        ],
+        counts=[histograms(made.train, rows)] * len(made.models),
+        notes=made.notes,
     )
 
 
@@ -302,4 +289,6 @@ def load_workload(pipeline: Pipeline, *, queries: int, max_rows: int, seed: int)
     """
     if pipeline.data == "demo":
         return _demo(pipeline, queries, seed)
+    if pipeline.data == "movielens":
+        return _movielens(pipeline, queries, max_rows, seed)
     return _criteo(pipeline, queries, max_rows, seed)
