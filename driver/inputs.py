@@ -11,10 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.embedding import EMPTY_ID, split_places
 from golden.model import Model
+from golden.neumf import NeuMf, NeuMfShape
+from golden.neumf_device import device_ids
 from golden.quantise import QuantiseError, choose_dense_scale, quantise, quantise_dense
 
 from .errors import UserError
-from .files import read_model
+from .files import read_any_model
+from .movielens import placed_models
 from .pipelines import Pipeline, StageSpec
 from .workload import Query, Workload, histograms
 
@@ -27,7 +30,7 @@ _CALIBRATION_ITEMS = 4096
 
 def make_workload(
     *,
-    models: Sequence[Model | str | os.PathLike[str]],
+    models: Sequence[Model | NeuMf | str | os.PathLike[str]],
     keep: Sequence[int],
     queries: Sequence[Sequence[ArrayLike]],
     calibration: Sequence[ArrayLike] | None = None,
@@ -38,16 +41,18 @@ def make_workload(
     Parameters
     ----------
     models
-        One a stage: models, or paths of model files.
+        One a stage: models, or paths of model files; all DLRM or all NeuMF.
     keep
         Items each stage keeps; the last one is the length of a result.
     queries
         ``(dense, ids)`` or ``(dense, ids, labels)`` of each query, the same number of items in
         all: dense float values [items, features] with their log taken, ids [items, tables],
         labels [items]. Of models with bags, ids are [items, places], as many for each table as
-        its bag holds, 0xFFFFFFFF in those that are not used.
+        its bag holds, 0xFFFFFFFF in those that are not used. Of NeuMF: ``(pairs,)`` or
+        ``(pairs, labels)``, pairs of numbers of user and item [items, 2].
     calibration
-        ``(dense, ids)`` to choose number ranges and cached rows with; None: the queries.
+        ``(dense, ids)`` or ``(pairs,)`` to choose number ranges and cached rows with; None: the
+        queries.
     name
         For the output.
 
@@ -57,18 +62,20 @@ def make_workload(
         Empty, NaN or infinite, an id outside its table, k larger than n, models that do not go
         together or cannot be quantised; names where.
     """
-    stages = [m if isinstance(m, Model) else read_model(m) for m in models]
-    _check_models(stages, keep)
+    loaded = [m if isinstance(m, Model | NeuMf) else read_any_model(m) for m in models]
+    neumfs = [m for m in loaded if isinstance(m, NeuMf)]
+    stages = [m for m in loaded if isinstance(m, Model)]
+    if neumfs and stages:
+        raise UserError(f"{stages[0].shape.name} is no NeuMF, {neumfs[0].shape.name} is one")
+    _check_count(loaded, keep)
     if not queries:
         raise UserError("there must be at least one query")
+    if neumfs:
+        return _neumf_workload(neumfs, keep, queries, calibration, name)
+    _check_models(stages)
     made = [_query(f"query {n}", query, stages) for n, query in enumerate(queries)]
     items = len(made[0].dense_float)
-    for number, query in enumerate(made):
-        if len(query.dense_float) != items:
-            raise UserError(
-                f"query {number} has {len(query.dense_float)} items, query 0 has {items}: "
-                "all must have the same number"
-            )
+    _check_lengths([len(query.dense_float) for query in made])
     pipeline = Pipeline(
         name=name, stages=_stage_specs(stages, keep, items), interaction="", data="custom"
     )
@@ -105,11 +112,99 @@ def make_workload(
     )
 
 
-def _check_models(models: Sequence[Model], keep: Sequence[int]) -> None:
+def _neumf_workload(
+    neumfs: Sequence[NeuMf],
+    keep: Sequence[int],
+    queries: Sequence[Sequence[ArrayLike]],
+    calibration: Sequence[ArrayLike] | None,
+    name: str,
+) -> Workload:
+    """Models over the same users and items, cut into vectors; ids as item records have them."""
+    first = neumfs[0].shape
+    for number, model in enumerate(neumfs[1:], start=1):
+        for field in ("users", "items"):
+            here, there = getattr(model.shape, field), getattr(first, field)
+            if here != there:
+                raise UserError(f"model {number} has {here} {field}, model 0 has {there}")
+    ranked = [_pairs(f"query {n}", query, first) for n, query in enumerate(queries)]
+    _check_lengths([len(pairs) for pairs, _ in ranked])
+    known = np.concatenate([pairs for pairs, _ in ranked])
+    if calibration is not None:
+        known, _ = _pairs("calibration", calibration, first)
+    models, quantised = placed_models(neumfs, known[:_CALIBRATION_ITEMS])
+    vectors = len(models[0].shape.embeddings)
+    train = device_ids(known, vectors)
+    return Workload(
+        pipeline=Pipeline(
+            name=name,
+            stages=_stage_specs(models, keep, len(ranked[0][0])),
+            interaction="product",
+            data="custom",
+        ),
+        models=models,
+        quantised=quantised,
+        queries=[
+            Query(
+                dense=np.zeros((len(pairs), 0), np.int8),
+                dense_float=np.zeros((len(pairs), 0), np.float32),
+                ids=device_ids(pairs, vectors),
+                labels=labels,
+            )
+            for pairs, labels in ranked
+        ],
+        counts=[histograms(train, m.shape.rows) for m in models],
+    )
+
+
+def _pairs(
+    what: str, parts: Sequence[ArrayLike], shape: NeuMfShape
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8] | None]:
+    """Check pairs of a user and an item, and labels."""
+    if len(parts) not in (1, 2):
+        raise UserError(f"{what} must be (pairs,) or (pairs, labels)")
+    pairs = _matrix(f"{what}: pairs", parts[0], 2)
+    if len(pairs) == 0:
+        raise UserError(f"{what} is empty: it must have at least one item")
+    if pairs.dtype.kind == "f":
+        raise UserError(f"{what}: pairs must be integers, not {pairs.dtype}")
+    limits = np.array([shape.users, shape.items])
+    bad = np.argwhere((pairs < 0) | (pairs >= limits))
+    if len(bad):
+        item, side = bad[0]
+        raise UserError(
+            f"{what}, item {item}: {('user', 'item')[side]} {pairs[item, side]} must be below "
+            f"{limits[side]}"
+        )
+    return pairs.astype(np.uint32), _labels(what, parts[1:], len(pairs))
+
+
+def _labels(what: str, parts: Sequence[ArrayLike], items: int) -> NDArray[np.uint8] | None:
+    """The labels of a query, when it has any."""
+    if not parts:
+        return None
+    labels = np.asarray(parts[0])
+    if labels.shape != (items,):
+        raise UserError(f"{what}: labels must be of shape [{items}]")
+    return labels.astype(np.uint8)
+
+
+def _check_lengths(lengths: Sequence[int]) -> None:
+    for number, items in enumerate(lengths):
+        if items != lengths[0]:
+            raise UserError(
+                f"query {number} has {items} items, query 0 has {lengths[0]}: "
+                "all must have the same number"
+            )
+
+
+def _check_count(models: Sequence[object], keep: Sequence[int]) -> None:
     if not models:
         raise UserError("there must be at least one model")
     if len(keep) != len(models):
         raise UserError(f"keep must have one number for each of {len(models)} models, not {keep}")
+
+
+def _check_models(models: Sequence[Model]) -> None:
     first = models[0].shape
     for number, model in enumerate(models[1:], start=1):
         for field in ("dense_features", "sparse_features", "bags"):
@@ -168,16 +263,10 @@ def _query(what: str, parts: Sequence[ArrayLike], models: Sequence[Model]) -> Qu
             f"{what}, item {item}: id {ids[item, place]} is outside table {table} "
             f"of {rows[table]} rows"
         )
-    labels = None
-    if len(parts) == 3:
-        labels = np.asarray(parts[2])
-        if labels.shape != (len(dense),):
-            raise UserError(f"{what}: labels must be of shape [{len(dense)}]")
-        labels = labels.astype(np.uint8)
     return Query(
         dense=np.zeros((0, shape.dense_features), np.int8),
         dense_float=dense,
         ids=ids.astype(np.uint32),
-        labels=labels,
+        labels=_labels(what, parts[2:], len(dense)),
         bags=shape.bags,
     )

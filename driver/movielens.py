@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.model import Model
-from golden.neumf import named_neumf_shape, random_neumf, table_ids
+from golden.neumf import NeuMf, named_neumf_shape, random_neumf, table_ids
 from golden.neumf_device import (
     device_ids,
     device_model,
@@ -19,10 +20,11 @@ from golden.neumf_device import (
 from golden.neumf_integer import quantise_neumf
 from golden.quantised_model import QuantisedModel
 
+from .errors import UserError
 from .pipelines import Pipeline
 from .synthetic_ids import ZIPF, different_ids, zipf_ids
 
-__all__ = ["MovieLensInputs", "movielens_inputs"]
+__all__ = ["MovieLensInputs", "movielens_inputs", "placed_models"]
 
 _CALIBRATION_ITEMS = 1024
 _TRAIN_ITEMS = 16384
@@ -39,6 +41,31 @@ class MovieLensInputs:
     train: NDArray[np.uint32]
     """Ids apart from the queries."""
     notes: list[str]
+
+
+def placed_models(
+    models: Sequence[NeuMf], calibration: NDArray[np.uint32]
+) -> tuple[list[Model], list[QuantisedModel]]:
+    """Models of a pipeline as the device has them, float and integer.
+
+    Parameters
+    ----------
+    calibration : pairs (user, item) [n, 2]
+
+    Raises
+    ------
+    UserError
+        They cannot be quantised, or not be cut into as many vectors each.
+    """
+    try:
+        widths = device_widths([model.shape for model in models])
+        pairs = list(zip(models, widths, strict=True))
+        return [device_model(model, width) for model, width in pairs], [
+            quantised_device_model(quantise_neumf(model, table_ids(calibration)), width)
+            for model, width in pairs
+        ]
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def movielens_inputs(
@@ -61,13 +88,10 @@ def movielens_inputs(
         pairs = np.stack([np.full(len(mine), user, np.uint32), mine], axis=1)
         ranked.append(device_ids(pairs, vectors))
     neumfs = [random_neumf(shape, seed=seed * 100 + n) for n, shape in enumerate(shapes)]
-    calibration = table_ids(train[:_CALIBRATION_ITEMS])
+    models, quantised = placed_models(neumfs, train[:_CALIBRATION_ITEMS])
     return MovieLensInputs(
-        models=[device_model(m, width) for m, width in zip(neumfs, widths, strict=True)],
-        quantised=[
-            quantised_device_model(quantise_neumf(m, calibration), width)
-            for m, width in zip(neumfs, widths, strict=True)
-        ],
+        models=models,
+        quantised=quantised,
         queries=ranked,
         train=device_ids(train, vectors),
         notes=[

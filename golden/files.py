@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VERSION", "ModelFileError", "read_archive", "write_archive"]
+__all__ = ["VERSION", "ModelFileError", "archive_kind", "read_archive", "write_archive"]
 
 FORMAT = "rpaccel"
 _DAMAGE = (
@@ -101,3 +101,14 @@ def read_archive(
             f"{path}: file version {header.get('version')}, this program reads {VERSION}"
         )
     return header, arrays
+
+
+def archive_kind(path: str | os.PathLike[str]) -> str | None:
+    """What a file says it holds; None where it says nothing that can be read."""
+    try:
+        with open(path, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            header = json.loads(archive["header"].tobytes().decode())
+            return str(header["kind"])
+    except (*_DAMAGE, AttributeError, IndexError, KeyError, TypeError):
+        return None

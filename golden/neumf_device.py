@@ -152,10 +152,10 @@ def _layers(
 ) -> tuple[_Layer, ...]:
     """The MLP and the last layer, with columns where the device has their inputs."""
     places = _copied_columns(shape, neumf.mlp[0] // 2)
-    layers = [*mlp, last]
+    layers = list(mlp)
     layers[0] = replace(mlp[0], weight=_columns(mlp[0].weight, places, shape.copied))
     places = [*range(neumf.mf), *range(shape.product_width, shape.top_layers[-1][0])]
-    layers[-1] = replace(last, weight=_columns(last.weight, places, shape.top_layers[-1][0]))
+    layers.append(replace(last, weight=_columns(last.weight, places, shape.top_layers[-1][0])))
     return tuple(layers)
 
 

@@ -17,9 +17,9 @@ from golden.files import ModelFileError, read_archive, write_archive
 from golden.model import DenseLayer
 from golden.neumf import TABLES, NeuMf, NeuMfShape
 
-__all__ = ["load_neumf", "save_neumf"]
+__all__ = ["NEUMF_KIND", "load_neumf", "save_neumf"]
 
-KIND = "neumf"
+NEUMF_KIND = "neumf"
 
 
 def save_neumf(path: str | os.PathLike[str], model: NeuMf) -> None:
@@ -30,7 +30,7 @@ def save_neumf(path: str | os.PathLike[str], model: NeuMf) -> None:
     layers = {f"mlp.{i}": layer for i, layer in enumerate(model.mlp)} | {"last": model.last}
     for name, layer in layers.items():
         arrays |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
-    write_archive(path, KIND, {"shape": asdict(model.shape)}, arrays)
+    write_archive(path, NEUMF_KIND, {"shape": asdict(model.shape)}, arrays)
 
 
 def load_neumf(path: str | os.PathLike[str]) -> NeuMf:
@@ -41,7 +41,7 @@ def load_neumf(path: str | os.PathLike[str]) -> NeuMf:
     ModelFileError
         Missing, damaged or foreign file, or arrays that do not fit the shape.
     """
-    header, arrays = read_archive(path, KIND)
+    header, arrays = read_archive(path, NEUMF_KIND)
 
     def layer(name: str, last: bool) -> DenseLayer:
         return DenseLayer(

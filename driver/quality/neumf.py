@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from driver.data.lines import BadLines
 from driver.data.movielens import Ratings, leave_one_out, read_movielens, user_queries
 from driver.errors import UserError
+from driver.pipelines import PIPELINES
 from golden.files import ModelFileError
 from golden.neumf import NeuMf, forward_neumf, table_ids
 from golden.neumf_files import load_neumf
@@ -22,30 +23,8 @@ from .scores import ScoredQuery, compare_scores
 
 __all__ = ["NEUMF_PIPELINES", "evaluate_neumf"]
 
-NEUMF_PIPELINES: dict[str, tuple[tuple[str, int], ...]] = {
-    "movielens1m-1": (("large", 1000),),
-    "movielens1m-2": (("small", 1000), ("large", 400)),
-    "movielens1m-3": (("small", 1000), ("medium", 400), ("large", 256)),
-    "movielens20m-1": (("large", 4000),),
-    "movielens20m-2": (("small", 4000), ("large", 1000)),
-    "movielens20m-3": (("small", 4000), ("medium", 1000), ("large", 256)),
-}
-"""Model and items ranked of each stage; 64 are returned."""
-RETURNED = 64
+NEUMF_PIPELINES = {name: p for name, p in PIPELINES.items() if p.data == "movielens"}
 CALIBRATION_RATINGS = 8192
-
-
-def _counts(name: str, items: int | None) -> tuple[list[int], int]:
-    """(items that each stage keeps, items of the first stage), scaled."""
-    stages = NEUMF_PIPELINES[name]
-    default = stages[0][1]
-    first = default if items is None else items
-    keep = [*(count for _, count in stages[1:]), RETURNED]
-    scaled, left = [], first
-    for count in keep:
-        left = min(left, max(1, -(-count * first // default)))
-        scaled.append(left)
-    return scaled, first
 
 
 def evaluate_neumf(
@@ -84,7 +63,8 @@ def evaluate_neumf(
     UserError
         Bad files, models of other users or items than the data's.
     """
-    keep, first = _counts(name, items)
+    spec = NEUMF_PIPELINES[name].scaled(items)
+    keep, first = [stage.keep for stage in spec.stages], spec.stages[0].items
     stages = _models(name, models)
     bad = BadLines()
     progress("reading ratings")
@@ -116,7 +96,7 @@ def evaluate_neumf(
 
 
 def _models(name: str, paths: Sequence[Path] | None) -> list[NeuMf]:
-    wanted = len(NEUMF_PIPELINES[name])
+    wanted = len(NEUMF_PIPELINES[name].stages)
     if paths is None or len(paths) != wanted:
         raise UserError(
             f"{name} has {wanted} stages: give --model FILE for each, not {len(paths or ())}"

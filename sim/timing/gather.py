@@ -25,12 +25,10 @@ from hdl.queue import Queue
 
 from .events import Clock, Poll
 from .memory import Memory
+from .rigid_pipe import RigidPipe
 from .units import EngineSide, Lookup, Sums
 
 __all__ = ["Gather", "StageWaits"]
-
-_PIPELINE = FeatureTable.LATENCY + CacheTags.LATENCY + LineTags.LATENCY
-"""Cycles from an id to its decision, and the ids that may be on their way there."""
 
 
 @dataclass(slots=True)
@@ -106,11 +104,12 @@ class _Lane:
         )
         self._poll = Poll(gather.clock, self._step)
         self._offered: deque[tuple[int, Lookup]] = deque()  # with the first cycle on offer
-        self._pipeline: deque[tuple[int, Lookup]] = deque()  # with the first cycle at the tags
+        self._features = RigidPipe(FeatureTable.LATENCY)
+        self._static = RigidPipe(CacheTags.LATENCY)
+        self._oldest: tuple[int, Lookup] | None = None  # at the tags, first cycle of its decision
         self._half = 0
         self._first = Outcome.HIT  # of the first half
         self._decided = -1  # cycle of the last decision
-        self._taken = -1  # cycle in which the last id was taken
         self._fetches: dict[int, _Fetch] = {}  # by line
         self._fills: deque[tuple[int, int]] = deque()  # cycle in which a fetch ends, line
         # Read slots on offer: from which cycle, tag.
@@ -124,23 +123,36 @@ class _Lane:
     def push(self, cycle: int, lookup: Lookup) -> None:
         """An id is on offer from ``cycle`` on, behind those before."""
         self._offered.append((cycle, lookup))
-        self._take()
+        self._move()
 
-    def _take(self) -> None:
-        """Ids into the pipeline while it has room."""
-        while self._offered and len(self._pipeline) < _PIPELINE:
-            offer, lookup = self._offered.popleft()
-            at = self._taken = max(offer, self._taken + 1, self._decided)
-            self._pipeline.append((at + _PIPELINE, lookup))
-            if len(self._pipeline) == 1:
-                self._poll.at(at + _PIPELINE)
-            self._gather.on_taken(at, self._number)
+    def _move(self) -> None:
+        """Ids on their way to the tags, as far as they come."""
+        features, static = self._features, self._static
+        moved = True
+        while moved:
+            moved = False
+            if self._oldest is None and static.ids:
+                at, lookup = static.leave(self._decided)
+                self._oldest = at + LineTags.LATENCY, lookup
+                self._poll.at(max(at + LineTags.LATENCY, self._gather.clock.now))
+                moved = True
+            if features.ids:
+                entered = static.enters(features.out)
+                if entered is not None:
+                    static.put(entered, features.leave(entered)[1])
+                    moved = True
+            if self._offered:
+                taken = features.enters(self._offered[0][0])
+                if taken is not None:
+                    features.put(taken, self._offered.popleft()[1])
+                    self._gather.on_taken(taken, self._number)
+                    moved = True
 
     def _step(self, cycle: int) -> None:
         """Decide on the oldest id, if it is there and nothing is in the way."""
-        if not self._pipeline or self._decided >= cycle:
+        if self._oldest is None or self._decided >= cycle:
             return
-        ready, lookup = self._pipeline[0]
+        ready, lookup = self._oldest
         if ready > cycle:
             self._poll.at(ready)
             return
@@ -203,10 +215,8 @@ class _Lane:
         """The oldest id is done with."""
         self._half = 0
         self._decided = cycle
-        self._pipeline.popleft()
-        if self._pipeline:
-            self._poll.at(max(cycle + 1, self._pipeline[0][0]))
-        self._take()
+        self._oldest = None
+        self._move()
 
     def _wait(self, cycle: int) -> None:
         """Look again when an entry has been read, a fetch has ended or a slot is on offer.
@@ -269,7 +279,7 @@ class _Lane:
                 continue
             self._read_free = start + entry.words
             self._reads.append(self._read_free - 1)
-            if self._pipeline:
+            if self._oldest is not None:
                 self._poll.at(max(self._read_free, clock.now))
             # What no engine waits for is no event: only lane 0's words keep somebody off a bank.
             for word in range(entry.words) if not number else (entry.words - 1,):
@@ -292,7 +302,7 @@ class _Lane:
                     self._gather.clock.at(at, self._word, entry.unit, ends)
             start = self._sum_free
         self._reads.append(self._read_free - 1)
-        if self._pipeline:
+        if self._oldest is not None:
             self._poll.at(max(self._read_free, self._gather.clock.now))
 
     def _word(self, cycle: int, unit: int, last: bool) -> None:

@@ -169,8 +169,8 @@ class InteractionModel:
         self._steps: tuple[list[Chunk], int, int, bool] | None = None  # chunks, next, slot, last
         self._step_at = -1  # cycle of the last step
         self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
-        # Bank writer: when the chunk before left each register.
-        self._located = self._piece = self._write = self._written = -1
+        # Bank writer: when the chunk before came to the first register, and left each.
+        self._entered = self._located = self._piece = self._write = self._written = -1
         self._dense_written = deque([-1], maxlen=BankWriter.CAPACITY)  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
@@ -256,7 +256,8 @@ class InteractionModel:
         limit = cycle + self._ahead
         step, taken, credits_max = self._step_at, self._taken, self._credits
         edge, free = self._edge, self._windows[slot].free
-        located, piece, write, written = self._located, self._piece, self._write, self._written
+        entered, located, piece = self._entered, self._located, self._piece
+        write, written = self._write, self._written
         to_writer = self._to_writer
         for index in range(position, len(chunks)):
             chunk = chunks[index]
@@ -266,15 +267,17 @@ class InteractionModel:
             if at > limit:
                 self._steps = (chunks, index, slot, last)
                 self._step_at = step
-                self._located, self._piece = located, piece
+                self._entered, self._located, self._piece = entered, located, piece
                 self._write, self._written = write, written
                 self._clock.at(max(cycle + 1, at - self._ahead // 2), self._run_steps)
                 return
             step = at + chunk.cycles - 1
-            first = max(step + to_writer, located)
-            located = max(first + 1, piece)
+            # Accepted when the spare place is free: the chunk before is in the first register.
+            accepted = max(step + to_writer, entered + 1)
+            entered = max(accepted, located)
+            located = max(entered + 1, piece)
             piece = max(located + 1, write)
-            taken.append(first)
+            taken.append(accepted)
             lane, count = chunk.k % edge, chunk.count
             at = piece + 1
             while True:
@@ -286,7 +289,8 @@ class InteractionModel:
                     break
                 at = write + 1
         self._step_at = step
-        self._located, self._piece, self._write, self._written = located, piece, write, written
+        self._entered, self._located, self._piece = entered, located, piece
+        self._write, self._written = write, written
         self._steps = None
         self._clock.at(max(step, cycle), self._released, step)
         self._clock.at(max(written + 1, cycle), self._on_row, slot)
