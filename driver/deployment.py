@@ -150,9 +150,7 @@ def records_of(
             f"{config.max_dhe_ids}"
         )
     places = id_places(config, [first.bags[f] for f in first.table_features])
-    # A row block's dense pass tells that its records are there: it reads a byte at least.
-    dense = max(1, first.dense_features)
-    layout = record_layout(config, dense=dense, ids=places.count, decoded=decoded)
+    layout = record_layout(config, dense=first.dense_features, ids=places.count, decoded=decoded)
     most = (1 << fmt.PIPELINE["dense_bytes"].width) - 1
     if layout.dense_bytes > most:
         raise UserError(

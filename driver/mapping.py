@@ -38,7 +38,7 @@ def _bank_pages(shape: StageShape, edge: int) -> tuple[int, list[int], list[int]
     while a top MLP runs, which may be another program's. A third buffer of the top MLP holds what
     the last layer of a NeuMF reads: pages of products, then the output of the layer before.
     """
-    dense = shape.bottom[0][0] if shape.bottom else 1
+    dense = shape.bottom[0][0] if shape.bottom else 0
     inputs = _pages(max(dense, shape.inputs), edge)
     bottom = [0, 0]
     for index, (_, outputs) in enumerate(shape.bottom[:-1]):

@@ -219,7 +219,7 @@ STAGE = data.StructLayout(
         # word 6
         "ring_base": unsigned(16),  # streamed weights: ring in the weight bank, first word
         "ring_log2_words": unsigned(5),
-        # NeuMF; all 0 in other programs. There is no dense vector then, nor vector number 0.
+        # NeuMF; all 0 in other programs. There are no dense values then, nor vector number 0.
         "products": unsigned(6),  # pairs of vectors (1, 2), (3, 4), .. that are multiplied
         "product_base": unsigned(13),  # k of the first product
         "copied": unsigned(8),  # 16 bytes of the vectors behind them that CAT copies
@@ -291,7 +291,7 @@ PIPELINE = data.StructLayout(
         # word 0
         "stages": unsigned(3),  # 0: not loaded
         "pitch": unsigned(16),  # bytes between item records, a multiple of config.record_alignment
-        "dense_bytes": unsigned(8),  # dense values at offset 0 of a record
+        "dense_bytes": unsigned(8),  # dense values at offset 0 of a record; 0: none
         "ids_offset": unsigned(12),  # first id word; ids_offset / 4 = 1 modulo gather_lanes
         "_pad": unsigned(25),
         # word 1, 2

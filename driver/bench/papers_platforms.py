@@ -9,7 +9,6 @@ from typing import Any
 from ..errors import UserError
 from ..load.profile import PlatformProfile
 from ..pipelines import PIPELINES, pipeline
-from ..quality.neumf import NEUMF_PIPELINES
 from ..schedule.devices import Device
 from ..schedule.mapping import Mapping, Placed, stations
 from ..schedule.platforms import machine_profile, platform
@@ -31,11 +30,11 @@ def kaggle_stages(name: str, items: int | None) -> list[tuple[str, int]]:
 
 def neumf_stages(name: str, items: int | None) -> list[tuple[str, int]]:
     """Models and items of one of MovieLens'."""
-    stages = NEUMF_PIPELINES[name]
-    data = name.split("-")[0]
+    stages = pipeline(name).stages
     # ``items`` is of Criteo's 4096: the others shrink as much.
-    scaled = [n if items is None else max(1, round(n * items / 4096)) for _, n in stages]
-    return [(f"{data}-{model}", n) for (model, _), n in zip(stages, scaled, strict=True)]
+    counts = [stage.items for stage in stages]
+    scaled = [n if items is None else max(1, round(n * items / 4096)) for n in counts]
+    return [(stage.model, n) for stage, n in zip(stages, scaled, strict=True)]
 
 
 def cpu_profile(args: argparse.Namespace, stages: Sequence[Stages], progress: Progress) -> Any:

@@ -33,8 +33,9 @@ class JobTable(wiring.Component):
         Row blocks; jobs that only fetch ahead, ``prefetch`` set.
     dense_pending, id_pending
         One bit a unit: it has a job whose dense pass is to be done; one whose id pass is.
-    dense_unit, dense_rows, dense_place, dense_done
-        A unit; rows and place of its oldest job that waits for the dense pass; that pass is over.
+    dense_unit, dense_rows, dense_place, dense_none, dense_done
+        A unit; rows and place of its oldest job that waits for the dense pass, whether its records
+        have no dense values; that pass is over.
     id_unit, id_rows, id_place, id_done
         The same for the id pass.
     read, read_unit, read_place, job
@@ -51,6 +52,7 @@ class JobTable(wiring.Component):
     dense_unit: Value
     dense_rows: Value
     dense_place: Value
+    dense_none: Value
     dense_done: Value
     id_unit: Value
     id_rows: Value
@@ -81,6 +83,7 @@ class JobTable(wiring.Component):
                 "i_job": In(stream.Signature(job_layout(config))),
                 "i_prefetch": In(stream.Signature(job_layout(config))),
                 **passes,
+                "dense_none": Out(1),
                 "read": In(1),
                 "read_unit": In(self._unit_bits),
                 "read_place": In(1),
@@ -110,6 +113,7 @@ class JobTable(wiring.Component):
         m.submodules.jobs = jobs
         # Rows beside the jobs: a pass must know its last row before its job is read.
         rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
+        none = Signal(2 * units)
         new: Any = Signal(shape)
         new_unit = Signal(self._unit_bits)
         blocks, ahead = self.i_job, self.i_prefetch
@@ -128,10 +132,12 @@ class JobTable(wiring.Component):
             m.d.sync += [
                 accepted[new_unit].eq(accepted[new_unit] + 1),
                 rows[write.addr].eq(new.rows),
+                none.bit_select(write.addr, 1).eq(new.dense_bytes == 0),
             ]
             with m.If(~blocks.valid):
                 m.d.sync += densed[units - 1].eq(densed[units - 1] + 1)
 
+        m.d.comb += self.dense_none.eq(none.bit_select(Cat(self.dense_place, self.dense_unit), 1))
         read = jobs.read_port(domain="sync")
         m.d.comb += [
             read.addr.eq(Cat(self.read_place, self.read_unit)),

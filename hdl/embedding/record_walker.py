@@ -54,10 +54,10 @@ class RecordWalker(wiring.Component):
     is walked when its unit can allocate a slot, units taking turns row by row, prefetches (which
     need no slot) being one unit more; rows of a unit come in order, a unit's next job after all
     rows of the one before. A job without features allocates its slots but sends nothing in the id
-    pass.
+    pass; one without dense values has no dense pass.
 
     Timing: a row a cycle; the same unit's id rows every other cycle, one cycle between the dense
-    rows of two jobs.
+    rows of two jobs, two cycles to see that a job has none.
     Six stages: pick, allocate, job, list address, list data, address; then a queue.
 
     Parameters
@@ -68,7 +68,7 @@ class RecordWalker(wiring.Component):
     Members
     -------
     i_job, i_prefetch
-        Row blocks, jobs that only fetch ahead; ``rows``, ``dense_bytes`` are at least 1.
+        Row blocks, jobs that only fetch ahead; ``rows`` is at least 1.
     o
         Record parts in the order in which they are to be read.
     walked
@@ -136,6 +136,7 @@ class RecordWalker(wiring.Component):
         m.submodules.dense_turn = dense_turn = RoundRobin(count=units)
         m.submodules.id_turn = id_turn = RoundRobin(count=units)
         dense_open = Signal()
+        dense_rows = Signal()  # there are dense rows to be picked
         dense_first = Signal()  # its unit has no ids to be walked before: the array waits for it
         dense_unit = Signal.like(jobs.dense_unit)
         dense_row = Signal(config.row_bits)
@@ -159,9 +160,10 @@ class RecordWalker(wiring.Component):
         ids = id_turn.requests.any()
         choose_dense = Signal()
         m.d.comb += [
-            start.eq(enable & (dense_open | ids)),
+            dense_rows.eq(dense_open & ~jobs.dense_none),
+            start.eq(enable & (dense_rows | ids)),
             # Else the pass that the row before was not of.
-            choose_dense.eq(dense_open & (~ids | ~dense | dense_first)),
+            choose_dense.eq(dense_rows & (~ids | ~dense | dense_first)),
         ]
         m.d.sync += [valid.eq(start), before.eq(0)]
         with m.If(~dense_open & jobs.dense_pending.any()):
@@ -171,6 +173,9 @@ class RecordWalker(wiring.Component):
                 dense_row.eq(0),
                 dense_first.eq((dense_turn.grant & ~jobs.id_pending).any()),
             ]
+        with m.If(dense_open & jobs.dense_none):
+            m.d.comb += jobs.dense_done.eq(1)
+            m.d.sync += dense_open.eq(0)
         with m.If(start & choose_dense):
             m.d.comb += jobs.dense_done.eq(dense_last)
             m.d.sync += [

@@ -257,6 +257,7 @@ class Engine(wiring.Component):
                 slot.job.eq(self.i_job.payload),
                 slot.stage_done.eq(stages.done[number]),
                 slot.bottom_layers.eq(stages.stages[number].bottom_layers),
+                slot.no_dense.eq(stages.stages[number].products != 0),
                 gate.start[number].eq(slot.start),
             ]
         return accept

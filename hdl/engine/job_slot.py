@@ -47,6 +47,8 @@ class JobSlot(wiring.Component):
         Accept this job; only while ``free``.
     stage_done, bottom_layers
         The slot's descriptor is in place; its number of bottom layers.
+    no_dense
+        The program takes no dense values: none are waited for. There are no bottom layers then.
     dense_row, chunk_row
         A row of dense inputs, of interaction outputs, is in the banks.
     ids_row, decoders, decoded
@@ -81,6 +83,7 @@ class JobSlot(wiring.Component):
     job: data.View
     stage_done: Signal
     bottom_layers: Signal
+    no_dense: Signal
     dense_row: Signal
     chunk_row: Signal
     ids_row: Signal
@@ -152,6 +155,7 @@ class JobSlot(wiring.Component):
             | {
                 "job": In(job_layout(config)),
                 "bottom_layers": In(5),
+                "no_dense": In(1),
                 "rows": Out(config.row_bits + 1),
                 "program": Out(4),
                 "query": Out(QUERY_BITS),
@@ -206,7 +210,7 @@ class JobSlot(wiring.Component):
                 count(self.dense_row)
                 with m.If(all_rows & (self.bottom_layers != 0)):
                     move("BOTTOM")
-                with m.Elif(all_rows & ~self.tail):
+                with m.Elif((all_rows | self.no_dense) & ~self.tail):
                     after_bottom()
             with m.State("BOTTOM"):
                 with m.If(self.phase_pushed):

@@ -67,6 +67,7 @@ class _Slot:
         self.tail = False
         self.tail_ended = 0
         self.tail_scored = 0
+        self.tail_cleared = 0
         self.waits_tail = False  # all rows are there and nothing but the tail is missing
 
     @property
@@ -219,6 +220,8 @@ class EngineModel:
         slot.state, slot.staged = "DENSE", True
         self._gate.at(cycle)
         self._on_staged(cycle)
+        if self._program(slot).products:  # there are no dense values to be waited for
+            self._clock.at(cycle + 1, self._dense_complete, number)
 
     def dense_ready(self, slot: int, k: int) -> int | None:
         """See `EngineSide`."""
@@ -254,7 +257,7 @@ class EngineModel:
         if not self._program(slot).bottom.layers:
             slot.waits_tail = slot.tail  # whose tensors the interaction would write over
             if not slot.tail:
-                self._after_bottom(cycle, number)
+                self._after_bottom(max(cycle, slot.tail_cleared + 1), number)
             return
         slot.state = "BOTTOM"
         self._note(cycle)
@@ -461,7 +464,7 @@ class EngineModel:
 
     def _tail_clear(self, cycle: int, number: int) -> None:
         slot = self._slots[number]
-        slot.tail = False
+        slot.tail, slot.tail_cleared = False, cycle
         self._note(cycle)
         if slot.waits_tail:
             slot.waits_tail = False

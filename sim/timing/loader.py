@@ -98,6 +98,7 @@ class _Loader:
         self._step = Poll(self._clock, self._unpack)
         self._taken_beats: deque[int] = deque([-(1 << 30)] * _CREDITS)
         self._shown = -1  # cycle in which the last beat came to the unpacker
+        self._opened_at = 0  # cycle in which the latest dense pass was opened
         self._beat: int | None = None  # the same of the beat in work
         self._last_taken = -1  # cycle in which the last piece left the unpacker
         self._left: list[tuple[int, Lookup]] | None = None  # of the step in work: lane, lookup
@@ -125,6 +126,12 @@ class _Loader:
             self._walk.at(cycle + 1)
             return
         opened = self._dense_open
+        if opened is not None and not self._plan.dense_bytes:
+            if cycle < self._opened_at + 2:
+                self._walk.at(self._opened_at + 2)
+            else:  # seen to have no dense rows: its ids are next
+                self._jobs[opened[0].unit].ids.append(opened[0])
+                opened = self._dense_open = None
         if opened is None:
             waiting = [u for u in self._units if self._jobs[u].dense]
             if waiting:
@@ -133,6 +140,7 @@ class _Loader:
                 self._dense_first = not jobs.ids and jobs.freed <= cycle
                 self._dense_open = (self._jobs[unit].dense.popleft(), 0)
                 self._walk.at(cycle + 1)
+                self._opened_at = cycle
         if not self._room:
             return
         # The unit of the cycle before is left out: what it allocated shows a cycle later.
@@ -144,6 +152,8 @@ class _Loader:
         ]
         if before != self._prefetch and self._jobs[self._prefetch].ids:
             ready.append(self._prefetch)  # the last unit, and in need of no slot
+        if not self._plan.dense_bytes:
+            opened = None
         if opened is not None and (not ready or not self._was_dense or self._dense_first):
             self._was_dense = True
             self._pick_dense(cycle, *opened)

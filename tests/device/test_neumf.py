@@ -68,10 +68,10 @@ def test_bits(names: tuple[str, ...]) -> None:
     assert ran["embedding"]["lookups"] == lookups
 
 
-@pytest.mark.parametrize("partition", ["fused", "4x4:4", "4x4:3@0,4x4:1@1"])
+@pytest.mark.parametrize("partition", ["fused", "split", "4x4:3@0,4x4:1@1"])
 def test_device_and_timing_model(partition: str) -> None:
     """Schedules exactly, whole queries within the model's tolerance; engines of both sizes."""
-    made = workload("back", "wide", items=40, queries=1)
+    made = workload("front", "back", items=40, queries=1)
     check(run_workload(TINY, parse_partition(TINY, partition, stages=2), made, seed=1))
 
 
@@ -129,7 +129,7 @@ def test_model_files_and_labels(tmp_path: Path) -> None:
 def test_what_does_not_fit() -> None:
     deep = NeuMfShape(name="deep", mf=8, mlp=(16, 2000, 2000, 1), users=USERS, items=ITEMS)
     made = make_workload(models=[random_neumf(deep, seed=1)], keep=[1], queries=[(pairs(0, 4),)])
-    with pytest.raises(UserError, match="deep: activations need 50. pages of an engine of edge 4"):
+    with pytest.raises(UserError, match="deep: activations need 1005 pages of an engine of edge 4"):
         rpaccel.run(preset="tiny", workload=made, partition="4x4:4")
     with pytest.raises(UserError, match="ranks 4000 items, tiny takes at most 1024; see --items"):
         rpaccel.run(preset="tiny", pipeline="movielens20m-2")

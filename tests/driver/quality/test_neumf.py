@@ -10,7 +10,8 @@ import pytest
 
 from driver.data.lines import BadLines
 from driver.data.movielens import read_movielens, user_queries
-from driver.quality.neumf import NEUMF_PIPELINES, _counts
+from driver.pipelines import pipeline
+from driver.quality.neumf import NEUMF_PIPELINES
 from examples.train.synthetic_ratings import write_ratings
 from golden.neumf import NeuMfShape, forward_neumf, random_neumf
 from golden.neumf_files import save_neumf
@@ -56,9 +57,13 @@ def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_counts_are_those_of_the_paper_and_scale() -> None:
-    assert _counts("movielens1m-3", None) == ([400, 256, 64], 1000)
-    assert _counts("movielens20m-2", 400) == ([100, 7], 400)
-    assert _counts("movielens1m-1", 1) == ([1], 1)
+    def counts(name: str, items: int | None) -> tuple[list[int], int]:
+        stages = pipeline(name).scaled(items).stages
+        return [stage.keep for stage in stages], stages[0].items
+
+    assert counts("movielens1m-3", None) == ([400, 256, 64], 1000)
+    assert counts("movielens20m-2", 400) == ([100, 7], 400)
+    assert counts("movielens1m-1", 1) == ([1], 1)
     assert len(NEUMF_PIPELINES) == 6
 
 
