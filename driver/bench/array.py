@@ -1,4 +1,4 @@
-"""``rpaccel bench array``: what the array reaches, one dense layer and whole models."""
+"""``rpaccel bench array``: what the array reaches, and what another partition costs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from hdl.config import Config, preset
 
 from ..errors import UserError
 from ..partition import Partition, legal_partitions, parse_partition
+from ..pipelines import pipeline
+from .changes import CHANGE_COLUMNS, measure_changes
 from .layers import LAYER_COLUMNS, draw_shapes, measure_layer
 from .models import (
     MODEL_CAUSES,
@@ -26,6 +28,8 @@ __all__ = ["bench_array"]
 
 Progress = Callable[[str], None]
 Rows = list[dict[str, Any]]
+CHANGING = pipeline("kaggle-2").scaled(64)
+"""Its queries run before and after each change of partition."""
 
 
 def _layers(config: Config, args: argparse.Namespace, progress: Progress) -> Rows:
@@ -86,6 +90,18 @@ def _models(config: Config, args: argparse.Namespace, progress: Progress) -> Row
     return rows
 
 
+def _changes(config: Config, args: argparse.Namespace, progress: Progress) -> Rows:
+    """The whole grid, an engine a stage, singles, and back; or between those asked for."""
+    half = config.edge // 2
+    texts = args.partition or ["fused", f"{half}x{half}:1@0,{half}x{half}:3@1", "split", "fused"]
+    if len(texts) < 2:
+        texts = ["fused", *texts]
+    return measure_changes(
+        config, CHANGING, texts, max_rows=args.max_rows, simulator=args.simulator,
+        seed=args.seed, progress=progress,
+    )  # fmt: skip
+
+
 def _worst(rows: Rows, name: str, place: str) -> str:
     row = min(rows, key=lambda row: row["utilization_of_bound"])
     return (
@@ -95,7 +111,7 @@ def _worst(rows: Rows, name: str, place: str) -> str:
 
 
 def bench_array(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """One dense layer by shape and engine size, whole models by partition.
+    """One dense layer by shape and engine size, whole models by partition, changes of partition.
 
     Raises
     ------
@@ -104,9 +120,10 @@ def bench_array(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """
     config = preset(args.preset)
     _chosen(args.model)
-    result: dict[str, Any] = {"bench": "array", "preset": config.name, "rows": [], "models": []}
+    result: dict[str, Any] = {"bench": "array", "preset": config.name}
+    result |= {"rows": [], "models": [], "changes": []}
     text = []
-    if args.only != "models":
+    if args.only in (None, "layers"):
         result["rows"] = rows = _layers(config, args, progress)
         text += [
             f"preset {config.name}: one dense layer, {args.items} items, simulated Verilog, "
@@ -114,7 +131,7 @@ def bench_array(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             table_text(LAYER_COLUMNS, rows),
             _worst(rows, "layer", "engine"),
         ]
-    if args.only != "layers":
+    if args.only in (None, "models"):
         result["models"] = rows = _models(config, args, progress)
         text += [
             "" if text else f"preset {config.name}",
@@ -125,5 +142,13 @@ def bench_array(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             "",
             "engine cycles by cause",
             table_text(MODEL_CAUSES, rows),
+        ]
+    if config.features.fission and args.only in (None, "changes"):
+        result["changes"] = rows = _changes(config, args, progress)
+        text += [
+            "" if text else f"preset {config.name}",
+            f"changes of partition between queries of {CHANGING.name}, {CHANGING.stages[0].items} "
+            "items, simulated Verilog, bit-exact",
+            table_text(CHANGE_COLUMNS, rows),
         ]
     return result | {"text": "\n".join(text)}

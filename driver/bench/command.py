@@ -13,7 +13,7 @@ from .load_options import add_load_options
 __all__ = ["add_benches", "bench"]
 
 _BENCHES = {
-    "array": ("utilisation of a dense layer by engine size, of models by partition", "small"),
+    "array": ("utilisation by engine size and partition, cost of a change of partition", "small"),
     "query": ("cycles and stalls of whole queries, by pipeline and partition, simulated", "small"),
     "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
     "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds in cycles", "small"),
@@ -66,11 +66,13 @@ def add_benches(
     add = parsers["array"].add_argument
     add("--random", metavar="N", type=int, default=5,
         help="random layers an engine size, random models (5)")  # fmt: skip
-    add("--only", choices=["layers", "models"], help="one of the two tables")
+    add("--only", choices=["layers", "models", "changes"], help="one of the tables")
     add("--model", metavar="NAME", action="append", help="RMsmall, RMsmall-cat, ..; default: all")
     add("--partition", metavar="TEXT", action="append",
         help="partition of the models, may be repeated; default: all legal ones")  # fmt: skip
     add("--model-items", metavar="N", type=positive, default=1024, help="items of a model (1024)")
+    add("--max-rows", metavar="N", type=positive, default=1000,
+        help="cap on the rows of an embedding table where partitions change (1000)")  # fmt: skip
     add = parsers["embedding"].add_argument
     add("--only", choices=["hits", "misses", "rates", "splits", "query"], help="one of the parts")
     add("--lookups", metavar="N", type=positive, default=10_000, help="of hits (10000)")

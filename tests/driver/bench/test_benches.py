@@ -108,6 +108,19 @@ def test_array_bench_refuses_unknown_models(capsys: pytest.CaptureFixture[str]) 
     assert "unknown model 'RMhuge'; known models: RMsmall, RMsmall-cat" in capsys.readouterr().err
 
 
+def test_changes_of_partition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Queries are bit-exact; LOADs overlap and take little more than their words."""
+    words = ["bench", "array", "--preset", "tiny", "--only", "changes", "--max-rows", "40"]
+    target = tmp_path / "array.json"
+    cuts = ["--partition", "fused", "--partition", "split"]
+    assert cli.main([*words, *cuts, "--json", str(target)]) == 0
+    (row,) = json.loads(target.read_text())["changes"]
+    assert (row["before"], row["partition"]) == ("fused", "split")
+    assert 0 < row["register_cycles"] < 100 and 0 < row["applied_cycles"] < 20
+    assert 0 < row["words"] < row["load_cycles"] < row["words"] + 16 * row["loads"] + 500
+    assert "fused" in capsys.readouterr().out
+
+
 def test_query_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", "query", "--preset", "tiny", "--pipeline", "kaggle-2", "--items", "16"]
     target = tmp_path / "query.json"
