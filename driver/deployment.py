@@ -499,6 +499,25 @@ def _on_engine(config: Config, e: Engine, shape: StageShape, layout: RecordLayou
     return replace(shape, inputs=layout.dense_bytes if layout.first_id else 0)
 
 
+def _ordered(config: Config, results: ResultPlan, mapped: EngineMap) -> EngineMap:
+    """The engine with its decoders in the order of the rows that they are expected to have.
+
+    While the array decodes a feature of one slot, codes of the other slot's next one are made: the
+    longer of the two takes its time, so neighbours are to have as many rows.
+    """
+
+    def rows(number: int, place: DecoderMap) -> float:
+        return results.misses.get(number * config.max_features + place.feature, 1.0)
+
+    stages = {
+        number: replace(
+            stage, decoders=tuple(sorted(stage.decoders, key=lambda d: rows(number, d)))
+        )
+        for number, stage in mapped.stages.items()
+    }
+    return replace(mapped, stages=stages)
+
+
 def _map_engine(
     config: Config, row: int, column: int, level: int, programs: dict[int, StageShape]
 ) -> EngineMap:
@@ -604,6 +623,8 @@ def deploy(
         check_models(config, {n: s for n, s in shapes.items() if _hosts(engine, n, pipelines)})
     layout, places, widest = records_of(config, [model.shape for model in models])
     maps = _map_engines(config, partition, shapes, pipelines, layout)
+    if results is not None:
+        maps = {unit: _ordered(config, results, mapped) for unit, mapped in maps.items()}
     most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
     rows = dict(most_rows)
     if groups is not None:

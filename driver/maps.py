@@ -103,6 +103,7 @@ class StageMap:
     shift_words: int
     """Words of DOT_SHIFTS that an interaction step takes."""
     decoders: tuple[DecoderMap, ...] = ()
+    """In the order in which they run."""
     product_base: int = 0
     """k of the first product among the interaction's outputs."""
     product_lanes: int = 1

@@ -29,7 +29,7 @@ def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Place
     """Give each lookup its row block; None for a device that holds no vectors.
 
     An engine looks up, for each of a slot's blocks in their order, one decoded vector after the
-    other, rows ascending.
+    other as its decoders are ordered, rows ascending.
 
     Raises
     ------
@@ -56,7 +56,12 @@ def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Place
                 )
             first = np.cumsum(sizes[mine]) - sizes[mine]
             number = np.arange(len(job)) - np.repeat(first, sizes[mine])
-            vector, row = np.divmod(number, jobs.records["rows"][job])
+            turn, row = np.divmod(number, jobs.records["rows"][job])
+            vector = np.zeros(len(job), np.int64)
+            for program, stage in deployment.maps[int(unit)].stages.items():
+                order = np.array([place.vector for place in stage.decoders], np.int64)
+                here = jobs.stage[job] == program
+                vector[here] = order[turn[here]]
             if (made["feature"] != vector).any() or (made["row"] != row).any():
                 raise TraceError(f"engine {unit}: lookups of held vectors out of order")
             hit[job, vector, row] = made["hit"]

@@ -8,7 +8,7 @@ host loads vectors and the tags that name them between two queries (`held_loads`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class ResultPlan:
     ways: int
     width: int = 0
     """Values of the vectors that are held; decoders of other widths have none."""
+    misses: dict[int, float] = field(default_factory=dict)
+    """By table: share of the ids of its histogram that are not held."""
 
     def seed(self, table: int) -> int:
         """Spreads the tables over the sets."""
@@ -154,7 +156,11 @@ def plan_results(
         ways=config.held_ways,
         entries=entries,
     )
-    return ResultPlan(places=chosen.places, sets=sets, ways=config.held_ways, width=width)
+    left = {}
+    for table, count in zip(tables, histograms, strict=True):
+        seen = int(sum(count[id_] for named, id_ in chosen.places if named == table))
+        left[table] = 1 - seen / max(1, int(count.sum()))
+    return replace(empty, places=chosen.places, misses=left)
 
 
 def _contents(

@@ -73,6 +73,7 @@ def _decoder(deployment: Deployment, engine: Engine, number: int, place: Decoder
         stream=phase.stream,
         hashes=deployment.hashes[number, place.feature],
         groups=-(-hashes // lanes),
+        vector=place.vector,
     )
 
 

@@ -52,7 +52,7 @@ class _Slot:
     @property
     def misses(self) -> int:
         """Rows that the decoder in force runs over."""
-        return self.rows - sum(row[self.next] for row in self.held)
+        return self.rows - sum(row[self.decoder.vector] for row in self.held)
 
 
 @dataclass(eq=False)

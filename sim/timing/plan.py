@@ -46,6 +46,8 @@ class DecoderPlan(PhasePlan):
     """Device memory address of its constants."""
     groups: int
     """Words of constants: ceil(k / hash lanes of the engine)."""
+    vector: int
+    """Number among the decoded vectors of an item."""
 
 
 @dataclass(frozen=True, kw_only=True)
