@@ -29,7 +29,7 @@ from .mapping import map_engine, row_blocks
 from .maps import DecoderMap, EngineMap, PhaseMap, StageShape
 from .partition import Engine, Partition
 from .records import IdPlaces, RecordLayout, bank_place, id_places, record_layout
-from .result_plan import ResultPlan, held_loads
+from .result_plan import ResultPlan, held_loads, table_number
 from .tiles import layer_tiles, resident_words, stream_bytes
 
 __all__ = ["Deployment", "Load", "deploy", "stage_shape"]
@@ -280,7 +280,7 @@ class _Builder:
         model = self.d.models[number]
         key = number, place.feature
         results = self.d.results
-        table = number * self.d.config.max_features + place.feature
+        table = table_number(number, place.feature)
         if key not in self.d.hashes:
             self.d.hashes[key] = self.image.put(
                 hash_bytes(model, place.feature), align=HASH_CHUNK_BYTES, what="hashes"
@@ -499,7 +499,7 @@ def _on_engine(config: Config, e: Engine, shape: StageShape, layout: RecordLayou
     return replace(shape, inputs=layout.dense_bytes if layout.first_id else 0)
 
 
-def _ordered(config: Config, results: ResultPlan, mapped: EngineMap) -> EngineMap:
+def _ordered(results: ResultPlan, mapped: EngineMap) -> EngineMap:
     """The engine with its decoders in the order of the rows that they are expected to have.
 
     While the array decodes a feature of one slot, codes of the other slot's next one are made: the
@@ -507,7 +507,7 @@ def _ordered(config: Config, results: ResultPlan, mapped: EngineMap) -> EngineMa
     """
 
     def rows(number: int, place: DecoderMap) -> float:
-        return results.misses.get(number * config.max_features + place.feature, 1.0)
+        return results.misses.get(table_number(number, place.feature), 1.0)
 
     stages = {
         number: replace(
@@ -624,7 +624,7 @@ def deploy(
     layout, places, widest = records_of(config, [model.shape for model in models])
     maps = _map_engines(config, partition, shapes, pipelines, layout)
     if results is not None:
-        maps = {unit: _ordered(config, results, mapped) for unit, mapped in maps.items()}
+        maps = {unit: _ordered(results, mapped) for unit, mapped in maps.items()}
     most_rows = {n: min(m.stages[n].rows for m in maps.values() if n in m.stages) for n in shapes}
     rows = dict(most_rows)
     if groups is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from golden.pipeline import QueryResult
 
 from .deployment import Deployment
+from .result_plan import table_number
 from .traces import Jobs, Records, TraceError, decode_jobs
 
 __all__ = ["Placed", "compare_held", "decode_placed"]
@@ -128,7 +129,7 @@ def _wrong_lookup(
             named = asked[:, shape.place_of(feature)]
             place = np.full(len(named), -1, np.int64)
             if plan is not None and plan.log2_sets(shape.width) is not None:
-                place = plan.places_of(program * deployment.config.max_features + feature, named)
+                place = plan.places_of(table_number(program, feature), named)
             hit = place >= 0
             want = np.where(hit, place, np.cumsum(~hit) - 1)
             got = placed.hit[job, vector, : len(named)], placed.place[job, vector, : len(named)]

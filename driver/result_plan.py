@@ -26,7 +26,16 @@ from .errors import UserError
 from .image import MemoryImage
 from .loads import Load, make_load
 
-__all__ = ["ResultPlan", "choose_results", "held_loads", "plan_results"]
+__all__ = ["ResultPlan", "choose_results", "held_loads", "plan_results", "table_number"]
+
+
+_FEATURES = 64
+"""Most features of a program."""
+
+
+def table_number(program: int, feature: int) -> int:
+    """Of a decoder in the tags of finished vectors."""
+    return program * _FEATURES + feature
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +43,7 @@ class ResultPlan:
     """Contents of the tags."""
 
     places: dict[tuple[int, int], int]
-    """Place (set * ways + way) by table and id; a table is program * max_features + feature."""
+    """Place (set * ways + way) by table and id, see `table_number`."""
     sets: int
     ways: int
     width: int = 0
@@ -49,6 +58,15 @@ class ResultPlan:
     def log2_sets(self, width: int) -> int | None:
         """Of the sets where a decoder's vectors may be; None: nowhere."""
         return self.sets.bit_length() - 1 if width == self.width else None
+
+    def hits(self, program: int, shape: ModelShape, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """[items, decoded vectors]: whose vector is held, of ``ids`` [items, places]."""
+        found = np.zeros((len(ids), len(shape.dhe_features)), bool)
+        if self.log2_sets(shape.width) is not None:
+            for vector, feature in enumerate(shape.dhe_features):
+                named = ids[:, shape.place_of(feature)]
+                found[:, vector] = self.places_of(table_number(program, feature), named) >= 0
+        return found
 
     def places_of(self, table: int, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Place of each id's vector; -1: not held."""
@@ -146,7 +164,7 @@ def plan_results(
         for feature in shape.dhe_features:
             histograms.append(counts[program][feature])
             decoders.append(shape.decoders[feature])
-            tables.append(program * config.max_features + feature)
+            tables.append(table_number(program, feature))
     chosen = choose_results(
         histograms,
         decoders,
@@ -176,7 +194,7 @@ def _contents(
         tags[place] = pack(RESULT_TAG, {"valid": 1, "table": table, "id": id_})
         by_table.setdefault(table, []).append((id_, place))
     for table, held in by_table.items():
-        program, feature = divmod(table, config.max_features)
+        program, feature = divmod(table, _FEATURES)
         ids, places = (np.array(column) for column in zip(*held, strict=True))
         found = decoder_layers(models[program], feature, ids.astype(np.uint32))[-1]
         vectors[places] = np.tile(found, size // plan.width)

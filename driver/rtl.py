@@ -269,7 +269,7 @@ def _result(
         "microseconds_per_query": total / queries / config.clock_mhz,
         "query_cycles": [int(end.cycles) for end in ends],
         "load_cycles": load_cycles,
-        "mac_utilization": macs(workload, expected) / (config.pes * total),
+        "mac_utilization": macs(workload, expected, deployment.results) / (config.pes * total),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
             stage | {"filter_cycles": cycles} | row | {"embedding": asked}

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from golden.embedding import EMPTY_ID
 from golden.pipeline import QueryResult, run_float
 from golden.quality import ndcg
+from golden.shape import layer_macs
 
 from .maps import EngineMap
+from .result_plan import ResultPlan
 from .workload import Workload
 
 __all__ = [
@@ -59,13 +62,32 @@ def stage_items(workload: Workload, results: Sequence[QueryResult]) -> list[dict
     ]
 
 
-def macs(workload: Workload, results: Sequence[QueryResult]) -> int:
-    """Unpadded MLP MACs of all queries; items that were dropped again do not count."""
-    return sum(
+def macs(workload: Workload, results: Sequence[QueryResult], held: ResultPlan | None = None) -> int:
+    """Unpadded MLP MACs of all queries; items that were dropped again do not count, nor decoders
+    of vectors that are ``held``."""
+    total = sum(
         items * model.shape.macs
         for result in results
         for items, model in zip(ranked_items(result), workload.quantised, strict=True)
     )
+    return total if held is None else total - _saved_macs(workload, results, held)
+
+
+def _saved_macs(workload: Workload, results: Sequence[QueryResult], held: ResultPlan) -> int:
+    """MACs of the decoders that did not run."""
+    saved = 0
+    for query, result in zip(workload.queries, results, strict=True):
+        dropped: NDArray[Any] = np.zeros(0, np.int64)
+        for program, (stage, model) in enumerate(
+            zip(result.stages, workload.quantised, strict=True)
+        ):
+            shape = model.shape
+            items = np.setdiff1d(stage.items, dropped)
+            dropped = stage.dropped
+            each = [layer_macs(shape.decoders[feature]) for feature in shape.dhe_features]
+            hits = held.hits(program, shape, query.ids[items]).sum(axis=0)
+            saved += sum(int(n) * count for n, count in zip(hits, each, strict=True))
+    return saved
 
 
 def utilization_bound(workload: Workload, maps: dict[int, EngineMap]) -> float:

@@ -188,12 +188,9 @@ def _stage_query(
 def _held(deployment: Deployment, number: int, ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """[items, decoded vectors]: whose finished vector is held."""
     shape, plan = deployment.models[number].shape, deployment.results
-    found = np.zeros((len(ids), len(shape.dhe_features)), bool)
-    if plan is not None and plan.log2_sets(shape.width) is not None:
-        for vector, feature in enumerate(shape.dhe_features):
-            table = number * deployment.config.max_features + feature
-            found[:, vector] = plan.places_of(table, ids[:, shape.place_of(feature)]) >= 0
-    return found
+    if plan is None:
+        return np.zeros((len(ids), len(shape.dhe_features)), bool)
+    return plan.hits(number, shape, ids)
 
 
 def query_plans(
@@ -336,7 +333,7 @@ def run_timing(
         "microseconds_per_query": cycles / queries / config.clock_mhz,
         "query_cycles": prediction.query_cycles,
         "load_cycles": prediction.load_cycles,
-        "mac_utilization": macs(workload, expected) / (config.pes * cycles),
+        "mac_utilization": macs(workload, expected, deployment.results) / (config.pes * cycles),
         "mac_utilization_bound": utilization_bound(workload, deployment.maps),
         "stages": [
             stage
