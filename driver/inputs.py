@@ -68,11 +68,12 @@ def make_workload(
     if neumfs and stages:
         raise UserError(f"{stages[0].shape.name} is no NeuMF, {neumfs[0].shape.name} is one")
     _check_count(loaded, keep)
+    if stages:
+        _check_models(stages)
     if not queries:
         raise UserError("there must be at least one query")
     if neumfs:
         return _neumf_workload(neumfs, keep, queries, calibration, name)
-    _check_models(stages)
     made = [_query(f"query {n}", query, stages) for n, query in enumerate(queries)]
     items = len(made[0].dense_float)
     _check_lengths([len(query.dense_float) for query in made])
