@@ -29,19 +29,25 @@ def generate(args: argparse.Namespace) -> dict[str, Any]:
     """
     config = replace(preset(args.preset), macs_per_dsp=getattr(args, "macs_per_dsp", 1))
     directory: Path = args.out
+    bus_mhz: float | None = getattr(args, "bus_mhz", None)
+    if bus_mhz is not None and not 1 <= bus_mhz <= 1000:
+        raise UserError(f"--bus-mhz must be in 1..1000, not {bus_mhz:g}")
     _check_folder(directory)
     # Heavy imports after the checks: bad input is answered at once.
     from hdl.control.registers import VERSION
-    from hdl.emit import FILES, TOP, emit
+    from hdl.emit import CROSSING_FILES, FILES, TOP, emit
     from hdl.top import Accelerator
 
     start = time.perf_counter()
     try:
-        changed = emit(config, directory, lambda device: Accelerator(config=device))
+        changed = emit(
+            config, directory, lambda device: Accelerator(config=device), bus_mhz=bus_mhz
+        )
     except OSError as error:
         raise UserError(f"cannot write into {directory}: {error.strerror}") from None
     seconds = time.perf_counter() - start
-    files = {name: (directory / name).stat().st_size for name in FILES}
+    names = FILES + CROSSING_FILES if bus_mhz else FILES
+    files = {name: (directory / name).stat().st_size for name in names}
     verilog = (directory / f"{TOP}.v").read_text()
     result: dict[str, Any] = {
         "preset": config.name,

@@ -8,9 +8,13 @@ from .control.registers import VERSION
 __all__ = ["core_file"]
 
 
-def core_file(config: Config, *, top: str) -> str:
-    """FuseSoC core file (CAPI2) of the device whose files are called ``top``."""
+def core_file(config: Config, *, top: str, crossing: str | None = None) -> str:
+    """FuseSoC core file (CAPI2) of the device whose files are called ``top``.
+
+    With the name of a ``crossing`` it also has that module and a target that lints both.
+    """
     version = ".".join(str(part) for part in VERSION)
+    fileset, target = ("", "") if crossing is None else _crossing(crossing)
     return f"""\
 CAPI=2:
 name: ::rpaccel-{config.name}:{version}
@@ -31,7 +35,7 @@ filesets:
       - {top}.json
       - {top}.rdl
     file_type: user
-
+{fileset}
 targets:
   default: &default
     filesets: [rtl]
@@ -59,4 +63,26 @@ targets:
       yosys:
         arch: ecp5
         output_format: json
-"""
+{target}"""
+
+
+def _crossing(name: str) -> tuple[str, str]:
+    return (
+        f"""\
+  crossing:
+    files:
+      - {name}.v
+    file_type: verilogSource
+""",
+        f"""\
+  lint_crossing:
+    <<: *default
+    filesets: [waiver, rtl, crossing]
+    toplevel: {name}
+    description: Verilator lint of the device with its bus on another clock
+    default_tool: verilator
+    tools:
+      verilator:
+        mode: lint-only
+""",
+    )

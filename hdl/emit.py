@@ -36,13 +36,24 @@ from .control.register import Register
 from .control.registers import VERSION, register_table
 from .control.targets import target_units, target_words
 from .core_file import core_file
+from .crossing import CrossingTop, constraints, crossing_ports
 from .generation import quick_conversion, with_zero_loops
 from .integration import litex_module, vivado_script
 from .ip_xact import ip_xact
 from .register_documents import registers_markdown, system_rdl
 from .share import ModuleLibrary
 
-__all__ = ["FILES", "TOP", "emit", "rtlil_text", "side_data", "to_verilog", "verilog_text"]
+__all__ = [
+    "CROSSING_FILES",
+    "FILES",
+    "TOP",
+    "crossing_verilog",
+    "emit",
+    "rtlil_text",
+    "side_data",
+    "to_verilog",
+    "verilog_text",
+]
 
 TOP = "rpaccel"
 """Name of the top module and stem of all files."""
@@ -58,6 +69,10 @@ FILES = (
     f"{TOP}_litex.py",
     "registers.md",
 )
+CROSSING = f"{TOP}_crossing"
+"""The device with its bus on another clock: module, and stem of its files."""
+CROSSING_FILES = tuple(f"{CROSSING}.{suffix}" for suffix in ("v", "sdc", "xdc", "lpf"))
+"""Written for a bus clock only."""
 LINT_WAIVER = """\
 `verilator_config
 // Decisions without an effect in some case are cases without a default: the value set before holds.
@@ -154,6 +169,13 @@ def verilog_text(config: Config, device: wiring.Component, *, top: str = TOP) ->
     return with_zero_loops(to_verilog(text)) + CLOCK_GATE
 
 
+def crossing_verilog(config: Config) -> str:
+    """Verilog of the module around the device, whose own Verilog is not in it."""
+    top = CrossingTop(config=config, module=TOP)
+    text = rtlil.convert(top, name=CROSSING, ports=crossing_ports(top, config), emit_src=False)
+    return with_zero_loops(to_verilog(text))
+
+
 def to_verilog(rtlil_text: str) -> str:
     """RTLIL as Verilog, by the pinned Yosys."""
     convert = verilog._convert_rtlil_text  # type: ignore[attr-defined]  # not in the stubs
@@ -248,7 +270,11 @@ def _replace(directory: Path, texts: dict[str, str]) -> list[Path]:
 
 
 def emit(
-    config: Config, directory: Path | str, device_factory: Callable[[Config], wiring.Component]
+    config: Config,
+    directory: Path | str,
+    device_factory: Callable[[Config], wiring.Component],
+    *,
+    bus_mhz: float | None = None,
 ) -> list[Path]:
     """Write the device and its side files into ``directory``.
 
@@ -263,6 +289,8 @@ def emit(
         Made if missing.
     device_factory
         Makes the top component; its members are the ports (``s_axil``, ``m_axi``, ``irq``).
+    bus_mhz
+        Also write ``CROSSING_FILES``, for a bus with a clock of its own of so many MHz.
 
     Returns
     -------
@@ -274,7 +302,7 @@ def emit(
         f"{TOP}.json": json.dumps(side_data(config, table), indent=2) + "\n",
         f"{TOP}.h": c_header(config, table),
         f"{TOP}.rdl": system_rdl(config, table),
-        f"{TOP}.core": core_file(config, top=TOP),
+        f"{TOP}.core": core_file(config, top=TOP, crossing=CROSSING if bus_mhz else None),
         f"{TOP}.xml": ip_xact(config, table, top=TOP),
         f"{TOP}_vivado.tcl": vivado_script(config, top=TOP),
         f"{TOP}_litex.py": litex_module(config, top=TOP),
@@ -282,6 +310,12 @@ def emit(
         f"{TOP}.vlt": LINT_WAIVER,
         f"{TOP}.v": verilog_text(config, device_factory(config)),
     }
+    names = list(FILES)
+    if bus_mhz:
+        texts[f"{CROSSING}.v"] = crossing_verilog(config)
+        for suffix, text in constraints(config, bus_mhz=bus_mhz).items():
+            texts[f"{CROSSING}.{suffix}"] = text
+        names += CROSSING_FILES
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return _replace(directory, {name: texts[name] for name in FILES})
+    return _replace(directory, {name: texts[name] for name in names})

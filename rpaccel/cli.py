@@ -163,6 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_preset(generate)
     generate.add_argument("--macs-per-dsp", metavar="N", type=_positive, default=1,
         help="2: neighbouring PEs share a DSP block (DSP48 and alike) (1)")  # fmt: skip
+    generate.add_argument(
+        "--bus-mhz",
+        metavar="F",
+        type=float,
+        help="also a module whose bus has a clock of its own, and constraints",
+    )
     generate.add_argument("--out", metavar="DIR", type=Path, required=True, help="output folder")
     run = add("run", _run, "run queries of a pipeline and compare with the golden model")
     _add_preset(run)
