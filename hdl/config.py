@@ -22,6 +22,8 @@ __all__ = [
 
 LINE_BYTES = 64
 """Line of the look-ahead cache and burst of a gather read."""
+MOST_HASH_LANES = 16
+"""Of one engine: codes that a bank write takes."""
 
 
 class ConfigError(ValueError):
@@ -227,7 +229,7 @@ class Config:
             raise ConfigError(
                 f"held_bytes must be 0 or a power of two in {least}..{least << 15}, not {size!r}"
             )
-        most = min(16, self.sub_array)
+        most = min(MOST_HASH_LANES, self.sub_array)
         if self.hash_lanes_of_front > most:
             raise ConfigError(
                 f"hash_lanes = {lanes} are {self.hash_lanes_of_front} an engine, at most {most}"
@@ -592,8 +594,13 @@ _PAPER = Config(
 
 def without_fission(config: Config) -> Config:
     """The same device as one engine of the whole grid, which hands over one score a cycle."""
-    features = replace(config.features, fission=False)
-    return replace(config, features=features, filter_lanes=1, filter_survivors=1)
+    return replace(
+        config,
+        features=replace(config.features, fission=False),
+        filter_lanes=1,
+        filter_survivors=1,
+        hash_lanes=min(config.hash_lanes, MOST_HASH_LANES, config.sub_array),
+    )
 
 
 def _baseline(config: Config, name: str) -> Config:

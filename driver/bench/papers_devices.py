@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from golden.model import named_shape
-from hdl.config import Config, Features
+from hdl.config import Config, Features, without_fission
 
 from ..errors import UserError
 from ..load.arrivals import Poisson
@@ -92,12 +92,12 @@ def tail_ms(seconds: float | None) -> str:
 def ablation_config(base: Config, **features: bool) -> Config:
     """The base with these features, its embedding memory all static without look-ahead cache."""
     wanted = Features(**features)
+    if not wanted.fission:
+        base = without_fission(base)
     changes: dict[str, Any] = {"features": wanted}
     if not wanted.look_ahead:
         changes["static_cache_bytes"] = base.static_cache_bytes + base.look_ahead_bytes
         changes["look_ahead_bytes"] = 0
-    if not wanted.fission:
-        changes |= {"filter_lanes": 1, "filter_survivors": 1}  # one engine hands over one score
     off = [name for name, on in vars(wanted).items() if not on]
     return replace(base, name="-".join([base.name, *off]), **changes)
 

@@ -17,7 +17,7 @@ import pytest
 from driver.errors import UserError
 from driver.generate import generate
 from hdl import emit
-from hdl.config import PRESETS, ConfigError, Features
+from hdl.config import PRESETS, ConfigError, Features, without_fission
 from hdl.emit import FILES, LINT_WAIVER
 from hdl.top import Accelerator
 from sim import toolchain
@@ -167,6 +167,8 @@ def test_every_preset(preset: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("feature", [field.name for field in fields(Features)])
 def test_tiny_without_a_feature(feature: str, tmp_path: Path) -> None:
     config = PRESETS["tiny"]
+    if feature == "fission":
+        config = without_fission(config)
     features = replace(config.features, **{feature: False})
     if feature == "look_ahead":
         config = replace(config, look_ahead_bytes=0)

@@ -35,7 +35,7 @@ class Crossing(Elaboratable):
 
 
 def values(signature: Signature, names: list[str], rng: random.Random) -> dict[str, int]:
-    widths = {n: Shape.cast(signature.members[n].shape).width for n in names}  # type: ignore[union-attr]
+    widths = {n: Shape.cast(signature.members[n].shape).width for n in names}
     return {name: rng.getrandbits(width) for name, width in widths.items()}
 
 
@@ -56,7 +56,7 @@ def run(
     sim.add_clock(periods[1], domain="right", phase=periods[1] / 3)
 
     def benches(channel: str) -> tuple[Any, Any]:
-        forth = signature.members[f"{channel}valid"].flow == Out  # type: ignore[union-attr]
+        forth = signature.members[f"{channel}valid"].flow == Out
         source, target = top.crossing.i, top.crossing.o
         here, there = "left", "right"
         if not forth:
