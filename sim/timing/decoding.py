@@ -1,8 +1,8 @@
 """Decoders of an engine: hash constants, codes and the order of features, for both slots.
 
 Follows ``hdl/dhe``'s front, miss list, hash fetch, code generator and decoder slots, an event a
-group of hashes. Chunks of codes are taken to pass the bank writer as they come: what the
-interaction's chunks, which go first, cost them is left out.
+group of hashes. Codes wait for writes of the array and of the interaction to the same banks; they
+come one a cycle, so all that follow wait as long.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _WRITTEN = BankWriter.STAGES + 1
 """A chunk taken by the bank writer to the pulse of its row."""
 
 
+_REFILL = 2
+"""From one chunk of constants to the next, when that is there."""
 _LIST = 1 + MissList.LATENCY
 """A wish for a list that is picked, without the rows, to its end."""
 
@@ -78,6 +80,8 @@ class DecodingModel:
         (cycle, slot, making): codes are being made from this cycle on, or no longer.
     on_decoded
         (cycle, slot): pulse, all decoders have run.
+    taken
+        (slot, first, last): cycles in which codes of the slot wait for other writes to the banks.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class DecodingModel:
         on_wish: Callable[[int, int, DecoderPlan, int], None],
         on_making: Callable[[int, int, bool], None],
         on_decoded: Callable[[int, int], None],
+        taken: Callable[[int, int, int], int],
     ) -> None:
         self._clock, self._reads, self._lanes = clock, reads, lanes
         self._holds = config.held_bytes > 0
@@ -98,6 +103,9 @@ class DecodingModel:
         self._list = Poll(clock, self._try_list)
         self._list_free = 0
         self._on_wish, self._on_making, self._on_decoded = on_wish, on_making, on_decoded
+        self._taken = taken
+        self._first_code = 0  # at the bank writer, of the generator's job
+        self._starved = 0  # cycles that its ids waited for constants
         self._slots = [_Slot(), _Slot()]
         self._table_free = 0
         # Codes FSM: which slot gets the generator.
@@ -122,6 +130,7 @@ class DecodingModel:
         self._generator_free = 0
         self._generator_waits: tuple[int, int] | None = None
         self._job: int | None = None  # slot
+        self._sending = False  # ids of the job are still to be sent
         self._group = 0
         self._send_from = 0
 
@@ -227,7 +236,8 @@ class DecodingModel:
         self._generator_waits = None
         at = max(cycle, self._generator_free)
         self._slots[number].wants_codes = False
-        self._job, self._group, self._send_from = number, 0, at + 1
+        self._job, self._sending = number, True
+        self._group, self._send_from = 0, at + 1
         self._picking, self._pick_from = True, at + 1
         self._pick.at(at + 1)
         self._work()
@@ -269,12 +279,17 @@ class DecodingModel:
     # -- codes ---------------------------------------------------------------------------------
     def _work(self) -> None:
         """Groups of the job, as far as their constants have come."""
-        while self._job is not None and self._chunks and self._chunks[0].first is not None:
+        while self._sending and self._chunks and self._chunks[0].first is not None:
+            assert self._job is not None
             chunk, slot = self._chunks[0], self._slots[self._job]
             place = self._word % self._unit_words
             if not place:
                 self._full = self._fill(chunk, self._word // self._unit_words)
-            last = max(self._send_from, self._full) + slot.misses - 1
+            first = max(self._send_from, self._full)
+            if not self._group:
+                self._first_code, self._starved = first + _LANDING, 0
+            self._starved += max(0, first - self._send_from - _REFILL)
+            last = first + slot.misses - 1
             self._send_from = last + 1
             self._word += 1
             self._group += 1
@@ -301,14 +316,24 @@ class DecodingModel:
         """The last ids were sent: their codes land, the generator is free."""
         number = self._job
         assert number is not None
-        taken = last + _LANDING
-        self._job = None
-        self._generator_free = taken + 1
-        wish = taken + _WRITTEN + 1
-        self._clock.at(max(wish, self._clock.now), self._landed, number)
-        self._clock.at(max(taken + 1, self._clock.now), self._freed)
+        self._sending = False
+        self._settle(self._clock.now, number, last + _LANDING, 0)
 
-    def _freed(self, cycle: int) -> None:
+    def _settle(self, cycle: int, number: int, taken: int, waited: int) -> None:
+        """The last code is taken in ``taken`` but for what it waits beside ``waited`` cycles."""
+        end = taken + waited
+        if cycle <= end:  # not all that is written until then is known
+            self._clock.at(end + 1, self._settle, number, taken, waited)
+            return
+        # Where constants come slower than codes are made, waiting codes catch up again.
+        waits = self._taken(number, self._first_code, end) - self._starved
+        if waits > waited:
+            self._settle(cycle, number, taken, waits)
+            return
+        self._job = None
+        self._generator_free = end + 1
+        wish = end + _WRITTEN + 1
+        self._clock.at(max(wish, cycle), self._landed, number)
         self._take_job()
 
     def _landed(self, cycle: int, number: int) -> None:

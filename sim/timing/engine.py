@@ -178,7 +178,11 @@ class EngineModel:
                 on_wish=self._wish,
                 on_making=self._making,
                 on_decoded=self._decoded,
+                taken=self._bank_writer_taken,
             )
+            for window in memories:
+                window.history = deque()
+            self._interaction.accepted = deque()
         self._programs_of: dict[int, ProgramPlan] = plan.programs
         self._jobs_of: dict[int, tuple[LoaderJob, bool]] = {}
         self._streams: dict[int, int] = {}
@@ -293,6 +297,11 @@ class EngineModel:
         self._note(cycle + 1)
         decoders = self._program(slot).decoders
         self._decoding.start(cycle, number, slot.job.rows, decoders, slot.job.held)
+
+    def _bank_writer_taken(self, slot: int, first: int, last: int) -> int:
+        """Cycles in which codes of a slot have to wait in front of the banks."""
+        written = self._windows[slot].taken(first, last)
+        return written + self._interaction.taken(first, last)
 
     def _wish(self, cycle: int, number: int, decoder: DecoderPlan, rows: int) -> None:
         self._slots[number].wish = decoder

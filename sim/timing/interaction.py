@@ -67,10 +67,26 @@ class BankWindows:
         self._edge = edge
         self._delay = ArraySchedule.CONTROL_LATENCY + edge + WRITE_STAGE
         self._windows: deque[tuple[int, int]] = deque()  # first and last row at lane 0
+        self.history: deque[tuple[int, int]] | None = None
+        """The same, kept for `taken` where it is not None."""
+
+    def taken(self, first: int, last: int) -> int:
+        """Cycles from ``first`` to ``last`` in which a lane in the middle is written.
+
+        Later calls must not ask for cycles before ``first``.
+        """
+        history, lane = self.history, self._edge // 2
+        assert history is not None
+        while history and history[0][1] + lane < first:
+            history.popleft()
+        spans = ((a + lane, b + lane) for a, b in history)
+        return sum(max(0, min(b, last) - max(a, first) + 1) for a, b in spans)
 
     def add(self, start: int, rows: int) -> None:
         """Rows of an output tile for the banks: ``rows`` from cycle ``start`` on."""
         first = start + self._delay
+        if self.history is not None:
+            self.history.append((first, first + rows - 1))
         windows = self._windows
         if windows and windows[-1][1] == first - 1:
             windows[-1] = (windows[-1][0], first + rows - 1)
@@ -171,6 +187,8 @@ class InteractionModel:
         self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
         # Bank writer: when the chunk before came to the first register, and left each.
         self._entered = self._located = self._piece = self._write = self._written = -1
+        self.accepted: deque[tuple[int, int]] | None = None
+        """Cycle and writes of each chunk, kept for `taken` where it is not None."""
         self._dense_written = deque([-1], maxlen=BankWriter.CAPACITY)  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
@@ -248,6 +266,17 @@ class InteractionModel:
             self._clock.at(cycle + 1, self._item)
         self._run_steps(cycle)
 
+    def taken(self, first: int, last: int) -> int:
+        """Writes of chunks that were accepted from ``first`` to ``last``.
+
+        Later calls must not ask for cycles before ``first``.
+        """
+        accepted = self.accepted
+        assert accepted is not None
+        while accepted and accepted[0][0] < first:
+            accepted.popleft()
+        return sum(writes for cycle, writes in accepted if cycle <= last)
+
     # -- steps and chunks ----------------------------------------------------------------------
     def _run_steps(self, cycle: int) -> None:
         """Steps up to some cycles ahead; the rest later."""
@@ -278,6 +307,8 @@ class InteractionModel:
             located = max(entered + 1, piece)
             piece = max(located + 1, write)
             taken.append(accepted)
+            if self.accepted is not None:
+                self.accepted.append((accepted, -(-chunk.count // edge)))
             lane, count = chunk.k % edge, chunk.count
             at = piece + 1
             while True:
