@@ -255,12 +255,14 @@ class Core(wiring.Component):
             for number in sorted({config.loader_of(row, column, n) for n in range(kind + 1)}):
                 # An engine's jobs are in one loader, so no two have dense values for it.
                 dense = embedding.o_dense[number]
-                with m.If(dense.valid & (dense.payload.unit == u)):
+                ours = dense.payload.unit == u
+                with m.If(dense.valid & ours):
                     m.d.comb += [
                         engine.i_dense.payload.eq(dense.payload.chunk),
                         engine.i_dense.valid.eq(1),
-                        dense.ready.eq(engine.i_dense.ready),
                     ]
+                with m.If(ours):
+                    m.d.comb += dense.ready.eq(engine.i_dense.ready)
             wiring.connect(m, engine.bank_write, getattr(grid, f"bank_write_{u}"))
             wiring.connect(m, engine.o_stream, getattr(streamer, f"i_{u}"))
             wiring.connect(m, engine.o_score, queries.i_scores[u])

@@ -113,12 +113,12 @@ class Accelerator(wiring.Component):
             core.clk.eq(ClockSignal("sync")),
             core.rst.eq(ResetSignal("sync") | reset.core_reset),
             reset.request.eq(registers.control.soft_reset),
-            reset.bus_idle.eq(crossbar.idle & writer.idle),
             crossbar.quiesce.eq(reset.quiesce),
             writer.quiesce.eq(reset.quiesce),
             registers.clear.eq(reset.core_reset),
             registers.status.resetting.eq(reset.busy),
         ]
+        m.d.sync += reset.bus_idle.eq(crossbar.idle & writer.idle)
 
     def _watch(
         self,
@@ -140,13 +140,16 @@ class Accelerator(wiring.Component):
             work.clk.eq(ClockSignal("sync")),
             work.rst.eq(ResetSignal("core") | watchdog.reset),
             watchdog.running.eq(front.running),
-            # With a full completion ring it is the host that does not move.
-            watchdog.progress.eq(moves | computing | front.result_taken | front.completion_full),
             watchdog.fault.eq(core.fault),
-            watchdog.bus_idle.eq(crossbar.idle),
             crossbar.abandon.eq(watchdog.abandon),
             front.abandoned.eq(watchdog.abandon),
             front.closing.eq(watchdog.closing),
+        ]
+        # Both are the ends of long paths and nothing that a cycle matters to.
+        m.d.sync += [
+            # With a full completion ring it is the host that does not move.
+            watchdog.progress.eq(moves | computing | front.result_taken | front.completion_full),
+            watchdog.bus_idle.eq(crossbar.idle),
         ]
 
     def _bus(
@@ -280,15 +283,18 @@ class Accelerator(wiring.Component):
         m.submodules.moderation = DomainRenamer("core")(moderation)
         m.d.sync += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
         idle = ~front.busy & core.idle & crossbar.idle & writer.idle
+        # What the units do now ends deep in them: the host sees it a cycle later.
+        m.d.sync += [
+            registers.status.busy.eq(front.busy),
+            registers.status.idle.eq(idle),
+            registers.status.completion_full.eq(front.completion_full),
+            registers.status.doorbell_ignored.eq(front.doorbell_ignored),
+        ]
         m.d.comb += [
             moderation.completed.eq(front.completed),
             moderation.number.eq(registers.irq_completions.completions),
             moderation.timeout.eq(registers.irq_timeout.cycles),
             registers.irq_status_set.completion.eq(moderation.interrupt),
             registers.irq_status_set.error.eq(front.failed),
-            registers.status.busy.eq(front.busy),
-            registers.status.idle.eq(idle),
-            registers.status.completion_full.eq(front.completion_full),
             registers.status.error.eq(status.error),
-            registers.status.doorbell_ignored.eq(front.doorbell_ignored),
         ]

@@ -100,19 +100,21 @@ class CompletionRing(wiring.Component):
             shape=data.StructLayout({"bad": unsigned(1), "query": unsigned(1)}), depth=self.POSTED
         )
         place = Signal(_INDEX_BITS)  # of the next completion
+        # A cycle behind ``place``: the writer is busy for longer with the completion before.
         following = Signal(_INDEX_BITS)
+        room = Signal()
         phase = Signal(init=1)
         go = Signal()
         address = Signal(self._config.address_bits)
         wiring.connect(m, writer.request, wiring.flipped(self.request))
         wiring.connect(m, writer.data, wiring.flipped(self.data))
+        after = Signal(_INDEX_BITS)
+        m.d.sync += [following.eq(after), room.eq(after != self.head)]
         m.d.comb += [
-            following.eq(self._after(place)),
-            self.full.eq(self.i.valid & (following == self.head)),
+            after.eq(self._after(place)),
+            self.full.eq(self.i.valid & ~room),
             address.eq((self.base[_ENTRY_SHIFT:] + place) << _ENTRY_SHIFT),
-            go.eq(
-                (following != self.head) & posted.i.ready & self._same_channel(m, address, posted)
-            ),
+            go.eq(room & posted.i.ready & self._same_channel(m, address, posted)),
             writer.i.valid.eq(self.i.valid & go),
             writer.i.payload.entry.eq(self.i.payload),
             writer.i.payload.entry.phase.eq(phase),

@@ -16,8 +16,10 @@ from ..interfaces import (
     query_done_layout,
     query_layout,
     read_port_signature,
+    read_response_layout,
     result_layout,
 )
+from ..skid import ReadyRegister
 from .config_loader import IN_FLIGHT, ConfigLoader
 from .entry_ends import EntryEnds
 from .entry_fetcher import AHEAD, EntryFetcher
@@ -290,4 +292,8 @@ class FrontEnd(wiring.Component):
         wiring.connect(m, reads.to_first, fetcher.i)
         wiring.connect(m, loader.request, reads.second)
         wiring.connect(m, reads.to_second, loader.response)
-        wiring.connect(m, reads.memory, wiring.flipped(self.memory))
+        # Whether an entry or a word can be taken must not reach the crossbar in its cycle.
+        m.submodules.beats = beats = ReadyRegister(shape=read_response_layout(self._config))
+        wiring.connect(m, reads.memory.request, wiring.flipped(self.memory.request))
+        wiring.connect(m, wiring.flipped(self.memory.response), beats.i)
+        wiring.connect(m, beats.o, reads.memory.response)

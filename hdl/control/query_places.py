@@ -117,6 +117,7 @@ class QueryPlaces(wiring.Component):
             Signal(config.address_bits, name=f"address_{q}") for q in range(places)
         )
         open_bursts: Any = Array(Signal(range(most + 1), name=f"open_{q}") for q in range(places))
+        closed = Signal(places, init=-1)  # no open bursts
         errors = Signal(places)
         used = Signal(places)
         hits = Signal(places)
@@ -126,7 +127,7 @@ class QueryPlaces(wiring.Component):
             self.free.eq(taken != places),
             self.idle.eq(taken == 0),
             self.address.eq(addresses[self.query]),
-            self.written.eq(open_bursts[self.oldest] == 0),
+            self.written.eq(closed.bit_select(self.oldest, 1)),
             self.error.eq(errors.bit_select(self.oldest, 1)),
             self.hit.eq(hits.any()),
             self.marked.eq(marked & used),
@@ -142,7 +143,9 @@ class QueryPlaces(wiring.Component):
             mine = [answer.valid & (answer.query == q) for answer in self.answers]
             failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]
             asked = self.asked & (self.asked_query == q)
-            m.d.sync += open_bursts[q].eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
+            still_open = Signal(range(most + 1), name=f"still_open_{q}")
+            m.d.comb += still_open.eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
+            m.d.sync += [open_bursts[q].eq(still_open), closed[q].eq(still_open == 0)]
             with m.If(Cat(failed).any()):
                 m.d.sync += errors[q].eq(1)
             tag = Signal(32, name=f"tag_{q}")

@@ -125,10 +125,13 @@ class Retirement(wiring.Component):
                     m.d.sync += through[q].eq(1)
 
         done = self.o_done.payload
-        entry = entries[oldest]
-        counts = self.counts[oldest]
+        # The oldest query's, a cycle late: it has been that for a cycle when it is looked at.
+        entry: Any = Signal(admitted_layout(config))
+        counts: Any = Signal(query_counts_layout())
+        m.d.sync += [entry.eq(entries[oldest]), counts.eq(self.counts[oldest])]
         place = Signal(range(config.max_stages + 1))  # stages read so far, the last stage first
         context = Signal(range(config.filter_contexts))
+        stage = Signal(range(config.filter_contexts))  # context of the stage read next
         m.d.comb += [
             self.oldest.eq(context),
             self.retired_stages.eq(entry.stages),
@@ -136,11 +139,13 @@ class Retirement(wiring.Component):
         ]
         with m.FSM(name="state"):
             with m.State("WAIT"):
-                m.d.sync += [place.eq(entry.stages), done.stage_cycles.as_value().eq(0)]
+                m.d.sync += done.stage_cycles.as_value().eq(0)
                 with m.If((flight & through).bit_select(oldest, 1)):
                     m.next = "STATUS"
             with m.State("STATUS"):
                 m.d.sync += [
+                    place.eq(entry.stages),
+                    stage.eq(context),
                     done.query.eq(oldest),
                     done.count.eq(entry.count),
                     done.status.eq(entry.status),
@@ -154,12 +159,11 @@ class Retirement(wiring.Component):
                 m.next = "TIMES"
             with m.State("TIMES"):
                 # A context's number wraps at filter_contexts, a power of two.
-                m.d.sync += place.eq(place - 1)
+                m.d.sync += [place.eq(place - 1), stage.eq(stage + 1)]
                 with m.If(place == 0):
                     m.next = "OFFER"
                 with m.Else():
-                    index = (context + entry.stages - place)[: len(context)]
-                    m.d.sync += done.stage_cycles[(place - 1)[:2]].eq(elapsed[index])
+                    m.d.sync += done.stage_cycles[(place - 1)[:2]].eq(elapsed[stage])
             with m.State("OFFER"):
                 m.d.comb += self.o_done.valid.eq(1)
                 with m.If(self.o_done.ready):

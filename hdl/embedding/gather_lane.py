@@ -20,9 +20,10 @@ from ..interfaces import (
 )
 from ..program import Target
 from ..queue import Queue
+from ..skid import ReadyRegister
 from .bag_sum import BagSum
 from .feature_table import FeatureTable
-from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout
+from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout, tagged_id_layout
 from .line_fetch import LineFetch
 from .line_tags import LineTags
 from .row_reader import RowReader
@@ -122,7 +123,10 @@ class GatherLane(wiring.Component):
         m.submodules.sums = sums = BagSum(config=config)
         wiring.connect(m, wiring.flipped(self.i), features.i)
         wiring.connect(m, features.o, static.i)
-        wiring.connect(m, static.o, tags.i)
+        # What the tags decide reaches the pipeline before them a cycle late.
+        m.submodules.stall = stall = ReadyRegister(shape=tagged_id_layout(config))
+        wiring.connect(m, static.o, stall.i)
+        wiring.connect(m, stall.o, tags.i)
         wiring.connect(m, tags.o, queue.i)
         wiring.connect(m, tags.fetch, fetch.i)
         wiring.connect(m, queue.o, reader.i)
@@ -146,7 +150,13 @@ class GatherLane(wiring.Component):
             reader.sum_done.eq(sums.done),
             self.row_write.eq(sums.row_write),
             self.idle.eq(
-                features.idle & static.idle & tags.idle & fetch.idle & reader.idle & sums.idle
+                features.idle
+                & static.idle
+                & ~stall.kept
+                & tags.idle
+                & fetch.idle
+                & reader.idle
+                & sums.idle
             ),
         ]
         m.d.sync += [self.filled.eq(fetch.filled), self.bus_error.eq(reader.bus_error)]

@@ -1,4 +1,7 @@
-"""The choice within a set of the look-ahead cache: which line matches, which may be replaced."""
+"""The choice within a set of the look-ahead cache: which line matches, which may be replaced.
+
+In two halves with a register between them: what can be said of each line by itself, and the choice.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..config import Config
 from ..interfaces import QUERY_BITS
 from .line_geometry import LineGeometry
 
-__all__ = ["CLAIM_BITS", "LineChoice", "set_layout"]
+__all__ = ["CLAIM_BITS", "LineChoice", "LineFacts", "facts_layout", "set_layout"]
 
 CLAIM_BITS = 3
 """Width of a line's count of prefetches whose lookup has not come; it saturates."""
@@ -36,8 +39,98 @@ def set_layout(config: Config) -> data.StructLayout:
     )
 
 
+def facts_layout(config: Config) -> data.StructLayout:
+    """What is known of each line of a set."""
+    geometry = LineGeometry(config)
+    ways = unsigned(geometry.ways)
+    return data.StructLayout(
+        {
+            "state": set_layout(config),
+            "match": ways,  # it has the tag
+            "to_read": ways,  # by an entry of the queue
+            "before": data.ArrayLayout(geometry.sequence_bits, geometry.ways),  # entries before it
+            "claims": ways,  # its count of claims is not 0
+            "busy": ways,  # being fetched
+            "failed": ways,  # its last fetch that ended had an error
+        }
+    )
+
+
+class LineFacts(wiring.Component):
+    """Facts of a set in the next cycle; combinational.
+
+    Parameters
+    ----------
+    config
+        The device.
+
+    Members
+    -------
+    state, busy, failed
+        The set as it is now; its lines that are being fetched, or were with an error.
+    tag
+        What is looked for.
+    oldest, pending
+        Number of the oldest queue entry that is still to be read; such entries.
+    pushed, read_done
+        An entry is pushed, the oldest one is read in this cycle.
+    facts
+        See ``facts_layout``; ``busy`` and ``failed`` are those of this cycle.
+    """
+
+    state: Any
+    busy: Value
+    failed: Value
+    tag: Value
+    oldest: Value
+    pending: Value
+    pushed: Value
+    read_done: Value
+    facts: Any
+
+    def __init__(self, *, config: Config) -> None:
+        self._geometry = geometry = LineGeometry(config)
+        super().__init__(
+            {
+                "state": In(set_layout(config)),
+                "busy": In(geometry.ways),
+                "failed": In(geometry.ways),
+                "tag": In(geometry.tag_bits),
+                "oldest": In(geometry.sequence_bits),
+                "pending": In(range(config.lookup_queue + 1)),
+                "pushed": In(1),
+                "read_done": In(1),
+                "facts": Out(facts_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        facts = self.facts
+        m.d.comb += [
+            facts.state.eq(self.state),
+            facts.busy.eq(self.busy),
+            facts.failed.eq(self.failed),
+        ]
+        for number in range(self._geometry.ways):
+            way = self.state.ways[number]
+            # Entries oldest .. oldest + pending - 1 are still to be read.
+            age = Signal(self._geometry.sequence_bits, name=f"age_{number}")
+            inside = (age < self.pending) | ((age == self.pending) & self.pushed)
+            m.d.comb += [
+                age.eq(way.last - self.oldest),
+                facts.match[number].eq(way.valid & (way.tag == self.tag)),
+                facts.to_read[number].eq(
+                    way.valid & way.read & inside & ~((age == 0) & self.read_done)
+                ),
+                facts.before[number].eq(age - self.read_done),
+                facts.claims[number].eq(way.valid & (way.claims != 0)),
+            ]
+        return m
+
+
 class LineChoice(wiring.Component):
-    """Compares a set with a tag; combinational.
+    """What becomes of a lookup, from the facts of its set; combinational.
 
     A line is **free** when no entry of the queue is still to read it and it is not being fetched.
     Victims are taken in turns, from ``turn`` on:
@@ -53,16 +146,10 @@ class LineChoice(wiring.Component):
 
     Members
     -------
-    state, tag
-        The set and what is looked for.
-    busy
-        Lines that are being fetched.
-    failed
-        Lines whose fetch ended with an error: they match nothing.
+    facts
+        The set. Lines whose fetch ended with an error match nothing.
     live
         By query number: claims count.
-    tail, pending
-        Number of the next queue entry; entries before it that are still to be read.
     match, merged, claimed
         A line matches; it is being fetched; it is claimed.
     victim, spare
@@ -71,13 +158,8 @@ class LineChoice(wiring.Component):
         The line that matches, else the one to take.
     """
 
-    state: Any
-    tag: Value
-    busy: Value
-    failed: Value
+    facts: Any
     live: Value
-    tail: Value
-    pending: Value
     match: Value
     merged: Value
     claimed: Value
@@ -89,13 +171,8 @@ class LineChoice(wiring.Component):
         self._geometry = geometry = LineGeometry(config)
         super().__init__(
             {
-                "state": In(set_layout(config)),
-                "tag": In(geometry.tag_bits),
-                "busy": In(geometry.ways),
-                "failed": In(geometry.ways),
+                "facts": In(facts_layout(config)),
                 "live": In(1 << QUERY_BITS),
-                "tail": In(geometry.sequence_bits),
-                "pending": In(range(config.lookup_queue + 1)),
                 "match": Out(1),
                 "merged": Out(1),
                 "claimed": Out(1),
@@ -108,34 +185,29 @@ class LineChoice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         ways = self._geometry.ways
+        facts = self.facts
         match, claimed, free = Signal(ways), Signal(ways), Signal(ways)
+        m.d.comb += [
+            match.eq(facts.match & ~(facts.failed & ~facts.busy)),
+            free.eq(~facts.to_read & ~facts.busy),
+        ]
         for number in range(ways):
-            way = self.state.ways[number]
-            # Entries tail - pending .. tail - 1 are still to be read.
-            age = Signal(self._geometry.sequence_bits, name=f"age_{number}")
-            to_read = way.valid & way.read & (age < self.pending)
-            m.d.comb += [
-                age.eq(way.last - (self.tail - self.pending)),
-                match[number].eq(way.valid & (way.tag == self.tag) & ~self.failed[number]),
-                claimed[number].eq(
-                    way.valid & (way.claims != 0) & self.live.bit_select(way.query, 1)
-                ),
-                free[number].eq(~to_read & ~self.busy[number]),
-            ]
+            query = facts.state.ways[number].query
+            m.d.comb += claimed[number].eq(facts.claims[number] & self.live.bit_select(query, 1))
         unclaimed, several, candidates = Signal(ways), Signal(), Signal(ways)
         m.d.comb += [
             unclaimed.eq(~claimed),
             several.eq((unclaimed & (unclaimed - 1)) != 0),
             candidates.eq(free & Mux(unclaimed == 0, (1 << ways) - 1, unclaimed)),
             self.match.eq(match != 0),
-            self.merged.eq((match & self.busy) != 0),
+            self.merged.eq((match & facts.busy) != 0),
             self.claimed.eq((match & claimed) != 0),
             self.victim.eq(candidates != 0),
             self.spare.eq((candidates != 0) & several),
         ]
         # The first candidate at or after the set's turn, else the first one; a match goes first.
         later, pool = Signal(ways), Signal(ways)
-        m.d.comb += later.eq(candidates & (((1 << ways) - 1) << self.state.turn)[:ways])
+        m.d.comb += later.eq(candidates & (((1 << ways) - 1) << facts.state.turn)[:ways])
         with m.If(match != 0):
             m.d.comb += pool.eq(match)
         with m.Elif(later != 0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from .lane_layouts import (
     tag_step_layout,
     tagged_id_layout,
 )
-from .line_choice import CLAIM_BITS, LineChoice, set_layout
+from .line_choice import CLAIM_BITS, LineChoice, LineFacts, facts_layout, set_layout
 from .line_geometry import LineGeometry
 
 __all__ = ["LineTags"]
@@ -41,9 +41,10 @@ class LineTags(wiring.Component):
     that matched before read it as an error. After a reset and after ``invalidate`` all lines are
     invalidated, a set a cycle, before the next lookup is decided.
 
-    One lookup a cycle (two cycles for a row of 128 bytes that is not in the static cache), latency
-    one cycle. Tags are read one cycle ahead and written back transparently, so that back-to-back
-    lookups of a set see each other.
+    Two stages: the first one reads the set and finds out about each of its lines, the second one
+    decides and writes the set back. One lookup a cycle, two cycles for a row of 128 bytes that is
+    not in the static cache: its lines pass as two steps. A step stays in the first stage while one
+    that has to do with a line of the same set is in the second: it must see what that one writes.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class LineTags(wiring.Component):
     fetch
         Lines to be fetched; offered only in cycles in which the entry leaves as well.
     set, busy
-        Set of the lookup in work; its lines that are being fetched, in the same cycle.
+        Set of the step in the first stage; its lines that are being fetched, in the same cycle.
     read_done
         An entry has left the queue and its last read has been sent to the memories.
     filled
@@ -87,7 +88,7 @@ class LineTags(wiring.Component):
     done: Signal
     idle: Value
 
-    LATENCY = 1
+    LATENCY = 2
     """Cycles from a lookup to its decision, at the earliest."""
 
     def __init__(self, *, config: Config) -> None:
@@ -113,55 +114,135 @@ class LineTags(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, geometry = self._config, self._geometry
-        m.submodules.choice = choice = LineChoice(config=config)
-        held: Any = Signal(tagged_id_layout(config))
-        held_valid = Signal()
-        half = Signal()  # second step of a row of two lines
-        lookup = held.lookup
-        line = Signal(geometry.address_bits)
-        on_line = Signal()  # the lookup has to do with a line
-        split = Signal()  # with two
-        fire, last = Signal(), Signal()  # the step happens; it is the lookup's last one
         # Tags in a memory survive a reset, lines that were on their way do not arrive any more.
         clearing = Signal(init=1)
         cleared = Signal(range(max(2, geometry.sets)))
-        ready = Signal()  # a lookup to be decided on
+        with m.If(self.invalidate):
+            m.d.sync += [cleared.eq(0), clearing.eq(1)]
+        with m.Elif(clearing):
+            m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
+        tail = Signal(geometry.sequence_bits)  # entries sent
+        oldest = Signal(geometry.sequence_bits)  # the first one still to be read
+        pending = Signal(range(config.lookup_queue + 1))  # so many are
+        pushed = self.o.valid & self.o.ready
+        m.d.sync += [
+            tail.eq(tail + pushed),
+            oldest.eq(oldest + self.read_done),
+            pending.eq(pending + pushed - self.read_done),
+        ]
+        m.submodules.facts = facts = LineFacts(config=config)
         m.d.comb += [
-            ready.eq(held_valid & ~clearing),
-            on_line.eq(~lookup.zero & ~held.hit),
-            split.eq(on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
-            line.eq((lookup.address >> _LOG2_LINE) | half),
-            self.set.eq(geometry.set_of(line)),
-            last.eq(~split | half),
-            self.i.ready.eq((~held_valid | (fire & last)) & ~clearing),
+            facts.oldest.eq(oldest),
+            facts.pending.eq(pending),
+            facts.pushed.eq(pushed),
+            facts.read_done.eq(self.read_done),
+        ]
+        step, valid, fire, write = self._look(m, facts, clearing)
+        known = self._keep(m, facts, step, valid, fire, clearing)
+        m.d.comb += self.idle.eq(~self._held & ~valid & (pending == 0))
+        m.submodules.choice = choice = LineChoice(config=config)
+        m.d.comb += [choice.facts.eq(known), choice.live.eq(self.live)]
+        match, sent = self._decide(m, step, choice, valid & ~clearing, fire)
+        m.d.comb += [
+            write.addr.eq(Mux(clearing, cleared, step.set)),
+            write.en.eq(clearing | (fire & (match | sent))),
+        ]
+        with m.If(~clearing):
+            self._update(m, write.data, known.state, choice, step, match, tail)
+
+        fresh = Signal(init=1)  # no decision since the lines were invalidated
+        m.d.sync += [
+            fresh.eq(self.invalidate | (fresh & ~fire)),
+            self.done.eq(fire & step.last),
+            self.step.pending.eq(pending),
+            self.step.fresh.eq(fresh),
+        ]
+        self._event(m, step, fire, match, choice.merged, sent)
+        return m
+
+    def _step_layout(self) -> data.StructLayout:
+        return data.StructLayout(
+            {
+                "id": tagged_id_layout(self._config),
+                "line": unsigned(self._geometry.address_bits),
+                "set": unsigned(self._geometry.set_bits),
+                "on_line": unsigned(1),  # the lookup has to do with a line
+                "split": unsigned(1),  # with two
+                "half": unsigned(1),  # this is the second one
+                "last": unsigned(1),  # the lookup's last step
+            }
+        )
+
+    def _look(self, m: Module, facts: LineFacts, clearing: Signal) -> tuple[Any, ...]:
+        """First stage; returns the second one's step, "it is one", "it happens", the write port."""
+        geometry = self._geometry
+        held: Any = Signal(tagged_id_layout(self._config))
+        half = Signal()
+        self._held = Signal()
+        here: Any = Signal(self._step_layout())
+        step: Any = Signal(self._step_layout())
+        valid, fire, move = Signal(), Signal(), Signal()
+        lookup = held.lookup
+        same_set = valid & step.on_line & here.on_line & (here.set == step.set)
+        m.d.comb += [
+            here.id.eq(held),
+            here.line.eq((lookup.address >> _LOG2_LINE) | half),
+            here.set.eq(geometry.set_of(here.line)),
+            here.on_line.eq(~lookup.zero & ~held.hit),
+            here.split.eq(here.on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
+            here.half.eq(half),
+            here.last.eq(~here.split | half),
+            move.eq(self._held & ~clearing & ~same_set & (~valid | fire)),
+            self.set.eq(here.set),
+            self.i.ready.eq((~self._held | (move & here.last)) & ~clearing),
+            facts.tag.eq(here.line >> geometry.set_bits),
         ]
         with m.If(self.i.ready):
-            m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.payload), half.eq(0)]
-        with m.Elif(fire):
+            m.d.sync += [self._held.eq(self.i.valid), held.eq(self.i.payload), half.eq(0)]
+        with m.Elif(move):
             m.d.sync += half.eq(1)
-
-        # The set of the next cycle's step is read in every cycle: what is decided on is never old.
-        next_line = Signal.like(line)
+        with m.If(move):
+            m.d.sync += [step.eq(here), valid.eq(1)]
+        with m.Elif(fire):
+            m.d.sync += valid.eq(0)
+        # The set of the next cycle's step is read in every cycle: what is looked at is never old.
+        next_line = Signal.like(here.line)
         new_line = self.i.payload.lookup.address >> _LOG2_LINE
-        m.d.comb += next_line.eq(Mux(self.i.ready, new_line, line | fire))
-        write = self._memories(m, choice, geometry.set_of(next_line))
+        m.d.comb += next_line.eq(Mux(self.i.ready, new_line, here.line | move))
+        self._move = move
+        return step, valid, fire, self._memories(m, facts, geometry.set_of(next_line))
 
-        tail = Signal(geometry.sequence_bits)  # entries sent
-        pending = Signal(range(config.lookup_queue + 1))  # of these, still to be read
-        pushed = self.o.valid & self.o.ready
-        m.d.sync += [tail.eq(tail + pushed), pending.eq(pending + pushed - self.read_done)]
-        m.d.comb += [
-            choice.tag.eq(line >> geometry.set_bits),
-            choice.busy.eq(self.busy),
-            choice.live.eq(self.live),
-            choice.tail.eq(tail),
-            choice.pending.eq(pending),
-            self.idle.eq(~held_valid & (pending == 0)),
-        ]
+    def _keep(
+        self, m: Module, facts: LineFacts, step: Any, valid: Signal, fire: Signal, clearing: Signal
+    ) -> Any:
+        """The facts, behind the first stage, kept true while the step waits."""
+        geometry = self._geometry
+        known: Any = Signal(facts_layout(self._config))
+        filled = self.filled
+        way = filled.line[: geometry.way_bits]
+        place = filled.line >> geometry.way_bits
+        with m.If(self._move):
+            m.d.sync += known.eq(facts.facts)
+        for number in range(geometry.ways):
+            for moves, index in ((1, self.set), (0, step.set)):
+                ends = filled.valid & (way == number) & (place == index)
+                with m.If(ends & (self._move == moves)):
+                    m.d.sync += [known.busy[number].eq(0), known.failed[number].eq(filled.error)]
+            with m.If(~self._move & self.read_done):
+                m.d.sync += known.before[number].eq(known.before[number] - 1)
+                with m.If(known.before[number] == 0):
+                    m.d.sync += known.to_read[number].eq(0)
+        with m.If(clearing):  # a prefetch may be here
+            m.d.sync += [known.state.eq(0), known.match.eq(0), known.to_read.eq(0)]
+            m.d.sync += known.claims.eq(0)
+        return known
 
-        # What the step is, and when it happens: entry and fetch leave together.
-        match = Signal()
-        sent = Signal()
+    def _decide(
+        self, m: Module, step: Any, choice: LineChoice, ready: Value, fire: Signal
+    ) -> tuple[Signal, Signal]:
+        """What the step is, and when it happens: entry and fetch leave together."""
+        lookup, on_line = step.id.lookup, step.on_line
+        match, sent = Signal(), Signal()
         m.d.comb += [
             match.eq(on_line & choice.match),
             sent.eq(on_line & ~choice.match & Mux(lookup.prefetch, choice.spare, choice.victim)),
@@ -169,65 +250,38 @@ class LineTags(wiring.Component):
                 ready & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
             ),
             self.fetch.valid.eq(ready & sent & (lookup.prefetch | self.o.ready)),
+            self.fetch.payload.address.eq(step.line),
+            self.fetch.payload.line.eq(Cat(choice.way, step.set)),
         ]
         with m.If(lookup.prefetch):
             m.d.comb += fire.eq(ready & (~sent | self.fetch.ready))
         with m.Else():
             m.d.comb += fire.eq(self.o.valid & self.o.ready)
-        m.d.comb += [
-            self.fetch.payload.address.eq(line),
-            self.fetch.payload.line.eq(Cat(choice.way, self.set)),
-            write.addr.eq(Mux(clearing, cleared, self.set)),
-            write.en.eq(clearing | (fire & (match | sent))),
-        ]
-        with m.If(self.invalidate):
-            m.d.sync += [cleared.eq(0), clearing.eq(1)]
-        with m.Elif(clearing):
-            m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
-        self._entry(m, held, on_line, split, half, choice.way)
-        with m.If(~clearing):
-            self._update(m, write.data, choice, lookup, match, tail)
-
-        fresh = Signal(init=1)  # no decision since the lines were invalidated
-        m.d.sync += [
-            fresh.eq(self.invalidate | (fresh & ~fire)),
-            self.done.eq(fire & last),
-            self.step.pending.eq(pending),
-            self.step.fresh.eq(fresh),
-        ]
-        self._event(m, held, fire, half, on_line, match, choice.merged, sent)
-        return m
+        self._entry(m, step, choice.way)
+        return match, sent
 
     def _event(
-        self,
-        m: Module,
-        held: Any,
-        fire: Value,
-        half: Value,
-        on_line: Value,
-        match: Value,
-        merged: Value,
-        sent: Value,
+        self, m: Module, step: Any, fire: Value, match: Value, merged: Value, sent: Value
     ) -> None:
         """The step as traces and counters see it."""
-        event, lookup = self.step, held.lookup
+        event, lookup = self.step, step.id.lookup
         m.d.sync += [
             event.valid.eq(fire),
-            event.static_hit.eq(held.hit),
+            event.static_hit.eq(step.id.hit),
             event.hit.eq(match),
             event.merged.eq(match & merged),
             event.miss.eq(sent),
-            event.dropped.eq(on_line & ~match & ~sent),
+            event.dropped.eq(step.on_line & ~match & ~sent),
             event.bad.eq(lookup.bad),
             event.empty.eq(lookup.zero & ~lookup.bad),
-            event.half.eq(half),
+            event.half.eq(step.half),
             event.live.eq(self.live),
         ]
         for name in ("prefetch", "table", "id", "query"):
             m.d.sync += event[name].eq(lookup[name])
 
-    def _memories(self, m: Module, choice: LineChoice, next_set: Value) -> Any:
-        """Tags and error bits, read for ``choice`` in every cycle; returns the tags' write port."""
+    def _memories(self, m: Module, facts: LineFacts, next_set: Value) -> Any:
+        """Tags and error bits, read for ``facts`` in every cycle; returns the tags' write port."""
         geometry = self._geometry
         tags: Any = memory.Memory(shape=set_layout(self._config), depth=geometry.sets, init=[])
         m.submodules.tags = tags
@@ -243,49 +297,57 @@ class LineTags(wiring.Component):
         filled = self.filled
         m.d.comb += [
             read.addr.eq(next_set),
-            choice.state.eq(read.data),
+            facts.state.eq(read.data),
+            facts.busy.eq(self.busy),
             error.addr.eq(next_set),
-            choice.failed.eq(error.data.as_value() & ~self.busy),
+            facts.failed.eq(error.data.as_value()),
             fill.addr.eq(filled.line >> geometry.way_bits),
             fill.data.as_value().eq(filled.error.replicate(geometry.ways)),
             fill.en.eq(Mux(filled.valid, Const(1) << filled.line[: geometry.way_bits], 0)),
         ]
         return write
 
-    def _entry(
-        self, m: Module, held: Any, on_line: Value, split: Value, half: Value, way: Value
-    ) -> None:
+    def _entry(self, m: Module, step: Any, way: Value) -> None:
         """The entry that the step sends."""
+        held, half = step.id, step.half
         lookup, out = held.lookup, self.o.payload
         m.d.comb += [
             out.target.eq(lookup.target + (half << _LOG2_LINE)),
-            out.log2_bytes.eq(Mux(split, _LOG2_LINE, lookup.log2_row_bytes)),
+            out.log2_bytes.eq(Mux(step.split, _LOG2_LINE, lookup.log2_row_bytes)),
             out.source.eq(Mux(held.hit, Source.STATIC, Source.ZERO)),
             out.address.eq(held.address),
             out.half.eq(half),
-            out.item_last.eq(lookup.item_last & (~split | half)),
+            out.item_last.eq(lookup.item_last & step.last),
         ]
-        with m.If(on_line):
+        with m.If(step.on_line):
             m.d.comb += [
                 out.source.eq(Source.LINE),
-                out.address.eq(Cat(lookup.address[:_LOG2_LINE], way, self.set)),
+                out.address.eq(Cat(lookup.address[:_LOG2_LINE], way, step.set)),
             ]
         for name in ("unit", "query", *POOL_FIELDS):
             m.d.comb += out[name].eq(lookup[name])
 
     def _update(
-        self, m: Module, new: Any, choice: LineChoice, lookup: Any, match: Value, tail: Value
+        self,
+        m: Module,
+        new: Any,
+        state: Any,
+        choice: LineChoice,
+        step: Any,
+        match: Value,
+        tail: Value,
     ) -> None:
         """The set after the step: claims, last reader, a new tag."""
-        old = choice.state.ways[choice.way]
+        lookup = step.id.lookup
+        old = state.ways[choice.way]
         most = (1 << CLAIM_BITS) - 1
         claims = Mux(choice.claimed & match, old.claims, 0)
         m.d.comb += [
-            new.eq(choice.state),
-            new.turn.eq(Mux(match, choice.state.turn, choice.way + 1)),
+            new.eq(state),
+            new.turn.eq(Mux(match, state.turn, choice.way + 1)),
         ]
         way = new.ways[choice.way]
-        m.d.comb += [way.valid.eq(1), way.tag.eq(choice.tag)]
+        m.d.comb += [way.valid.eq(1), way.tag.eq(step.line >> self._geometry.set_bits)]
         with m.If(lookup.prefetch):
             m.d.comb += [
                 way.claims.eq(Mux(claims == most, most, claims + 1)),

@@ -13,6 +13,7 @@ from ..bus.interleave import channel_of
 from ..config import Config
 from ..interfaces import QUERY_BITS, read_port_signature
 from ..queue import Queue
+from ..skid import StreamRegister
 from .record_layouts import record_layout, record_task_layout
 
 __all__ = ["PARTS", "RecordReader"]
@@ -75,8 +76,13 @@ class RecordReader(wiring.Component):
         config = self._config
         log2_beat = config.axi_bytes.bit_length() - 1
         m.submodules.buffer = buffer = BeatBuffer(config=config)
-        m.submodules.parts = parts = Queue(shape=record_layout(config), depth=PARTS)
-        wiring.connect(m, parts.o, wiring.flipped(self.o_record))
+        # A part is in here long before its first beat: a register behind the queue's block memory
+        # costs nothing.
+        depth = PARTS - StreamRegister.CAPACITY
+        m.submodules.parts = parts = Queue(shape=record_layout(config), depth=depth)
+        m.submodules.part = part = StreamRegister(shape=record_layout(config))
+        wiring.connect(m, parts.o, part.i)
+        wiring.connect(m, part.o, wiring.flipped(self.o_record))
         m.d.comb += [
             self.o_beat.valid.eq(buffer.o.valid),
             self.o_beat.payload.eq(buffer.o.payload.data),
@@ -98,7 +104,7 @@ class RecordReader(wiring.Component):
             self.i.ready.eq(accept),
             parts.i.valid.eq(accept),
             parts.i.payload.start.eq(start),
-            self.idle.eq((remaining == 0) & (parts.level == 0)),
+            self.idle.eq((remaining == 0) & (parts.level == 0) & ~part.o.valid),
         ]
         for name, _ in record_layout(config):
             if name != "start":

@@ -118,6 +118,8 @@ class CacheTags(wiring.Component):
         # Stage 3, the output: outcome.
         hit = Signal()
         way = Signal(log2_ways)
+        base_3 = Signal(20)
+        way_3 = Signal(log2_ways)
         for number in range(ways):
             tag = data.View(CACHE_TAG, tags.data[number])
             with m.If(tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)):
@@ -135,8 +137,12 @@ class CacheTags(wiring.Component):
                 self.o.valid.eq(valid_2),
                 self.o.payload.lookup.eq(request_2),
                 self.o.payload.hit.eq(hit),
-                self.o.payload.address.eq(base_2 + (way << request_2.log2_row_bytes)),
+                base_3.eq(base_2),
+                way_3.eq(way),
             ]
+        # The way's address is worked out behind the register: its compare takes the cycle before.
+        out = self.o.payload
+        m.d.comb += out.address.eq(base_3 + (way_3 << out.lookup.log2_row_bytes))
         m.d.comb += self.idle.eq(~valid_1 & ~valid_2 & ~self.o.valid)
         return m
 

@@ -123,8 +123,10 @@ class BankWriter(wiring.Component):
         m.d.comb += [
             offered.eq(self.i_dense.valid | self.i_chunk.valid),
             choose_dense.eq(self.i_dense.valid & (~self.i_chunk.valid | ~last_dense)),
-            self.i_dense.ready.eq(~spare_valid & choose_dense),
-            self.i_chunk.ready.eq(~spare_valid & ~choose_dense),
+            # Each source's turn follows from the other one's ``valid`` alone: what makes a valid
+            # does not come back as its own ready.
+            self.i_dense.ready.eq(~spare_valid & (~self.i_chunk.valid | ~last_dense)),
+            self.i_chunk.ready.eq(~spare_valid & (~self.i_dense.valid | last_dense)),
             chosen.chunk.eq(self.i_chunk.payload),
             chosen.base.eq(self.chunk_base),
             chosen.pitch.eq(self.chunk_pitch),

@@ -315,7 +315,10 @@ class Interaction(wiring.Component):
         chunks = Queue(shape=layout, depth=credits_max + 1)
         m.submodules.chunks = share(platform, chunks, f"chunk_queue_{self._outputs}_{chunks.depth}")
         credit = Signal(range(credits_max + 1), init=credits_max)
+        left = Signal(range(credits_max + 1))  # of the next cycle
+        one, several = Signal(), Signal(init=1)  # so many credits; there are at least two
         spent = Signal()
+        taken = self.o.valid & self.o.ready
         payload: Any = chunks.i.payload
         names = ("slot", "row", "k", "count", "last")
         fields: Value = Cat(step.last_row, *(getattr(step, name) for name in names))
@@ -334,10 +337,12 @@ class Interaction(wiring.Component):
             chunks.o.ready.eq(self.o.ready),
             # The step in the generator's output register has not paid yet.
             spent.eq(step.valid & step.final),
-            self._generator.enable.eq(credit > spent),
+            self._generator.enable.eq(several | (one & ~spent)),  # credit > spent
+            left.eq(credit - spent + taken),
         ]
-        taken = self.o.valid & self.o.ready
         m.d.sync += [
-            credit.eq(credit - spent + taken),
+            credit.eq(left),
+            one.eq(left == 1),
+            several.eq(left > 1),
             self.o_done.eq(taken & self.o.payload.last & chunks.o.payload.last_row),
         ]

@@ -299,11 +299,10 @@ class StepGenerator(wiring.Component):
     def _product(self, m: Module, item: Any, state: Any) -> None:
         """Products of vectors i and j, then of the pair behind them, then the copies."""
         step, lanes = self.step, self._product_lanes
-        vector_end = Signal(name="product_vector_end")
         following_i = self._following(state.bank_i, state.address_i, state.width, 2)
         following_j = self._following(state.bank_j, state.address_j, state.width, 2)
         count = Mux(state.width < lanes, state.width, lanes)
-        m.d.comb += vector_end.eq(state.part + lanes >= state.width)
+        vector_end = state.part + lanes >= state.width
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
@@ -337,12 +336,12 @@ class StepGenerator(wiring.Component):
 
     def _copy(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
+        # Values, no signals: these would wait for ``enable``.
         ends = state.remaining <= COPY_BYTES
         last_pair = state.remaining <= item.tail << (exact_log2(COPY_BYTES) + 1)  # of NeuMF
         tail_end = state.part + COPY_BYTES >= item.tail << exact_log2(COPY_BYTES)
         vector_end = (state.part + COPY_BYTES >= state.width) | (last_pair & tail_end)
-        count = Signal(5, name="copy_count")
-        m.d.comb += count.eq(Mux(ends, state.remaining, COPY_BYTES))
+        count = Mux(ends, state.remaining[:5], COPY_BYTES)
         self._emit(m, item, state, state.copy_move)
         m.d.sync += [
             step.copy.eq(1),
@@ -368,19 +367,12 @@ class StepGenerator(wiring.Component):
 
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
-        left = Signal(7, name="dot_left")  # outputs of vector i still to come, at least 1
-        count = Signal.like(step.count, name="dot_count")
-        vector_end = Signal()
-        item_end = Signal()
-        final = Signal()
-        m.d.comb += [
-            left.eq(state.i - state.j),
-            vector_end.eq(left <= state.outputs),
-            count.eq(Mux(vector_end, left, state.outputs)),
-            item_end.eq(vector_end & (state.i + 1 == item.vectors)),
-            final.eq(state.part + self._multipliers >= state.width),
-            self.release.eq(final & item_end),
-        ]
+        left = (state.i - state.j)[:7]  # outputs of vector i still to come, at least 1
+        vector_end = left <= state.outputs
+        count = Mux(vector_end, left, state.outputs)[: len(step.count)]
+        item_end = vector_end & (state.i + 1 == item.vectors)
+        final = state.part + self._multipliers >= state.width
+        m.d.comb += self.release.eq(final & item_end)
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),

@@ -53,7 +53,8 @@ class Contexts(wiring.Component):
     final
         Bit c: its survivors are the query's result.
     index
-        Context that the next three tell about: ``context`` one clock later, the others at once.
+        Context that the next three tell about: ``context`` and ``sub_batch`` one clock later,
+        ``aborted`` at once.
     context, sub_batch, aborted
         What is kept of it, its current sub-batch, whether its query is cancelled.
     finish, finish_last
@@ -127,10 +128,8 @@ class Contexts(wiring.Component):
                     self.final[c].eq(payload.final),
                 ]
             m.d.comb += self.ready[c].eq(active[c] & done[c].bit_select(current[c], 1))
-        m.d.comb += [
-            self.sub_batch.eq(Array(current)[self.index]),
-            self.aborted.eq(aborted.bit_select(self.index, 1)),
-        ]
+        m.d.sync += self.sub_batch.eq(Array(current)[self.index])
+        m.d.comb += self.aborted.eq(aborted.bit_select(self.index, 1))
         return m
 
     def _open(self, m: Module, own: Any, taken: Signal) -> Signal:

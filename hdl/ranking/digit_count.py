@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -89,6 +92,7 @@ class DigitCount(wiring.Component):
         valid = Signal()
         counts = [Signal(width, name=f"count_{value}") for value in range(VALUES)]
         reached = Signal(VALUES)  # the rank lies at this value or above
+        exact = Signal(VALUES)  # with none left over
         m.d.sync += valid.eq(self.valid)
         for value in range(VALUES):
             ones = Signal(self._lanes.bit_length(), name=f"ones_{value}")
@@ -99,19 +103,31 @@ class DigitCount(wiring.Component):
             m.d.sync += [
                 ones.eq(count_ones(hits)),
                 reached[value].eq(counts[value] >= self.rank),
+                exact[value].eq(counts[value] == self.rank),
             ]
             with m.If(valid):
                 m.d.sync += counts[value].eq(counts[value] + ones)
             with m.If(self.clear):
                 m.d.sync += counts[value].eq(0)
-        m.d.comb += self.members.eq(counts[0])
-        # The largest value that reaches the rank; 0 reaches it or holds all that there is.
-        m.d.comb += [self.value.eq(0), self.above.eq(counts[1])]
-        taken = Signal(width)
-        m.d.comb += taken.eq(counts[0])
-        for value in range(1, VALUES):
-            with m.If(reached[value]):
-                above = counts[value + 1] if value + 1 < VALUES else 0
-                m.d.comb += [self.value.eq(value), self.above.eq(above), taken.eq(counts[value])]
-        m.d.comb += self.whole.eq(taken <= self.rank)
+        # The largest value that reaches the rank; 0 reaches it or holds all that there is. Smaller
+        # values count no less, so ``reached`` falls off once: one bit is found, nothing ripples.
+        found = Signal(VALUES)
+        m.d.comb += [
+            found.eq(Cat(Const(1, 1), reached[1:]) & ~Cat(reached[1:], Const(0, 1))),
+            self.members.eq(counts[0]),
+            self.above.eq(
+                _any_of(
+                    counts[value + 1] & found[value].replicate(width) for value in range(VALUES - 1)
+                )
+            ),
+            self.whole.eq(~reached[0] | (found & exact).any()),
+        ]
+        for bit in range(DIGIT_BITS):
+            has_bit = Cat(found[value] for value in range(VALUES) if value >> bit & 1)
+            m.d.comb += self.value[bit].eq(has_bit.any())
         return m
+
+
+def _any_of(values: Iterable[Value]) -> Value:
+    """Bits that are set in one of the values."""
+    return reduce(or_, values)

@@ -110,21 +110,25 @@ class SelectionPlan(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        context = self.context
+        context, selection, job = self.context, self.selection, self.job
         progress = self._progress(m)
         end = self._ends(m)
         exact = Signal()
         halted = Signal()  # too much was forwarded in vain
         links = Signal()
-        m.d.comb += [
+        # What the context says is there two cycles before it is used: these are registers.
+        m.d.sync += [
             self.last.eq(self.sub_batch + 1 == context.sub_batches),
+            halted.eq(progress.fallen > (context.k >> 4)),
+            # Before the last selection the list holds k at most: so it never holds more than 2 k.
+            job.room.eq(Mux(links, context.k - progress.listed, (1 << self._count) - 1)),
+        ]
+        m.d.comb += [
             exact.eq(context.final | (context.policy == Policy.EXACT)),
             self.binned.eq(~exact & (context.policy == Policy.BINNED)),
-            halted.eq(progress.fallen > (context.k >> 4)),
             self.by_item.eq(~context.first & exact & (self.sub_batch != 0)),
         ]
         self._choose_quota(m, exact, halted)
-        selection, job = self.selection, self.job
         m.d.comb += [
             selection.base.eq(context.base),
             selection.first.eq(context.first),
@@ -141,8 +145,6 @@ class SelectionPlan(wiring.Component):
             job.flags.eq(exact & ~context.final & (progress.fresh_from != 0)),
             job.drop.eq(self.last),
             job.listed.eq(progress.listed),
-            # Before the last selection the list holds k at most: so it never holds more than 2 k.
-            job.room.eq(Mux(links, context.k - progress.listed, (1 << self._count) - 1)),
         ]
         return m
 
@@ -154,7 +156,11 @@ class SelectionPlan(wiring.Component):
         m.submodules.fractions = fractions
         write, read = fractions.write_port(), fractions.read_port(domain="sync")
         early = Signal(self._count + FRACTION_SHIFT)
-        m.d.sync += early.eq(context.k * read.data)
+        share = Signal(self._count)
+        m.d.sync += [
+            early.eq(context.k * read.data),
+            share.eq(context.share + (self.sub_batch < context.extra)),
+        ]
         m.d.comb += [
             write.en.eq(self.config_write.valid & (self.config_write.target == Target.QUOTAS)),
             write.addr.eq(self.config_write.address),
@@ -164,7 +170,7 @@ class SelectionPlan(wiring.Component):
         with m.If(self.aborted):
             m.d.comb += self.quota.eq(0)
         with m.Elif(~exact):
-            m.d.comb += self.quota.eq(context.share + (self.sub_batch < context.extra))
+            m.d.comb += self.quota.eq(share)
         with m.Elif(self.last):
             m.d.comb += self.quota.eq(context.k)
         with m.Elif(~context.final & ~halted):

@@ -106,10 +106,17 @@ class _Lane:
         self._offered: deque[tuple[int, Lookup]] = deque()  # with the first cycle on offer
         self._features = RigidPipe(FeatureTable.LATENCY)
         self._static = RigidPipe(CacheTags.LATENCY)
-        self._oldest: tuple[int, Lookup] | None = None  # at the tags, first cycle of its decision
+        # Behind them: left the pipeline in this cycle; a step in the tags' first stage, from which
+        # cycle on, of which half; one in their second stage, first cycle of its decision.
+        self._passing: tuple[int, Lookup] | None = None
+        self._looking: tuple[int, Lookup, int] | None = None
+        self._oldest: tuple[int, Lookup] | None = None
         self._half = 0
         self._first = Outcome.HIT  # of the first half
         self._decided = -1  # cycle of the last decision
+        self._line: int | None = None  # that it had to do with
+        self._moved = -1  # cycle in which the first stage could last take a lookup
+        self._passed = 0  # cycle from which on ``ReadyRegister`` is empty
         self._fetches: dict[int, _Fetch] = {}  # by line
         self._fills: deque[tuple[int, int]] = deque()  # cycle in which a fetch ends, line
         # Read slots on offer: from which cycle, tag.
@@ -131,10 +138,17 @@ class _Lane:
         moved = True
         while moved:
             moved = False
-            if self._oldest is None and static.ids:
-                at, lookup = static.leave(self._decided)
-                self._oldest = at + LineTags.LATENCY, lookup
-                self._poll.at(max(at + LineTags.LATENCY, self._gather.clock.now))
+            if self._oldest is None and self._looking is not None:
+                self._to_decision(*self._looking)
+                moved = True
+            if self._looking is None and self._passing is not None:
+                left, lookup = self._passing
+                at = max(left, self._moved)
+                self._looking, self._passing = (at + 1, lookup, 0), None
+                self._passed = at + 1 if at > left else 0
+                moved = True
+            if self._passing is None and static.ids:
+                self._passing = static.leave(self._passed)
                 moved = True
             if features.ids:
                 entered = static.enters(features.out)
@@ -147,6 +161,22 @@ class _Lane:
                     features.put(taken, self._offered.popleft()[1])
                     self._gather.on_taken(taken, self._number)
                     moved = True
+
+    def _to_decision(self, here: int, lookup: Lookup, half: int) -> None:
+        """The step that is in the tags' first stage from ``here`` on goes to the second one."""
+        on_line = not (lookup.hit or lookup.zero)
+        line = lookup.address // LINE_BYTES + half if on_line else None
+        cache = self.cache
+        # It waits until the one before has written the set, if that is its own.
+        waits = line is not None and self._line is not None
+        waits = waits and cache.set_of(line) == cache.set_of(self._line)
+        at = max(here, self._decided + waits)
+        self._oldest, self._half = (at + 1, lookup), half
+        self._poll.at(max(at + 1, self._gather.clock.now))
+        if on_line and lookup.row_bytes > LINE_BYTES and not half:
+            self._looking = at + 1, lookup, 1
+        else:
+            self._looking, self._moved = None, at
 
     def _step(self, cycle: int) -> None:
         """Decide on the oldest id, if it is there and nothing is in the way."""
@@ -169,7 +199,7 @@ class _Lane:
                 self._push(cycle, lookup, lookup.row_bytes, None)
             if lookup.hit:
                 self._gather.count(lookup, Outcome.STATIC)
-            self._next(cycle)
+            self._next(cycle, None)
         else:
             self._line(cycle, lookup, pending)
 
@@ -200,21 +230,17 @@ class _Lane:
             size = min(lookup.row_bytes, LINE_BYTES)
             self._push(cycle, lookup, size, self._fetches[line])
         if lookup.row_bytes > LINE_BYTES and not self._half:
-            self._half = 1
             self._first = outcome
-            self._decided = cycle
-            self._poll.at(cycle + 1)
         else:
             # A row of two lines is as bad as the worse one.
             both = (outcome, self._first) if self._half else (outcome,)
             worst = (Outcome.MISS, Outcome.DROPPED, Outcome.MERGED, Outcome.HIT)
             self._gather.count(lookup, min(both, key=worst.index))
-            self._next(cycle)
+        self._next(cycle, address)
 
-    def _next(self, cycle: int) -> None:
-        """The oldest id is done with."""
-        self._half = 0
-        self._decided = cycle
+    def _next(self, cycle: int, line: int | None) -> None:
+        """The step is done with."""
+        self._decided, self._line = cycle, line
         self._oldest = None
         self._move()
 
