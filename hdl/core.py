@@ -78,7 +78,7 @@ class Core(wiring.Component):
     held_hits, held_misses
         Ids looked up in this cycle among the finished DHE vectors that engines hold.
     idle
-        No job held and nothing being fetched.
+        No job held and nothing being fetched, in the cycle before.
     trace_{name}_valid, trace_{name}_payload
         With ``trace``: events, see ``trace_ports``.
     """
@@ -252,15 +252,17 @@ class Core(wiring.Component):
             ]
             with m.If(mine):
                 m.d.comb += job.ready.eq(engine.i_job.ready)
-            for number in sorted({config.loader_of(row, column, n) for n in range(kind + 1)}):
+            loaders = sorted({config.loader_of(row, column, n) for n in range(kind + 1)})
+            # Nobody looks at the payload while ``valid`` is low.
+            m.d.comb += engine.i_dense.payload.eq(embedding.o_dense[loaders[0]].payload.chunk)
+            for number in loaders:
                 # An engine's jobs are in one loader, so no two have dense values for it.
                 dense = embedding.o_dense[number]
                 ours = dense.payload.unit == u
                 with m.If(dense.valid & ours):
-                    m.d.comb += [
-                        engine.i_dense.payload.eq(dense.payload.chunk),
-                        engine.i_dense.valid.eq(1),
-                    ]
+                    m.d.comb += engine.i_dense.valid.eq(1)
+                    if number != loaders[0]:
+                        m.d.comb += engine.i_dense.payload.eq(dense.payload.chunk)
                 with m.If(ours):
                     m.d.comb += dense.ready.eq(engine.i_dense.ready)
             wiring.connect(m, engine.bank_write, getattr(grid, f"bank_write_{u}"))
@@ -338,8 +340,8 @@ class Core(wiring.Component):
             self.bad_ids.eq(count("bad")),
             self.prefetches.eq(sum((x.valid & x.prefetch for x in lookups), Value.cast(0))),
             self.fault.eq(Cat(engine.fault for engine in engines).any()),
-            self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
         ]
+        m.d.sync += self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all())
 
     def _traces(
         self,

@@ -145,10 +145,12 @@ class Accelerator(wiring.Component):
             front.abandoned.eq(watchdog.abandon),
             front.closing.eq(watchdog.closing),
         ]
-        # Both are the ends of long paths and nothing that a cycle matters to.
+        # These are the ends of long paths and nothing that a cycle matters to.
+        moved = Signal()
         m.d.sync += [
+            moved.eq(moves),
             # With a full completion ring it is the host that does not move.
-            watchdog.progress.eq(moves | computing | front.result_taken | front.completion_full),
+            watchdog.progress.eq(moved | computing | front.result_taken | front.completion_full),
             watchdog.bus_idle.eq(crossbar.idle),
         ]
 

@@ -20,7 +20,7 @@ from ..interfaces import (
 )
 from ..program import Target
 from ..queue import Queue
-from ..skid import ReadyRegister
+from ..skid import ReadyRegister, StreamRegister
 from .bag_sum import BagSum
 from .feature_table import FeatureTable
 from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout, tagged_id_layout
@@ -115,9 +115,11 @@ class GatherLane(wiring.Component):
         m.submodules.static = static = CacheTags(config=config, lane=lane)
         m.submodules.tags = tags = LineTags(config=config)
         # Deep enough to cover the memory's latency at one lookup a cycle: config.lookup_queue.
+        # Behind its block memory a register: the reader compares the entry in the cycle it comes.
         m.submodules.queue = queue = Queue(
-            shape=queue_entry_layout(config), depth=config.lookup_queue
+            shape=queue_entry_layout(config), depth=config.lookup_queue - StreamRegister.CAPACITY
         )
+        m.submodules.entry = entry = StreamRegister(shape=queue_entry_layout(config))
         m.submodules.fetch = fetch = LineFetch(config=config)
         m.submodules.reader = reader = RowReader(config=config, lane=lane)
         m.submodules.sums = sums = BagSum(config=config)
@@ -129,7 +131,8 @@ class GatherLane(wiring.Component):
         wiring.connect(m, stall.o, tags.i)
         wiring.connect(m, tags.o, queue.i)
         wiring.connect(m, tags.fetch, fetch.i)
-        wiring.connect(m, queue.o, reader.i)
+        wiring.connect(m, queue.o, entry.i)
+        wiring.connect(m, entry.o, reader.i)
         wiring.connect(m, fetch.read, wiring.flipped(self.read))
         for unit in (features, static, reader):
             m.d.comb += unit.config_write.eq(self.config_write)
@@ -138,7 +141,6 @@ class GatherLane(wiring.Component):
             tags.invalidate.eq(
                 Cat(selected(self.config_write, t, lane) for t in INVALIDATING).any()
             ),
-            tags.read_done.eq(reader.read_done),
             tags.filled.eq(fetch.filled),
             fetch.set.eq(tags.set),
             tags.busy.eq(fetch.busy_ways),
@@ -159,6 +161,7 @@ class GatherLane(wiring.Component):
                 & sums.idle
             ),
         ]
+        m.d.sync += tags.read_done.eq(reader.read_done)
         m.d.sync += [self.filled.eq(fetch.filled), self.bus_error.eq(reader.bus_error)]
         self._events(m, tags)
         return m

@@ -172,6 +172,6 @@ def tag_step_layout(config: Config) -> data.StructLayout:
             "id": unsigned(32),
             "query": unsigned(QUERY_BITS),
             "live": unsigned(1 << QUERY_BITS),  # queries whose claims count
-            "pending": unsigned((config.lookup_queue).bit_length()),  # entries not read yet
+            "pending": unsigned((config.lookup_queue + 1).bit_length()),  # entries not read yet
         }
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -50,6 +50,7 @@ def facts_layout(config: Config) -> data.StructLayout:
             "to_read": ways,  # by an entry of the queue
             "before": data.ArrayLayout(geometry.sequence_bits, geometry.ways),  # entries before it
             "claims": ways,  # its count of claims is not 0
+            "claimed": ways,  # by a query that was live in the cycle before
             "busy": ways,  # being fetched
             "failed": ways,  # its last fetch that ended had an error
         }
@@ -74,6 +75,8 @@ class LineFacts(wiring.Component):
         Number of the oldest queue entry that is still to be read; such entries.
     pushed, read_done
         An entry is pushed, the oldest one is read in this cycle.
+    live
+        By query number: claims count.
     facts
         See ``facts_layout``; ``busy`` and ``failed`` are those of this cycle.
     """
@@ -86,6 +89,7 @@ class LineFacts(wiring.Component):
     pending: Value
     pushed: Value
     read_done: Value
+    live: Value
     facts: Any
 
     def __init__(self, *, config: Config) -> None:
@@ -97,9 +101,10 @@ class LineFacts(wiring.Component):
                 "failed": In(geometry.ways),
                 "tag": In(geometry.tag_bits),
                 "oldest": In(geometry.sequence_bits),
-                "pending": In(range(config.lookup_queue + 1)),
+                "pending": In(range(config.lookup_queue + 2)),
                 "pushed": In(1),
                 "read_done": In(1),
+                "live": In(1 << QUERY_BITS),
                 "facts": Out(facts_layout(config)),
             }
         )
@@ -125,6 +130,7 @@ class LineFacts(wiring.Component):
                 ),
                 facts.before[number].eq(age - self.read_done),
                 facts.claims[number].eq(way.valid & (way.claims != 0)),
+                facts.claimed[number].eq(facts.claims[number] & self.live.bit_select(way.query, 1)),
             ]
         return m
 
@@ -148,8 +154,6 @@ class LineChoice(wiring.Component):
     -------
     facts
         The set. Lines whose fetch ended with an error match nothing.
-    live
-        By query number: claims count.
     match, merged, claimed
         A line matches; it is being fetched; it is claimed.
     victim, spare
@@ -159,7 +163,6 @@ class LineChoice(wiring.Component):
     """
 
     facts: Any
-    live: Value
     match: Value
     merged: Value
     claimed: Value
@@ -172,7 +175,6 @@ class LineChoice(wiring.Component):
         super().__init__(
             {
                 "facts": In(facts_layout(config)),
-                "live": In(1 << QUERY_BITS),
                 "match": Out(1),
                 "merged": Out(1),
                 "claimed": Out(1),
@@ -186,18 +188,16 @@ class LineChoice(wiring.Component):
         m = Module()
         ways = self._geometry.ways
         facts = self.facts
-        match, claimed, free = Signal(ways), Signal(ways), Signal(ways)
+        match, free = Signal(ways), Signal(ways)
+        claimed = facts.claimed
         m.d.comb += [
             match.eq(facts.match & ~(facts.failed & ~facts.busy)),
             free.eq(~facts.to_read & ~facts.busy),
         ]
-        for number in range(ways):
-            query = facts.state.ways[number].query
-            m.d.comb += claimed[number].eq(facts.claims[number] & self.live.bit_select(query, 1))
         unclaimed, several, candidates = Signal(ways), Signal(), Signal(ways)
         m.d.comb += [
             unclaimed.eq(~claimed),
-            several.eq((unclaimed & (unclaimed - 1)) != 0),
+            several.eq(Cat(unclaimed[n] & unclaimed[n + 1 :].any() for n in range(ways - 1)).any()),
             candidates.eq(free & Mux(unclaimed == 0, (1 << ways) - 1, unclaimed)),
             self.match.eq(match != 0),
             self.merged.eq((match & facts.busy) != 0),

@@ -62,11 +62,12 @@ class LineTags(wiring.Component):
     set, busy
         Set of the step in the first stage; its lines that are being fetched, in the same cycle.
     read_done
-        An entry has left the queue and its last read has been sent to the memories.
+        An entry has left the queue and its last read has been sent to the memories, in the cycle
+        before.
     filled
         A fetch ends.
     live
-        By query number: claims count.
+        By query number: claims count. A decision goes by that of the cycle before.
     invalidate
         Forget all lines; not while lookups are in flight. Prefetches and fetches may be.
     step, done
@@ -123,7 +124,7 @@ class LineTags(wiring.Component):
             m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
         tail = Signal(geometry.sequence_bits)  # entries sent
         oldest = Signal(geometry.sequence_bits)  # the first one still to be read
-        pending = Signal(range(config.lookup_queue + 1))  # so many are
+        pending = Signal(range(config.lookup_queue + 2))  # so many are
         pushed = self.o.valid & self.o.ready
         m.d.sync += [
             tail.eq(tail + pushed),
@@ -136,12 +137,13 @@ class LineTags(wiring.Component):
             facts.pending.eq(pending),
             facts.pushed.eq(pushed),
             facts.read_done.eq(self.read_done),
+            facts.live.eq(self.live),
         ]
         step, valid, fire, write = self._look(m, facts, clearing)
         known = self._keep(m, facts, step, valid, fire, clearing)
         m.d.comb += self.idle.eq(~self._held & ~valid & (pending == 0))
         m.submodules.choice = choice = LineChoice(config=config)
-        m.d.comb += [choice.facts.eq(known), choice.live.eq(self.live)]
+        m.d.comb += choice.facts.eq(known)
         match, sent = self._decide(m, step, choice, valid & ~clearing, fire)
         m.d.comb += [
             write.addr.eq(Mux(clearing, cleared, step.set)),
@@ -224,6 +226,11 @@ class LineTags(wiring.Component):
         with m.If(self._move):
             m.d.sync += known.eq(facts.facts)
         for number in range(geometry.ways):
+            query = known.state.ways[number].query
+            with m.If(~self._move):
+                m.d.sync += known.claimed[number].eq(
+                    known.claims[number] & self.live.bit_select(query, 1)
+                )
             for moves, index in ((1, self.set), (0, step.set)):
                 ends = filled.valid & (way == number) & (place == index)
                 with m.If(ends & (self._move == moves)):
@@ -234,7 +241,7 @@ class LineTags(wiring.Component):
                     m.d.sync += known.to_read[number].eq(0)
         with m.If(clearing):  # a prefetch may be here
             m.d.sync += [known.state.eq(0), known.match.eq(0), known.to_read.eq(0)]
-            m.d.sync += known.claims.eq(0)
+            m.d.sync += [known.claims.eq(0), known.claimed.eq(0)]
         return known
 
     def _decide(
@@ -265,6 +272,8 @@ class LineTags(wiring.Component):
     ) -> None:
         """The step as traces and counters see it."""
         event, lookup = self.step, step.id.lookup
+        live = Signal.like(self.live)  # of the cycle before: what the choice goes by
+        m.d.sync += live.eq(self.live)
         m.d.sync += [
             event.valid.eq(fire),
             event.static_hit.eq(step.id.hit),
@@ -275,7 +284,7 @@ class LineTags(wiring.Component):
             event.bad.eq(lookup.bad),
             event.empty.eq(lookup.zero & ~lookup.bad),
             event.half.eq(step.half),
-            event.live.eq(self.live),
+            event.live.eq(live),
         ]
         for name in ("prefetch", "table", "id", "query"):
             m.d.sync += event[name].eq(lookup[name])

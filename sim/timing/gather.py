@@ -17,11 +17,11 @@ from hdl.config import LINE_BYTES, Config
 from hdl.embedding.feature_table import FeatureTable
 from hdl.embedding.granules import GRANULE_BYTES
 from hdl.embedding.line_geometry import LineGeometry
-from hdl.embedding.line_tags import LineTags
 from hdl.embedding.read_slots import ReadSlots
 from hdl.embedding.row_reader import RowReader
 from hdl.embedding.static_cache import CacheTags
 from hdl.queue import Queue
+from hdl.skid import StreamRegister
 
 from .events import Clock, Poll
 from .memory import Memory
@@ -97,6 +97,10 @@ class _Lane:
         geometry = LineGeometry(config)
         self._lane_bytes = config.lane_bytes
         self._depth = config.lookup_queue
+        buffered = config.lookup_queue - StreamRegister.CAPACITY > 4
+        self._queue_latency = StreamRegister.LATENCY + (
+            Queue.BUFFERED_LATENCY if buffered else Queue.LATENCY
+        )
         self._requester = ORDERED_REQUESTERS + config.record_loaders + number
         self._beats = geometry.beats
         self.cache = LineCache(
@@ -114,7 +118,7 @@ class _Lane:
         self._half = 0
         self._first = Outcome.HIT  # of the first half
         self._decided = -1  # cycle of the last decision
-        self._line: int | None = None  # that it had to do with
+        self._last_line: int | None = None  # that it had to do with
         self._moved = -1  # cycle in which the first stage could last take a lookup
         self._passed = 0  # cycle from which on ``ReadyRegister`` is empty
         self._fetches: dict[int, _Fetch] = {}  # by line
@@ -122,7 +126,7 @@ class _Lane:
         # Read slots on offer: from which cycle, tag.
         self._slots = deque((0, tag) for tag in range(config.reads_per_lane))
         self._entries: deque[_Entry] = deque()
-        self._reads: deque[int] = deque()  # last cycles of reads of entries that count as pending
+        self._reads: deque[int] = deque()  # last cycles in which entries that are read are pending
         self._read_free = 0
         self._sum_free = 0  # the sum of a bag has been handed over
 
@@ -168,8 +172,8 @@ class _Lane:
         line = lookup.address // LINE_BYTES + half if on_line else None
         cache = self.cache
         # It waits until the one before has written the set, if that is its own.
-        waits = line is not None and self._line is not None
-        waits = waits and cache.set_of(line) == cache.set_of(self._line)
+        last = self._last_line
+        waits = line is not None and last is not None and cache.set_of(line) == cache.set_of(last)
         at = max(here, self._decided + waits)
         self._oldest, self._half = (at + 1, lookup), half
         self._poll.at(max(at + 1, self._gather.clock.now))
@@ -240,7 +244,7 @@ class _Lane:
 
     def _next(self, cycle: int, line: int | None) -> None:
         """The step is done with."""
-        self._decided, self._line = cycle, line
+        self._decided, self._last_line = cycle, line
         self._oldest = None
         self._move()
 
@@ -281,7 +285,7 @@ class _Lane:
         """An entry of the lookup queue."""
         last = lookup.item_last and (fetch is None or lookup.row_bytes <= LINE_BYTES or self._half)
         words = -(-size // self._lane_bytes)
-        ready = cycle + Queue.BUFFERED_LATENCY
+        ready = cycle + self._queue_latency
         entry = _Entry(ready, size, words, lookup.unit, bool(last), lookup.sums, fetch)
         self._entries.append(entry)
         if len(self._entries) == 1:
@@ -304,9 +308,9 @@ class _Lane:
                 self._sum(start, entry)
                 continue
             self._read_free = start + entry.words
-            self._reads.append(self._read_free - 1)
+            self._reads.append(self._read_free)
             if self._oldest is not None:
-                self._poll.at(max(self._read_free, clock.now))
+                self._poll.at(max(self._read_free + 1, clock.now))
             # What no engine waits for is no event: only lane 0's words keep somebody off a bank.
             for word in range(entry.words) if not number else (entry.words - 1,):
                 last = entry.item_last and word == entry.words - 1
@@ -327,9 +331,9 @@ class _Lane:
                 if ends or not self._number:
                     self._gather.clock.at(at, self._word, entry.unit, ends)
             start = self._sum_free
-        self._reads.append(self._read_free - 1)
+        self._reads.append(self._read_free)
         if self._oldest is not None:
-            self._poll.at(max(self._read_free, self._gather.clock.now))
+            self._poll.at(max(self._read_free + 1, self._gather.clock.now))
 
     def _word(self, cycle: int, unit: int, last: bool) -> None:
         self._gather.engines[unit].row_word(cycle, self._number, last)

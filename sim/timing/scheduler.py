@@ -107,13 +107,18 @@ class SchedulerModel:
         """Its end is taken."""
         self._retirement.taken(cycle)
         self._admission.retire(cycle, query)
-        self._gather.live &= ~(1 << query % self._config.queries_in_flight)
+        self._clock.at(cycle + 1, self._set_live, query, 0)
         if self._prefetcher is not None:
             self._prefetcher.retired(cycle, query)
 
     # -- contexts ------------------------------------------------------------------------------
     def _admitted(self, cycle: int, query: int) -> None:
-        self._gather.live |= 1 << query % self._config.queries_in_flight
+        self._clock.at(cycle + 1, self._set_live, query, 1)
+
+    def _set_live(self, cycle: int, query: int, live: int) -> None:
+        """The gather lanes hear of it a cycle late."""
+        bit = 1 << query % self._config.queries_in_flight
+        self._gather.live = self._gather.live & ~bit | bit * live
 
     def _open(self, cycle: int, context: StageContext) -> None:
         self._funnel.open(cycle, context, self._timings[context.query][context.stage])
