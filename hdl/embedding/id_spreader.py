@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -82,7 +82,8 @@ class IdSpreader(wiring.Component):
         running = Signal()  # the part's first step is over
         word = Signal(range(config.axi_bytes // 4))  # of the beat, first of the step
         number = Signal(8)  # of the step's first word: 0 names the dense vector
-        first = Signal(signed(9))
+        bits = words.bit_length() - 1
+        limit = Signal(10)  # number behind the last id
         next_number = Signal(8)
         group = Signal(range(max(2, groups)))
         start_word = (record.start[2:] >> (words.bit_length() - 1)) << (words.bit_length() - 1)
@@ -95,7 +96,7 @@ class IdSpreader(wiring.Component):
             word.eq(Mux(running, held_word, start_word)),
             number.eq(Mux(running, held_number, origin)),
             group.eq(number[words.bit_length() - 1 :] if groups > 1 else 0),
-            first.eq(number - origin - lead),
+            limit.eq(features + origin + lead),
             next_number.eq(number + words),
         ]
 
@@ -107,13 +108,13 @@ class IdSpreader(wiring.Component):
         left = Signal(words)  # taken in this cycle or before
         taken = Signal(words)
         for j in range(words):
-            index = Signal(signed(10), name=f"index_{j}")
             wanted = Signal(name=f"wanted_{j}")
             readies = []
-            m.d.comb += [
-                index.eq(first + j),
-                wanted.eq((index >= 0) & (index < features)),
-            ]
+            # A step's numbers differ in their low bits; words before the first id are in its first
+            # step only.
+            own = Cat(Const(j, bits), number[bits:]) if bits else number
+            follows = running | (lead <= j) if j + 1 < words else Const(1)
+            m.d.comb += wanted.eq(follows & (own < limit))
             data = step_data[32 * j : 32 * (j + 1)]
             for g in range(groups):
                 port = self.o[g * words + j]
@@ -135,7 +136,7 @@ class IdSpreader(wiring.Component):
         step_done, last = Signal(), Signal()
         m.d.comb += [
             step_done.eq(self.valid & left.all()),
-            last.eq(first + words >= features),
+            last.eq(number + words >= limit),
             self.record_done.eq(step_done & last),
             self.beat_done.eq(step_done & (last | (word == (steps - 1) * words))),
         ]
