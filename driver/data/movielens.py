@@ -97,16 +97,22 @@ def _parse(
     last, begins = last[good], begins[good]
     ends = marks[last[:, None] - np.arange(columns - 1, -1, -1)]
     starts = np.concatenate([begins[:, None], ends[:, :-1] + 1], axis=1)
+    # Nothing lies between the two colons of a separator.
+    whole = (starts[:, 1::gap] == ends[:, 1::gap]).all(axis=1) if gap == 2 else np.True_
     ends, starts = ends[:, ::gap], starts[:, ::gap]
     ends[:, -1] -= buffer[ends[:, -1] - 1] == _RETURN
     values, right = _numbers(buffer, starts[:, [0, 1, 3]], ends[:, [0, 1, 3]])
     right = np.insert(right, 2, _is_rating(buffer, starts[:, 2], ends[:, 2]), axis=1)
-    for line in np.flatnonzero(~right.all(axis=1)):
+    kept = right.all(axis=1) & whole
+    for line in np.flatnonzero(~kept):
+        if right[line].all():
+            bad.add(block, int(begins[line]) - PAD, None, "a colon alone, columns have two between")
+            continue
         column = int((~right[line]).argmax())
         text = bytes(buffer[starts[line, column] : ends[line, column]][:20])
         what = f"{text.decode('ascii', 'replace')!r} is no number of this column"
         bad.add(block, int(begins[line]) - PAD, column + 1, what)
-    return values[right.all(axis=1)]
+    return values[kept]
 
 
 def _numbers(

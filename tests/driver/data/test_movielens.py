@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from driver.data import lines as lines_module
 from driver.data.lines import BadLines
@@ -139,3 +141,75 @@ def test_queries(items: int | None) -> None:
 def test_too_many_items() -> None:
     with pytest.raises(UserError, match="queries of 1000 items: user 7 has"):
         next(user_queries(sample(), items=1000))
+
+
+def test_colons_of_a_separator_are_neighbours(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.dat"
+    path.write_text("1::2::3::4\n1:9:2::3::4\n")
+    bad = BadLines()
+    assert read_movielens(path, bad).times.tolist() == [4]
+    assert "ratings.dat: line 2: a colon alone" in bad.text
+
+
+def fuzz(path: Path, text: str, examples: int) -> None:
+    """Edited files: what a plain reader takes, every other line counted, or one clear error."""
+    source = text.encode()
+    edit = st.tuples(
+        st.integers(0, len(source) - 1), st.integers(0, 255) | st.sampled_from(b":,.\n\r0")
+    )
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(edit, max_size=6))
+    def run(edits: list[tuple[int, int]]) -> None:
+        changed = bytearray(source)
+        for place, value in edits:
+            changed[place] = value
+        path.write_bytes(changed)
+        lines = bytes(changed).removesuffix(b"\n").split(b"\n")
+        separator = b"::" if b"::" in changed[:40] else b","
+        if lines[0].startswith(b"userId,movieId,rating,timestamp"):
+            lines = lines[1:]
+        found = [row for line in lines if (row := _row(line, separator)) is not None]
+        bad = BadLines()
+        try:
+            got = read_movielens(path, bad)
+        except UserError:
+            assert not found
+            return
+        assert got.user_ids[got.users].tolist() == [row[0] for row in found]
+        assert got.item_ids[got.items].tolist() == [row[1] for row in found]
+        assert got.times.tolist() == [row[2] for row in found]
+        assert bad.count == len(lines) - len(found)
+
+    run()
+
+
+def _row(line: bytes, separator: bytes) -> tuple[int, int, int] | None:
+    """User, item and time of a line that is a rating."""
+    fields = line.removesuffix(b"\r").split(separator)
+    if len(fields) != 4 or (separator == b"::" and line.count(b":") != 6):
+        return None
+    numbers = [fields[n] for n in (0, 1, 3)]
+    if not all(1 <= len(text) <= 16 and not text.strip(b"0123456789") for text in numbers):
+        return None
+    rating = fields[2]
+    half = len(rating) == 3 and rating[1:2] == b"."
+    if (len(rating) != 1 and not half) or rating.replace(b".", b"", half).strip(b"0123456789"):
+        return None
+    return int(numbers[0]), int(numbers[1]), int(numbers[2])
+
+
+@pytest.mark.parametrize("text", [old, new])
+def test_fuzzed_ratings(text: object, tmp_path: Path) -> None:
+    fuzz(tmp_path / "ratings", text(drawn(12)), 60)  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [old, new])
+def test_many_fuzzed_ratings(text: object, tmp_path: Path) -> None:
+    fuzz(tmp_path / "ratings", text(drawn(12)), 1000)  # type: ignore[operator]
