@@ -16,7 +16,7 @@ _BENCHES = {
     "array": ("utilisation by engine size and partition, cost of a change of partition", "small"),
     "query": ("cycles and stalls of whole queries, by pipeline and partition, simulated", "small"),
     "fission-cost": ("cells that fission adds to the array, synthesised", "small"),
-    "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds in cycles", "small"),
+    "representations": ("table, DHE, select, hybrid: bytes, MACs, bounds, cycles", "small"),
     "mp-cache": ("where caching and approximating DHE vectors pays", "small"),
     "embedding": ("lanes on hits, misses against DRAM, hit rates, kaggle-2 by caches", "small"),
     "funnel": ("sub-batches, queries in flight, filter latency, quality of policies", "small"),
@@ -89,6 +89,20 @@ def add_benches(
     add("--partition", metavar="TEXT", action="append", help="may be repeated; default: a few")
     add("--max-rows", metavar="N", type=positive, default=10_000,
         help="cap on the rows of an embedding table (10000)")  # fmt: skip
+    add = parsers["representations"].add_argument
+    add("--only", choices=["bounds"], help="no queries")
+    add("--backend", choices=["rtl", "timing"], default="rtl", help="of the preset's queries (rtl)")
+    add("--items", metavar="N", type=positive, default=64, help="items of a query (64)")
+    add("--max-rows", metavar="N", type=positive, default=2000,
+        help="cap on the rows of an embedding table of the queries (2000)")  # fmt: skip
+    add(
+        "--mp-cache",
+        metavar="N",
+        type=positive,
+        action="append",
+        help="finished vectors held, may be repeated; default: an eighth of the room, and all",
+    )
+    add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
     _add_funnel(parsers["funnel"], positive)
     add_load_options(parsers["load"], positive)
     parsers["pareto"].add_argument(

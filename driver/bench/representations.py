@@ -1,7 +1,9 @@
 """``rpaccel bench representations``: what table, DHE, select and hybrid cost on a device.
 
-Bounds, not simulations: bytes and MACs of the shapes, array cycles with tile padding, hash cycles
-of the preset's lanes, device memory cycles of weights, hash constants and table rows.
+Bounds: bytes and MACs of the shapes, array cycles with tile padding, hash cycles of the preset's
+lanes, device memory cycles of weights, hash constants and table rows. Then whole queries of
+Kaggle's models, simulated on the preset and by the timing model on ``paper``, see
+`run_representations`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from hdl.dhe.layouts import HASH_BYTES
 
 from ..errors import UserError
 from ..tiles import tile_count
+from .representation_runs import RUN_COLUMNS, run_representations
 from .table import table_text
 
 __all__ = ["ItemCycles", "bench_representations", "item_cycles", "rows_of_decoder"]
@@ -155,7 +158,7 @@ def bench_representations(
         Unknown preset.
     """
     config = preset(args.preset)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for data, width in (("kaggle", 16), ("terabyte", 64)):
         for representation in REPRESENTATIONS:
             for hidden in DECODERS[: 1 if representation == "table" else None]:
@@ -169,9 +172,30 @@ def bench_representations(
         f"{config.axi_bytes * config.axi_channels} bytes/cycle; bounds, no table lookup hits",
         table_text(COLUMNS, rows),
     ]
+    runs = []
+    if args.only != "bounds":
+        names = [(config.name, args.backend)]
+        names += [("paper", "timing")] if config.name != "paper" else []
+        runs = run_representations(
+            names,
+            items=args.items,
+            max_rows=args.max_rows,
+            held=args.mp_cache,
+            seed=args.seed,
+            progress=progress,
+        )
+        text += [
+            "",
+            f"whole queries of {args.items} items, one engine of the whole grid, tables of at most "
+            f"{args.max_rows} rows",
+            table_text(RUN_COLUMNS, runs),
+        ]
+    exact = all(row["bit_exact"] is not False for row in runs)
     return {
         "bench": "representations",
         "preset": config.name,
         "rows": rows,
+        "runs": runs,
         "text": "\n".join(text),
+        "status": 0 if exact else 1,
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from driver.bench.mp_cache import centroid_error, hit_rates, most_removed
+from driver.bench.representation_runs import run_representations
 from driver.bench.representations import bench_representations, item_cycles, rows_of_decoder
 from driver.errors import UserError
 from golden.mprec import mprec_shape
@@ -42,7 +43,7 @@ def test_rows_of_a_decoder() -> None:
 
 
 def test_bench() -> None:
-    result = bench_representations(Namespace(preset="small"), lambda text: None)
+    result = bench_representations(Namespace(preset="small", only="bounds"), lambda text: None)
     rows = {(r["data"], r["representation"], r["decoder"]): r for r in result["rows"]}
     assert len(rows) == 14 and "crossover" in result["text"]
     dhe = rows["kaggle", "dhe", "1024-128-16"]
@@ -70,3 +71,22 @@ def test_what_centroids_get_wrong() -> None:
     short, _ = centroid_error(2, 16, 0, count=64)
     long, _ = centroid_error(64, 16, 0, count=64)
     assert short < 0.05 and long > 0.5
+
+
+def test_queries() -> None:
+    """On the timing model: held vectors leave as many decoder cycles as they miss."""
+    rows = run_representations(
+        [("tiny", "timing")], items=32, max_rows=100, held=[64], seed=1, progress=lambda text: None
+    )
+    assert [row["vectors"] for row in rows] == [0, 0, 64, 0, 0]
+    table, whole, held = rows[:3]
+    assert table["hash_utilization"] == 0 and table["crossover"] is None
+    assert whole["left_utilization"] == 1 and whole["hit_utilization"] == 0
+    # 256 hashes of 26 features an item on one lane.
+    assert whole["hash_utilization"] == 32 * 26 * 256 / whole["cycles"]
+    assert 0.3 < held["hit_utilization"] < 1
+    assert held["hash_utilization"] * held["cycles"] == pytest.approx(
+        whole["hash_utilization"] * whole["cycles"] * (1 - held["hit_utilization"])
+    )
+    assert held["cycles"] < whole["cycles"]
+    assert 1 - held["left_utilization"] <= held["hit_utilization"]
