@@ -92,11 +92,16 @@ class EntryFetcher(wiring.Component):
         sent = Signal()
         taken = Signal()
         known = Signal(_INDEX_BITS)
+        inside = Signal()  # the tail is within the ring
         beat: Any = queue.i.payload
         m.d.comb += [
-            self.end.eq(Mux(self.tail < self.size, self.tail, known)),
-            self.ignored.eq(self.end != self.tail),
-            self.request.valid.eq((self.end != entry) & (held != AHEAD)),
+            inside.eq(self.tail < self.size),
+            self.end.eq(Mux(inside, self.tail, known)),
+            self.ignored.eq(~inside & (known != self.tail)),
+            # Both compared while it is found out which one is meant.
+            self.request.valid.eq(
+                Mux(inside, self.tail != entry, known != entry) & (held != AHEAD)
+            ),
             self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
             self.request.payload.beats.eq(beats - 1),
             sent.eq(self.request.valid & self.request.ready),

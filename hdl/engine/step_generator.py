@@ -166,6 +166,8 @@ class StepGenerator(wiring.Component):
                     "dot_move": move,
                     "i": unsigned(7),
                     "j": unsigned(7),
+                    "next_j": unsigned(8),  # j + outputs
+                    "last_i": unsigned(1),  # i is the last vector
                     "part": unsigned(7),  # byte inside the vectors: they are longer than a step
                     "bank_i": range(banks),
                     "address_i": unsigned(13),
@@ -221,6 +223,8 @@ class StepGenerator(wiring.Component):
                 state.outputs.eq(1 << new.log2_outputs),
                 state.i.eq(1),
                 state.j.eq(0),
+                state.next_j.eq(1 << new.log2_outputs),
+                state.last_i.eq(new.vectors == 2),
                 state.part.eq(0),
                 state.bank_i.eq(vector_1[0]),
                 state.address_i.eq(vector_1[1]),
@@ -368,9 +372,9 @@ class StepGenerator(wiring.Component):
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         left = (state.i - state.j)[:7]  # outputs of vector i still to come, at least 1
-        vector_end = left <= state.outputs
+        vector_end = state.i <= state.next_j  # left <= outputs
         count = Mux(vector_end, left, state.outputs)[: len(step.count)]
-        item_end = vector_end & (state.i + 1 == item.vectors)
+        item_end = vector_end & state.last_i
         final = state.part + self._multipliers >= state.width
         m.d.comb += self.release.eq(final & item_end)
         self._emit(m, item, state, state.dot_move)
@@ -389,9 +393,15 @@ class StepGenerator(wiring.Component):
                 state.part.eq(0),
                 state.k.eq(state.k + count),
                 state.shift_address.eq(state.shift_address + 1),
-                state.j.eq(state.j + state.outputs),
+                state.j.eq(state.next_j),
+                state.next_j.eq(state.next_j + state.outputs),
             ]
             self._next_vectors(m, state, state.dot_move)
             with m.If(vector_end):
-                m.d.sync += [state.i.eq(state.i + 1), state.j.eq(0)]
+                m.d.sync += [
+                    state.i.eq(state.i + 1),
+                    state.last_i.eq(state.i + 2 == item.vectors),
+                    state.j.eq(0),
+                    state.next_j.eq(state.outputs),
+                ]
                 self._first_vectors(m, item, state)

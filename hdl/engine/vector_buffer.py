@@ -216,6 +216,7 @@ class VectorBuffer(wiring.Component):
         """Slots in use."""
         m.submodules.tail = tail = RingPointer()
         used = Signal(range(self._config.vector_slots + 1))
+        room = Signal(init=1)  # used < slots
         no_features = self.features == 0
         m.d.comb += [
             tail.slots.eq(self.slots),
@@ -224,12 +225,19 @@ class VectorBuffer(wiring.Component):
             tail.advance.eq(self.allocate),
             self.allocate_index.eq(tail.index),
             self.allocate_address.eq(tail.address),
-            self.can_allocate.eq((used < self.slots) | no_features),
+            self.can_allocate.eq(room | no_features),
         ]
         with m.If(~no_features):
             m.d.sync += used.eq(used + self.allocate - self.release)
+        # All outcomes are compared before it is known which one it is.
+        with m.If(self.allocate & ~self.release):
+            m.d.sync += room.eq(used + 1 < self.slots)
+        with m.Elif(self.release & ~self.allocate):
+            m.d.sync += room.eq(used <= self.slots)  # used - 1 < slots
+        with m.Else():
+            m.d.sync += room.eq(used < self.slots)
         with m.If(self.clear):
-            m.d.sync += used.eq(0)
+            m.d.sync += [used.eq(0), room.eq(1)]
 
     def _count(self, m: Module, landing: list[Signal]) -> None:
         """Items that each lane has finished and the interaction has not."""

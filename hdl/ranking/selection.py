@@ -167,6 +167,8 @@ class Selection(wiring.Component):
             lanes=config.candidate_banks, count_width=config.item_bits + 1
         )
         selection = plan.selection
+        clear = Signal()  # a cycle late: the first word comes later
+        m.d.sync += clear.eq(selector.go)
         m.d.comb += [
             scan.selection.eq(selection),
             scan.go.eq(selector.go),
@@ -178,7 +180,7 @@ class Selection(wiring.Component):
             scan.candidates.eq(self.candidates),
             self.scan_address.eq(scan.scan_address),
             self.scan_enable.eq(scan.scan_enable),
-            count.clear.eq(selector.go),
+            count.clear.eq(clear),
             count.valid.eq(scan.o.valid),
             count.counted.eq(scan.o.counted),
             count.digit.eq(scan.o.digit),
