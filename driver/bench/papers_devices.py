@@ -107,7 +107,7 @@ def time_pipeline(
 ) -> Timed:
     """Latency and interval by the timing model."""
     case = stage_case(device, spec, max_rows=max_rows, seed=seed)
-    if len(spec.stages) > 1:
+    if len(spec.stages) > 1 or spec.data == "movielens":  # whose items are no Criteo items
         case = replace(case, pipeline=spec, drawn_items=None, sub_batches=sub_batches)
     latency, interval = interval_cycles(case)
     return Timed(device, spec, sub_batches, latency, interval)
