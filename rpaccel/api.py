@@ -149,7 +149,7 @@ def _silent(text: str) -> None:
 
 def workload(
     *,
-    models: Sequence[Model | str | os.PathLike[str]],
+    models: Sequence[Model | NeuMf | str | os.PathLike[str]],
     keep: Sequence[int],
     queries: Sequence[Sequence[ArrayLike]],
     calibration: Sequence[ArrayLike] | None = None,
@@ -160,13 +160,15 @@ def workload(
     Parameters
     ----------
     models
-        One a stage: from ``load_model``, or paths.
+        One a stage: from ``load_model`` or ``import_checkpoint``, or paths; all DLRM or all NeuMF.
     keep
         Items each stage keeps.
     queries
-        ``(dense, ids)`` or ``(dense, ids, labels)`` of each query; dense is float, log taken.
+        ``(dense, ids)`` or ``(dense, ids, labels)`` of each query; dense is float, log taken. Of
+        NeuMF ``(pairs,)`` or ``(pairs, labels)``: numbers of user and item, [items, 2].
     calibration
-        ``(dense, ids)`` to choose number ranges and cached rows with; None: the queries.
+        ``(dense, ids)``, or ``(pairs,)``, to choose number ranges and cached rows with; None: the
+        queries.
     name
         For the output.
 
