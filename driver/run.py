@@ -14,6 +14,7 @@ from sim import toolchain
 from .cache_split import parse_split, split_curve
 from .data.profile import load_profile
 from .errors import UserError
+from .hash_words import check_encoder
 from .options import RunOptions
 from .page import PageFacts, write_page
 from .page.work import stage_work
@@ -139,7 +140,7 @@ def run(
         )  # refuses before the long work begins
         expected = _expected(workload, rules, progress, keep_layers=True)
         result |= run_rtl(plan, workload, expected, options, progress, corrupt)
-    result["notes"] = workload.notes
+    result["notes"] = workload.notes + (_warnings(workload) if plan else [])
     activity = result.pop("activity", None)
     if options.report is not None:
         facts = PageFacts(
@@ -156,6 +157,17 @@ def run(
     result["text"] = report_text(result)
     result["status"] = 0 if result["bit_exact"] in (True, None) else 1
     return result
+
+
+def _warnings(workload: Workload) -> list[str]:
+    """What is odd about models that the device runs all the same."""
+    return [
+        f"{model.shape.name}, {text}"
+        for model in workload.quantised
+        for feature, stack in enumerate(model.stacks)
+        if stack is not None
+        for text in check_encoder(feature, stack.encoder)
+    ]
 
 
 def _conditions(options: RunOptions) -> list[tuple[str, str]]:

@@ -47,3 +47,27 @@ def test_training_on_criteo_text(tmp_path: Path) -> None:
     model = rpaccel.import_checkpoint(out)
     assert isinstance(model, Model) and max(model.shape.rows) == 50
     assert np.isfinite(model.tables[0]).all()
+
+
+@pytest.mark.torch
+def test_representations_are_trained_alike() -> None:
+    """Network and exported model agree; tables' gain over themselves is nothing."""
+    torch = pytest.importorskip("torch")
+    from examples.demo.evaluate import Stream
+    from examples.demo.generate import Teacher
+    from examples.train import representations as script
+    from golden import float_model
+
+    data, _ = Teacher().items(512, stream=Stream.TRAIN)
+    network = script.Network(script.shape_of("hybrid", (32, 16, 16)), 1)
+    with torch.no_grad():
+        logits = network(
+            torch.from_numpy(data.dense), torch.from_numpy(data.ids.astype(np.int64))
+        ).numpy()
+    score = float_model.forward(network.export(), data.dense, data.ids)["score"]
+    assert np.abs(score - logits).max() < 1e-4
+    found = script.measure(decoder=(32, 16, 16), seeds=1, passes=1, items=8192, queries=4)
+    rows = {row["representation"]: row for row in found["rows"]}
+    assert rows["table"]["gain"] == {"mean": 0, "low": 0, "high": 0}
+    assert rows["dhe"]["gain_int8"]["low"] < rows["dhe"]["gain_int8"]["high"]
+    assert rows["hybrid"]["macs"] > rows["dhe"]["macs"] > rows["select"]["macs"]

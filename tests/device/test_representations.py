@@ -139,3 +139,17 @@ def test_funnel_with_decoders_behind() -> None:
         calibration=inputs(99, 200),
     )
     run(made, sub_batches=2)
+
+
+def test_a_prime_that_is_none() -> None:
+    """It is computed as it stands, and said."""
+    made = workload("dhe", "cat", items=5, queries=1)
+    stacks = list(made.quantised[0].stacks)
+    stack = stacks[2]
+    assert stack is not None
+    primes = np.full_like(stack.encoder.p, 1_000_005)
+    stacks[2] = replace(stack, encoder=replace(stack.encoder, p=primes))
+    made.quantised[0] = replace(made.quantised[0], stacks=tuple(stacks))
+    ran = run(made)
+    assert "dhe, feature 2: p = 1000005 is not a prime" in ran["notes"]
+    assert ran["bit_exact"] is True
