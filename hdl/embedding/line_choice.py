@@ -53,6 +53,8 @@ def facts_layout(config: Config) -> data.StructLayout:
             "claimed": ways,  # by a query that was live in the cycle before
             "busy": ways,  # being fetched
             "failed": ways,  # its last fetch that ended had an error
+            "good": ways,  # it has the tag and its data is right, or still comes
+            "free": ways,  # nobody is to read it, and it is not being fetched
         }
     )
 
@@ -78,7 +80,8 @@ class LineFacts(wiring.Component):
     live
         By query number: claims count.
     facts
-        See ``facts_layout``; ``busy`` and ``failed`` are those of this cycle.
+        See ``facts_layout``; ``busy`` and ``failed`` are those of this cycle, ``good`` and ``free``
+        follow from these.
     """
 
     state: Any
@@ -188,12 +191,7 @@ class LineChoice(wiring.Component):
         m = Module()
         ways = self._geometry.ways
         facts = self.facts
-        match, free = Signal(ways), Signal(ways)
-        claimed = facts.claimed
-        m.d.comb += [
-            match.eq(facts.match & ~(facts.failed & ~facts.busy)),
-            free.eq(~facts.to_read & ~facts.busy),
-        ]
+        match, claimed, free = facts.good, facts.claimed, facts.free
         unclaimed, several, candidates = Signal(ways), Signal(), Signal(ways)
         m.d.comb += [
             unclaimed.eq(~claimed),

@@ -217,32 +217,55 @@ class LineTags(wiring.Component):
     def _keep(
         self, m: Module, facts: LineFacts, step: Any, valid: Signal, fire: Signal, clearing: Signal
     ) -> Any:
-        """The facts, behind the first stage, kept true while the step waits."""
+        """The facts, behind the first stage, kept true while the step waits.
+
+        What follows from them for each line by itself has registers, too: ``good`` and ``free``.
+        """
         geometry = self._geometry
+        new = facts.facts
         known: Any = Signal(facts_layout(self._config))
         filled = self.filled
         way = filled.line[: geometry.way_bits]
         place = filled.line >> geometry.way_bits
         with m.If(self._move):
-            m.d.sync += known.eq(facts.facts)
+            m.d.sync += known.eq(new)
         for number in range(geometry.ways):
+            here = filled.valid & (way == number)
+            taken = self._line(new, number, here & (place == self.set), new.to_read[number])
+            read = self.read_done & (known.before[number] == 0)
+            to_read = known.to_read[number] & ~read & ~clearing  # a prefetch may be here then
+            match = known.match[number] & ~clearing
+            stays = self._line(known, number, here & (place == step.set), to_read, match)
             query = known.state.ways[number].query
-            with m.If(~self._move):
-                m.d.sync += known.claimed[number].eq(
-                    known.claims[number] & self.live.bit_select(query, 1)
-                )
-            for moves, index in ((1, self.set), (0, step.set)):
-                ends = filled.valid & (way == number) & (place == index)
-                with m.If(ends & (self._move == moves)):
-                    m.d.sync += [known.busy[number].eq(0), known.failed[number].eq(filled.error)]
-            with m.If(~self._move & self.read_done):
-                m.d.sync += known.before[number].eq(known.before[number] - 1)
-                with m.If(known.before[number] == 0):
-                    m.d.sync += known.to_read[number].eq(0)
-        with m.If(clearing):  # a prefetch may be here
-            m.d.sync += [known.state.eq(0), known.match.eq(0), known.to_read.eq(0)]
-            m.d.sync += [known.claims.eq(0), known.claimed.eq(0)]
+            with m.If(self._move):
+                m.d.sync += [known[name][number].eq(value) for name, value in taken.items()]
+            with m.Else():
+                m.d.sync += [known[name][number].eq(value) for name, value in stays.items()]
+                m.d.sync += [
+                    known.to_read[number].eq(to_read),
+                    known.match[number].eq(match),
+                    known.before[number].eq(known.before[number] - self.read_done),
+                    known.claimed[number].eq(
+                        known.claims[number] & self.live.bit_select(query, 1) & ~clearing
+                    ),
+                ]
+        with m.If(clearing):
+            m.d.sync += [known.state.eq(0), known.claims.eq(0)]
         return known
+
+    def _line(
+        self, facts: Any, number: int, ends: Value, to_read: Value, match: Value | None = None
+    ) -> dict[str, Value]:
+        """Facts of one line in the next cycle; ``ends``: its fetch does in this one."""
+        matches = facts.match[number] if match is None else match
+        failed = Mux(ends, self.filled.error, facts.failed[number])
+        busy = facts.busy[number] & ~ends
+        return {
+            "busy": busy,
+            "failed": failed,
+            "good": matches & ~(failed & ~busy),
+            "free": ~to_read & ~busy,
+        }
 
     def _decide(
         self, m: Module, step: Any, choice: LineChoice, ready: Value, fire: Signal
