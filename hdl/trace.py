@@ -66,9 +66,9 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
                     "slot": unsigned(1),
                     "row": unsigned(config.row_bits),
                     "k": unsigned(13),
-                    "count": unsigned(5),
+                    "count": unsigned(config.interaction_outputs.bit_length()),
                     "last": unsigned(1),
-                    "data": data.ArrayLayout(signed(8), 16),
+                    "data": data.ArrayLayout(signed(8), config.interaction_outputs),
                 }
             ),
         ),
