@@ -118,7 +118,8 @@ def run_representations(
     names
         Preset and back end, ``rtl`` or ``timing``.
     items, max_rows, seed
-        Of the query and its tables.
+        Of the query and its tables, items an engine; engines are the smallest that all have hash
+        lanes.
     held
         Vectors held, beside none; None: an eighth of what the device holds, and all. Those of
         DHE only.
@@ -126,12 +127,16 @@ def run_representations(
     rows = []
     for name, backend in names:
         config = preset(name)
-        partition = parse_partition(config, "fused", stages=1)
+        edge = config.sub_array << config.hash_level
+        engines = (config.edge // edge) ** 2
+        partition = parse_partition(config, f"{edge}x{edge}:{engines}", stages=1)
         room = config.held_sets * config.held_ways
         sizes = [n for n in (held if held is not None else (room // 8, room)) if n]
         tables: dict[str, Any] = {}
         for representation in REPRESENTATIONS:
-            spec, _ = fitted(pipeline(f"mprec-kaggle-{representation}").scaled(items), config.edge)
+            spec, _ = fitted(
+                pipeline(f"mprec-kaggle-{representation}").scaled(items * engines), config.edge
+            )
             workload = load_workload(spec, queries=1, max_rows=max_rows, seed=seed)
             shape = workload.models[0].shape
             row = _row(config, workload, partition, backend, 0, progress)

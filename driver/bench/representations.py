@@ -186,7 +186,7 @@ def bench_representations(
         )
         text += [
             "",
-            f"whole queries of {args.items} items, one engine of the whole grid, tables of at most "
+            f"whole queries of {args.items} items an engine with hash lanes, tables of at most "
             f"{args.max_rows} rows",
             table_text(RUN_COLUMNS, runs),
         ]
