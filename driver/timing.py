@@ -241,14 +241,15 @@ def predict(
     return prediction
 
 
-def _cause_rows(prediction: Prediction, stages: int) -> list[dict[str, int]]:
+def _cause_rows(prediction: Prediction, deployment: Deployment) -> list[dict[str, int]]:
     """Engine cycles by stage and cause, told apart as ``driver.stalls`` does."""
-    rows = [{cause.name.lower(): 0 for cause in Cause} for _ in range(stages)]
+    rows = [{cause.name.lower(): 0 for cause in Cause} for _ in deployment.models]
     begin = prediction.jobs[0].cycle
     for unit, spans in prediction.timelines.items():
         sent = [(job.cycle, job.stage) for job in prediction.jobs if job.unit == unit]
         # Before its first row block an engine is of that block's stage.
-        sent = [(begin, sent[0][1]), *sent[1:]] if sent else [(begin, 0)]
+        stage = sent[0][1] if sent else min(deployment.maps[unit].stages)
+        sent = [(begin, stage), *sent[1:]]
         ends = [cycle for cycle, _ in sent[1:]] + [prediction.cycles]
         for first, last, cause in spans:
             for (start, stage), end in zip(sent, ends, strict=True):
@@ -319,7 +320,7 @@ def run_timing(
     deployment, spec = plan.deployment, workload.pipeline
     config: Config = deployment.config
     queries = len(plan.queries)
-    rows = _cause_rows(prediction, len(spec.stages))
+    rows = _cause_rows(prediction, deployment)
     lookups = prediction.hits + prediction.look_ahead_hits + prediction.misses
     engines = deployment.partition.engines
     cycles = prediction.cycles + (prediction.load_cycles if options.cold else 0)

@@ -5,7 +5,8 @@ The array's schedules must agree cycle for cycle, whole queries within 2 %.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +20,9 @@ import driver.rtl
 import driver.timing
 from driver.check import read_records
 from driver.inputs import make_workload
+from driver.maps import PhaseMap, StageMap
 from driver.options import RunOptions
-from driver.partition import Partition, legal_partitions, parse_partition
+from driver.partition import Engine, Partition, legal_partitions, parse_partition
 from driver.pipelines import pipeline
 from driver.rtl import Plan, plan_run, run_rtl
 from driver.rules import funnel_rules
@@ -132,34 +134,81 @@ def close(predicted: int, measured: int, of: int | None = None) -> bool:
     return abs(predicted - measured) <= max(SLACK, TOLERANCE * (measured if of is None else of))
 
 
-def check_schedules(both: Both) -> None:
-    """Within a phase whose weights are resident, rows leave the columns as predicted."""
+def phase_maps(stage: StageMap) -> list[tuple[str, PhaseMap]]:
+    return [
+        ("bottom", stage.bottom),
+        ("top", stage.top),
+        *(("decoder", decoder) for decoder in stage.decoders),
+    ]
+
+
+def measured_phases(
+    both: Both, engine: Engine
+) -> Iterator[tuple[int, str, PhaseMap, int, NDArray[np.int64]]]:
+    """Phases of an engine in their order: program, kind, map, rows, cycle of each output row."""
     deployment = both.plan.deployment
     config = deployment.config
-    checked = 0
-    for engine in deployment.partition.engines:
-        e = 1 << engine.level
-        strip = (engine.row + e - 1) * config.grid + engine.column
-        mine = both.columns.where(both.columns.source == strip * config.sub_array)
-        measured: NDArray[np.int64] = mine.cycle
-        at = 0
+    strip = (engine.row + (1 << engine.level) - 1) * config.grid + engine.column
+    mine = both.columns.where(both.columns.source == strip * config.sub_array)
+    first = {
+        place.layers[0].parameter_base: (number, kind, place)
+        for number, stage in deployment.maps[engine.unit].stages.items()
+        for kind, place in phase_maps(stage)
+        if place.layers
+    }
+    parameter, row = mine["parameter"], mine["row"]
+    at = 0
+    while at < len(mine):
+        number, kind, place = first[int(parameter[at])]
+        rows = 1
+        while at + rows < len(mine) and (parameter[at + rows], row[at + rows]) == (
+            parameter[at],
+            row[at] + rows,
+        ):
+            rows += 1
+        end = at + rows * sum(layer.output_tiles for layer in place.layers)
+        assert end <= len(mine), f"engine {engine.unit}: a phase without end"
+        yield number, kind, place, rows, mine.cycle[at:end]
+        at = end
+
+
+def check_schedules(both: Both) -> None:
+    """Every row block runs its phases, and where their weights are resident, rows leave the columns
+    as predicted.
+
+    Which of two engines that are free within a few cycles of each other takes a row block, and so
+    the order of phases on an engine, is not compared: a schedule is looked up among those of
+    engines of one size.
+    """
+    engines = both.plan.deployment.partition.engines
+    predicted: dict[tuple[int, int, str, int], set[tuple[int, ...]]] = defaultdict(set)
+    said: Counter[tuple[int, str, int]] = Counter()
+    for engine in engines:
         for phase in both.prediction.phases[engine.unit]:
+            if not phase.output_tiles:
+                continue
+            kind = "top" if phase.top else "decoder" if phase.decoder else "bottom"
             rows = np.concatenate(
                 [np.arange(start, start + phase.rows) for start in phase.output_tiles]
             )
-            part = measured[at : at + len(rows)]
-            at += len(rows)
-            stage = deployment.maps[engine.unit].stages[phase.stage]
-            if not (stage.top if phase.top else stage.bottom).streamed:
-                np.testing.assert_array_equal(np.diff(part), np.diff(rows), str(phase))
+            schedule = tuple(np.diff(rows).tolist())
+            predicted[engine.level, phase.stage, kind, phase.rows].add(schedule)
+            said[phase.stage, kind, phase.rows] += 1
+    ran: Counter[tuple[int, str, int]] = Counter()
+    checked, resident = 0, False
+    for engine in engines:
+        for number, kind, place, count, cycles in measured_phases(both, engine):
+            ran[number, kind, count] += 1
+            if place.streamed:
+                continue
+            resident = True
+            known = predicted.get((engine.level, number, kind, count))
+            if known is not None:  # else all such blocks went to engines of other sizes
+                found = tuple(np.diff(cycles).tolist())
+                assert found in known, (engine.unit, number, kind, count, found, known)
                 checked += 1
-        assert at == len(measured), f"engine {engine.unit}"
-    assert checked or all(
-        phase.streamed or not phase.layers
-        for m in deployment.maps.values()
-        for s in m.stages.values()
-        for phase in (s.bottom, s.top)
-    )
+    assert ran == said
+    assert checked or not resident
 
 
 def check_jobs(both: Both) -> None:
@@ -179,7 +228,26 @@ def check_jobs(both: Both) -> None:
         assert close(one[-1], other[-1], of=both.rtl["cycles"]), (one, other)
 
 
-def check(both: Both) -> None:
+def same_engines(both: Both) -> bool:
+    """Whether each row block ran on the engine that the model says.
+
+    A few cycles decide which engine is free first; of engines of several sizes, another one takes
+    another number of cycles.
+    """
+    sent = both.jobs
+    names = ("program", "sub_batch", "position", "unit")
+    measured = sorted(tuple(int(sent[name][n]) for name in names) for n in range(len(sent)))
+    return measured == sorted(
+        (job.stage, job.sub_batch, job.position, job.unit) for job in both.prediction.jobs
+    )
+
+
+def check(both: Both, *, drawn: bool = False) -> None:
+    """Schedules exact, queries and causes within the tolerance.
+
+    Of pipelines each stage is, too; of drawn models, whose stages may be a few row blocks long, a
+    stage is within the tolerance of its query.
+    """
     rtl, timing = both.rtl, both.timing
     assert rtl["bit_exact"] is True
     check_schedules(both)
@@ -190,12 +258,15 @@ def check(both: Both) -> None:
     for spans in both.prediction.timelines.values():  # busy + causes = total
         assert sum(last - first + 1 for first, last, _ in spans) == timing["cycles"]
     engines = len(both.plan.deployment.partition.engines)
+    same = same_engines(both)
     for predicted, measured in zip(timing["stages"], rtl["stages"], strict=True):
-        assert predicted["busy_cycles"] == measured["busy_cycles"]
-        assert close(predicted["cycles"], measured["cycles"]), (predicted, measured)
+        if same:
+            assert predicted["busy_cycles"] == measured["busy_cycles"]
+        of = rtl["cycles"] if drawn else measured["cycles"]
+        assert close(predicted["cycles"], measured["cycles"], of=of), (predicted, measured)
         for cause, cycles in measured["stall_cycles"].items():
             said = predicted["stall_cycles"][cause]
-            assert close(said, cycles, of=rtl["cycles"] * engines), cause
+            assert close(said, cycles, of=rtl["cycles"] * engines), (cause, said, cycles)
     # A few cycles may decide which of two lookups of a line comes first, and whether it is still
     # there: what depends on ids alone is exact.
     exact = ("lookups", "static_hits", "prefetches")
@@ -394,18 +465,18 @@ def drawn(draw: st.DrawFn, config: Config, most: int) -> tuple[Partition, Worklo
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(TINY, 40))
 def test_drawn_models(case: tuple[Partition, Workload]) -> None:
-    check(run_workload(TINY, *case, seed=1))
+    check(run_workload(TINY, *case, seed=1), drawn=True)
 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(TINY, 150))
 def test_many_drawn_models(case: tuple[Partition, Workload]) -> None:
-    check(run_workload(TINY, *case, seed=1))
+    check(run_workload(TINY, *case, seed=1), drawn=True)
 
 
 @pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(SMALL, 400))
 def test_drawn_models_on_small(case: tuple[Partition, Workload]) -> None:
-    check(run_workload(SMALL, *case, seed=1))
+    check(run_workload(SMALL, *case, seed=1), drawn=True)
