@@ -90,8 +90,9 @@ def _hits(config: Config, lookups: int, seed: int, progress: Progress) -> Rows:
             hot = min(_HOT_ROWS, held_rows(config, tables, row_bytes))
             ids = np.random.default_rng(seed).integers(0, hot, (items, tables))
             scene = GatherScene(
-                config=config, rows=hot, row_bytes=row_bytes, ids=ids.astype(np.uint32), cached=hot
-            )
+                config=config, rows=hot, row_bytes=row_bytes, ids=ids.astype(np.uint32),
+                cached=hot, dense=0,
+            )  # fmt: skip
             seen = run_unit(scene, Dram(), limit=40 * lookups)
             words = -(-row_bytes // config.lane_bytes)
             lane_cycles = items * words * -(-tables // lanes)

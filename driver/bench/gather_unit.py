@@ -81,6 +81,9 @@ class GatherScene:
         [items, tables]
     cached
         Rows ``0 .. cached - 1`` of every table lie in the static cache.
+    dense
+        Dense values of a record. Where there are any, loaders take those of all row blocks first,
+        in cycles in which lanes get no ids; 0: lookups alone.
     """
 
     config: Config
@@ -88,6 +91,7 @@ class GatherScene:
     row_bytes: int
     ids: NDArray[np.uint32]
     cached: int = 0
+    dense: int = DENSE
     seed: int = 1
     memory: NDArray[np.uint8] = field(init=False)
     bases: list[int] = field(init=False)
@@ -96,7 +100,7 @@ class GatherScene:
 
     def __post_init__(self) -> None:
         items, tables = self.ids.shape
-        layout = record_layout(self.config, dense=DENSE, ids=tables)
+        layout = record_layout(self.config, dense=self.dense, ids=tables)
         self.pitch, self.ids_offset = layout.pitch, layout.ids_offset
         size = -(-self.rows * self.row_bytes // 4096) * 4096
         self.bases = [_TABLES + n * size for n in range(tables)]
@@ -175,7 +179,7 @@ class GatherScene:
                 "stride": 1,
                 "first": 1,
                 "pitch": self.pitch,
-                "dense_bytes": DENSE,
+                "dense_bytes": self.dense,
                 "ids_offset": self.ids_offset,
             }
             for number, first in enumerate(range(0, items, config.rows))
