@@ -54,7 +54,7 @@ class RunOptions:
     partition: str | None = None
     policy: str = "exact"
     sub_batches: int | None = None
-    """Parts of a query that stages work on one after the other; None: one."""
+    """Parts of a query that stages work on one after the other; None: see `funnel_rules`."""
     bins: int | None = None
     """Width of the bins of policy binned; None: ``DEFAULT_BINS``."""
     dram: str = "reference"

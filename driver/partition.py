@@ -57,6 +57,12 @@ class Partition:
                 return sum(1 << s for s in range(stages) if engine.serves(s))
         return 0
 
+    @property
+    def is_static(self) -> bool:
+        """Every engine is kept for one stage, and there are several."""
+        kept = {engine.stages for engine in self.engines}
+        return len(kept) > 1 and all(mine is not None and len(mine) == 1 for mine in kept)
+
     def serving(self, stages: Sequence[frozenset[int] | None]) -> Partition:
         """The same cut, the engines serving these stages, in the order of ``engines``."""
         engines = [

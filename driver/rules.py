@@ -16,6 +16,7 @@ from hdl.config import Config
 
 from .errors import UserError
 from .options import RunOptions
+from .partition import Partition
 from .pipelines import Pipeline
 
 __all__ = ["early_fractions", "funnel_rules", "group_sizes", "listed_words"]
@@ -24,6 +25,11 @@ MARGIN = 1.0
 """Deviations below the mean: more of them waste fewer items and forward later."""
 _UNIT = 1 << 16
 """Fractions are in 1 / 65536 of k."""
+
+
+_PARTS = (8, 4, 2)
+_LEAST_PART = 32
+"""Items of a sub-batch: row blocks of a few items cost more than the overlap brings."""
 
 
 def early_fractions(spec: Pipeline, sub_batches: int) -> tuple[tuple[int, ...], ...]:
@@ -72,8 +78,30 @@ def listed_words(config: Config, spec: Pipeline, rules: FunnelRules) -> int:
     return total
 
 
-def funnel_rules(config: Config, spec: Pipeline, options: RunOptions) -> FunnelRules:
+def _parts(config: Config, spec: Pipeline, partition: Partition | None) -> int:
+    """Sub-batches of a query when none are asked for: as many as fit where stages can overlap."""
+    if partition is None or not partition.is_static or not config.features.on_chip_filter:
+        return 1
+    for parts in _PARTS:
+        rules = FunnelRules(
+            policy="exact", sub_batches=parts, fractions=early_fractions(spec, parts)
+        )
+        fits = listed_words(config, spec, rules) <= config.candidate_words
+        if fits and spec.stages[0].items >= parts * _LEAST_PART:
+            return parts
+    return 1
+
+
+def funnel_rules(
+    config: Config, spec: Pipeline, options: RunOptions, partition: Partition | None = None
+) -> FunnelRules:
     """The rules of a run.
+
+    Parameters
+    ----------
+    partition
+        Where every stage has engines of its own, a query of policy ``exact`` is cut into
+        sub-batches unless ``options`` say into how many; None: as if engines were shared.
 
     Raises
     ------
@@ -81,6 +109,8 @@ def funnel_rules(config: Config, spec: Pipeline, options: RunOptions) -> FunnelR
         The device has no filter, or the query cannot be cut so.
     """
     parts = options.sub_batches or 1
+    if options.sub_batches is None and options.policy == "exact":
+        parts = _parts(config, spec, partition)
     rules = FunnelRules(
         policy=options.policy,
         sub_batches=parts,

@@ -88,7 +88,7 @@ def run(
     spec = _pipeline(options, workload)
     spec, scaled = fitted(spec, config.edge)
     check_size(config, spec)
-    rules = funnel_rules(config, spec, options)
+    funnel_rules(config, spec, options)  # refuses before the long work begins
     search = options.partition == "search"
     partition = parse_partition(
         config, None if search else options.partition, stages=len(spec.stages)
@@ -112,7 +112,11 @@ def run(
 
         partition, looked_at = search_partition(config, workload, progress)
         found = search_facts(workload, looked_at)
-    result = _base(config, workload, partition, options) | {"partition_search": found}
+    rules = funnel_rules(config, spec, options, partition)
+    result = _base(config, workload, partition, options) | {
+        "sub_batches": rules.sub_batches,
+        "partition_search": found,
+    }
     plan: Plan | None = None
     expected: list[QueryResult] = []
     if options.backend == "golden":
@@ -147,7 +151,7 @@ def run(
             result=result,
             config=config,
             partition=partition,
-            conditions=_conditions(options),
+            conditions=_conditions(options, rules.sub_batches),
             activity=activity,
             splits=split_curve(config, workload) if plan else (),
             work=stage_work(plan, workload, expected[0], activity) if plan and activity else (),
@@ -170,13 +174,13 @@ def _warnings(workload: Workload) -> list[str]:
     ]
 
 
-def _conditions(options: RunOptions) -> list[tuple[str, str]]:
+def _conditions(options: RunOptions, sub_batches: int) -> list[tuple[str, str]]:
     """Options that the figures depend on, in words."""
     return [
         ("seed", str(options.seed)),
         ("queries in flight", "all" if options.in_flight is None else str(options.in_flight)),
         ("policy", options.policy),
-        ("sub-batches", str(options.sub_batches or 1)),
+        ("sub-batches", str(sub_batches)),
         ("rows of a table", f"at most {options.max_rows}"),
         ("device memory", options.dram),
         ("loading", "counted in the cycles" if options.cold else "not counted in the cycles"),
@@ -235,7 +239,6 @@ def _base(
         "queries": len(workload.queries),
         "items": spec.stages[0].items,
         "policy": options.policy,
-        "sub_batches": options.sub_batches or 1,
         "in_flight": options.in_flight or len(workload.queries),
         "stages": [
             {"name": stage.model, "items_in": stage.items, "items_out": stage.keep}

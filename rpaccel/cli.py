@@ -126,7 +126,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--port-timeout", metavar="S", type=float,
         help="seconds before an unanswered request is repeated (1, simulated: 60)")  # fmt: skip
     add("--policy", choices=["exact", "quota", "binned"], default="exact")
-    add("--sub-batches", metavar="N", type=_positive, help="sub-batches of a query, 1 to 16 (1)")
+    add(
+        "--sub-batches",
+        metavar="N",
+        type=_positive,
+        help="sub-batches of a query, 1 to 16 (8 where each stage has engines of its own, else 1)",
+    )
     add("--bins", metavar="W", type=int,
         help="width of the bins of policy binned: 4096, 1024, 256 or 64 (256)")  # fmt: skip
     add("--dram", choices=["reference", "fast", "hostile"], default="reference",
