@@ -8,9 +8,9 @@ from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, Signal,
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
-from .board.device_instance import DeviceInstance
+from .board.device_instance import DeviceInstance, device_members
 from .bus.axi import axi4_signature, axi_lite_signature, port_name
 from .bus.clock_crossing import AxiCrossing
 from .config import Config
@@ -38,13 +38,7 @@ class CrossedDevice(wiring.Component):
 
     def __init__(self, *, config: Config, module: str) -> None:
         self._config, self._module = config, module
-        super().__init__(
-            {
-                "s_axil": In(axi_lite_signature(address_bits=ADDRESS_BITS)),
-                "m_axi": Out(axi4_signature(config)).array(config.axi_channels),
-                "irq": Out(1),
-            }
-        )
+        super().__init__(device_members(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -6,13 +6,22 @@ from typing import Any
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Flow, In, Out
+from amaranth.lib.wiring import Flow, In, Member, Out
 
 from ..bus.axi import axi4_signature, axi_lite_signature, port_name
 from ..config import Config
 from ..control.registers import ADDRESS_BITS
 
-__all__ = ["DeviceInstance"]
+__all__ = ["DeviceInstance", "device_members"]
+
+
+def device_members(config: Config) -> dict[str, Member]:
+    """Ports of the generated device, clock and reset apart: ``Accelerator``'s."""
+    return {
+        "s_axil": In(axi_lite_signature(address_bits=ADDRESS_BITS)),
+        "m_axi": Out(axi4_signature(config)).array(config.axi_channels),
+        "irq": Out(1),
+    }
 
 
 class DeviceInstance(wiring.Component):
@@ -38,13 +47,7 @@ class DeviceInstance(wiring.Component):
     def __init__(self, *, config: Config, module: str) -> None:
         self._module = module
         self._channels = config.axi_channels
-        super().__init__(
-            {
-                "s_axil": In(axi_lite_signature(address_bits=ADDRESS_BITS)),
-                "m_axi": Out(axi4_signature(config)).array(config.axi_channels),
-                "irq": Out(1),
-            }
-        )
+        super().__init__(device_members(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
