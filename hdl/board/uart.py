@@ -94,8 +94,12 @@ class UartReceiver(wiring.Component):
                         m.next = "IDLE"  # a glitch, no start bit
                     with m.Elif(~bits[1]):
                         self._byte(m, shifted, line)
-                        m.next = "STOP"
-            with m.State("STOP"):
+                        # At LEAST_CLOCKS the next start bit may be a cycle away: no time to lose.
+                        with m.If(line):
+                            m.next = "IDLE"
+                        with m.Else():
+                            m.next = "BREAK"
+            with m.State("BREAK"):
                 with m.If(line):  # a line held low is no further byte
                     m.next = "IDLE"
         return m

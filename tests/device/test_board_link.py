@@ -95,8 +95,7 @@ def test_registers_memory_and_interrupt_at_the_pins() -> None:
         link.reset()
         assert not link.interrupt and link.read_register(4) == 0
         assert link.read_memory(1000, 20) == data[:20]
-        # The simulated line loses the very first request; none is lost after it.
-        assert link.retries <= 1
+        assert link.retries == 0
         link.close()
 
 

@@ -62,6 +62,32 @@ async def _byte(ctx: Any, dut: UartReceiver, value: int, stop: int = 1) -> None:
     await _bit(ctx, dut, stop)
 
 
+@pytest.mark.parametrize("clocks", [4, 5, 8])
+def test_no_gap_and_start_bits_seen_late(clocks: int) -> None:
+    """An edge of the line beside a clock edge is seen in this cycle or in the next one."""
+    dut = UartReceiver(clock_hz=clocks, baud=1)
+    rng = random.Random(4)
+    sent = [0, 255, 0x55, *(rng.randrange(256) for _ in range(40))]
+    got: list[int] = []
+
+    async def line(ctx: Any) -> None:
+        await _bit(ctx, dut, 1, 20)
+        late = 1
+        for value in sent:
+            await _bit(ctx, dut, 0, clocks - late)
+            for n in range(8):
+                await _bit(ctx, dut, value >> n & 1, clocks)
+            late = rng.randrange(2)
+            await _bit(ctx, dut, 1, clocks + late)
+        await _bit(ctx, dut, 1, 20)
+
+    async def take(ctx: Any) -> None:
+        got.extend(await get_all(ctx, dut.o, len(sent), stall=0, seed=2))
+
+    simulate(dut, line, take)
+    assert got == sent
+
+
 def test_what_is_no_byte_is_told() -> None:
     dut = UartReceiver(clock_hz=8, baud=1)
     errors = 0
