@@ -5,16 +5,17 @@
 Table, DHE, select and hybrid see the same items in the same order, have the same MLPs and the same
 settings, which were not tuned for any of them. AUC and accuracy (of logit > 0) of each held-out
 query; means over queries and seeds with bootstrap intervals over queries, of the differences from
-tables, too. One core.
+tables, too. One core. Each training's result is in the file as soon as there is one; the same
+command goes on with those that are missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from driver.bench.table import table_text
 from driver.quality.metrics import bootstrap
 from examples.demo.evaluate import HELD_OUT_QUERIES, Stream
 from examples.demo.generate import PARAMETERS, Teacher, table_rows
+from examples.train.runs import Runs
 from golden import float_model, integer_model
 from golden.dataset import Dataset
 from golden.dhe import DheStack, float_code
@@ -237,42 +239,65 @@ def _told(interval: dict[str, float]) -> str:
 
 
 def measure(
-    *, decoder: tuple[int, ...], seeds: int, passes: int, items: int, queries: int
-) -> dict[str, Any]:
-    """Train everything; returns rows of the table."""
+    *, decoder: tuple[int, ...], seeds: int, passes: int, items: int, queries: int, out: Path | None
+) -> list[dict[str, Any]]:
+    """Train what ``out`` does not hold yet; returns rows of the table."""
+    runs = Runs(
+        out,
+        {"decoder": list(decoder), "passes": passes, "items": items, "queries": queries},
+    )
     teacher = Teacher()
     data, _ = teacher.items(items, stream=Stream.TRAIN)
     held_out, _ = teacher.items(queries * PARAMETERS.query_items, stream=Stream.HELD_OUT)
     calibration, _ = teacher.items(CALIBRATION_ITEMS, stream=Stream.CALIBRATION)
+
+    def run(representation: Representation, seed: int) -> dict[str, list[float]]:
+        """One training: each measure of each held-out query."""
+        start = time.perf_counter()
+        model = train(shape_of(representation, decoder), data, passes=passes, seed=seed)
+        print(f"{representation}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
+        return {
+            name + kind: values.tolist()
+            for kind, scores in scores_of(model, held_out, calibration).items()
+            for name, values in by_query(scores, held_out).items()
+        }
+
+    found: dict[Representation, list[dict[str, list[float]]]] = {r: [] for r in REPRESENTATIONS}
+    for seed in range(seeds):  # a seed of each: what is there early can be compared
+        for representation in REPRESENTATIONS:
+            made = runs.get(f"{representation}.{seed}", partial(run, representation, seed))
+            found[representation].append(made)
+    rows = _rows(decoder, found)
+    runs.write(rows=rows)
+    return rows
+
+
+def _rows(
+    decoder: tuple[int, ...], found: dict[Representation, list[dict[str, list[float]]]]
+) -> list[dict[str, Any]]:
+    """Means over seeds, with intervals over queries."""
     rows: list[dict[str, Any]] = []
-    of_tables: dict[str, NDArray[np.float64]] = {}
-    for representation in REPRESENTATIONS:
+    means = {
+        representation: {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]}
+        for representation, runs in found.items()
+    }
+    for representation, values in means.items():
         shape = shape_of(representation, decoder)
-        runs: dict[str, list[NDArray[np.float64]]] = {}
-        for seed in range(seeds):
-            start = time.perf_counter()
-            model = train(shape, data, passes=passes, seed=seed)
-            print(f"{representation}, seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
-            for kind, scores in scores_of(model, held_out, calibration).items():
-                for name, values in by_query(scores, held_out).items():
-                    runs.setdefault(name + kind, []).append(values)
-        means = {name: np.mean(values, axis=0) for name, values in runs.items()}
-        if representation == "table":
-            of_tables = means
+        gains = {
+            f"gain{kind}": _interval(values["auc" + kind] - means["table"]["auc" + kind])
+            for kind in ("", "_int8")
+        }
         rows.append(
-            {"representation": representation, "macs": shape.macs}
-            | {"bytes": account(shape, value_bytes=1)["bytes"]}
-            | {name: _interval(values) for name, values in means.items()}
-            | {
-                f"gain{k}": _interval(means["auc" + k] - of_tables["auc" + k])
-                for k in ("", "_int8")
+            {
+                "representation": representation,
+                "macs": shape.macs,
+                "bytes": account(shape, value_bytes=1)["bytes"],
+                **{name: _interval(mean) for name, mean in values.items()},
+                **gains,
+                "auc_by_seed": [float(np.mean(run["auc"])) for run in found[representation]],
             }
-            | {"auc_by_seed": [float(values.mean()) for values in runs["auc"]]}
         )
-    return {
-        "decoder": list(decoder), "seeds": seeds, "passes": passes, "items": items,
-        "queries": queries, "rows": rows,
-    }  # fmt: skip
+    return rows
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -282,22 +307,22 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--items", type=int, default=PARAMETERS.train_items, help="to train on")
     parser.add_argument("--queries", type=int, default=HELD_OUT_QUERIES, help="held out")
-    parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--out", type=Path, help="JSON file of results")
     arguments = parser.parse_args(words)
     decoder = tuple(map(int, arguments.decoder.split("-")))
     if decoder[-1] != WIDTH:
         raise SystemExit(f"representations: the decoder must end in {WIDTH}, not {decoder[-1]}")
     torch.set_num_threads(1)
-    found = measure(
-        decoder=decoder, seeds=arguments.seeds, passes=arguments.passes,
-        items=arguments.items, queries=arguments.queries,
-    )  # fmt: skip
-    text = [
-        {k: _told(v) if isinstance(v, dict) else v for k, v in row.items()} for row in found["rows"]
-    ]
+    torch.set_flush_denormal(True)  # weights that decay towards zero are slow to multiply
+    try:
+        rows = measure(
+            decoder=decoder, seeds=arguments.seeds, passes=arguments.passes,
+            items=arguments.items, queries=arguments.queries, out=arguments.out,
+        )  # fmt: skip
+    except ValueError as error:
+        raise SystemExit(f"representations: {error}") from error
+    text = [{k: _told(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
     print(table_text(COLUMNS, text))
-    if arguments.out:
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
