@@ -16,6 +16,7 @@ from hdl.array.timing import turnaround
 from hdl.config import Config
 from hdl.engine.interaction_steps import product_lanes
 
+from .decoded_bags import COUNTER, sum_inputs
 from .maps import StageShape
 from .partition import Engine
 from .tiles import tile_count
@@ -73,7 +74,12 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
         waits += [n for _, n in counts[:-1]]
     multipliers = config.interaction_multipliers_at(row, column)
     lanes = max(1, config.hash_lanes_at(row, column))
-    decoders = [sizes for _, sizes in shape.decoders]
+    decoders = []
+    for vector, (_, sizes) in enumerate(shape.decoders):
+        bag = shape.bag(vector)
+        decoders += [sizes] * bag
+        if bag > 1:
+            decoders.append((sum_inputs(shape.width, bag, edge), shape.width))
     most = config.interaction_outputs_at(row, column)
     if shape.products:
         interaction = -(-shape.product // product_lanes(multipliers, most))
@@ -96,7 +102,11 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
             for sizes in decoders
             for k, n in (tile_count(*pair, edge) for pair in zip(sizes, sizes[1:], strict=False))
         ),
-        hash_groups=sum(-(-sizes[0] // lanes) for sizes in decoders),
+        hash_groups=sum(
+            shape.bag(vector) * -(-sizes[0] // lanes)
+            + (shape.bag(vector) > 1) * -(-COUNTER.k // lanes)
+            for vector, (_, sizes) in enumerate(shape.decoders)
+        ),
     )
 
 

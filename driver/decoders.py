@@ -1,8 +1,9 @@
 """Decoders of a model on an engine: addresses, weight streams, hash constants, descriptors.
 
-A row block's codes and hidden tensors lie in the activation banks from page 0 on: by then the
-bottom MLP is done, and the next job's inputs do not land before the top MLP is queued. The vector
-of DHE vector v goes behind the dense one, to page (1 + v) * ceil(d / E) of the dense memory.
+A row block's codes and hidden tensors lie in the activation banks from page 0 on, behind the
+vectors of a bag where there is one: by then the bottom MLP is done, and the next job's inputs do
+not land before the top MLP is queued. The vector of DHE vector v goes behind the dense one, to page
+(1 + v) * ceil(d / E) of the dense memory.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from golden.quantised_model import QuantisedModel, QuantisedStack
+from golden.dhe import HashEncoder
+from golden.quantised_model import QuantisedLayer, QuantisedModel, QuantisedStack
 from hdl.config import Config
 from hdl.dhe.layouts import DECODER, HASH_CHUNK_BYTES
 from hdl.words import pack_bytes
 
+from .decoded_bags import COUNTER, member_number, sum_inputs, sum_stack
 from .errors import UserError
 from .hash_words import bucket_constants, hash_stream
 from .maps import DecoderMap, LayerMap, StageShape
 from .tiles import layer_tiles, stream_bytes, tile_count
 
 __all__ = [
+    "bag_pages",
     "decoder_stream",
     "decoder_word",
+    "encoder_of",
     "hash_bytes",
     "map_decoders",
+    "phase_layers",
     "rows_of_decoders",
 ]
 
@@ -45,6 +51,12 @@ def _code_and_buffers(sizes: Sequence[int], edge: int) -> tuple[int, int, int]:
     return low, 0, low + high
 
 
+def bag_pages(shape: StageShape, edge: int) -> int:
+    """Pages of the vectors of the largest bag; codes lie behind them."""
+    largest = max((size for size in shape.bags if size > 1), default=0)
+    return largest * -(-shape.width // edge)
+
+
 def rows_of_decoders(config: Config, shape: StageShape, edge: int) -> int:
     """Largest row block whose codes, hidden tensors and vectors fit a slot.
 
@@ -55,8 +67,10 @@ def rows_of_decoders(config: Config, shape: StageShape, edge: int) -> int:
     """
     rows = config.rows
     slot = config.activation_bytes // 2
+    bags = bag_pages(shape, edge)
     for feature, sizes in shape.decoders:
         _, _, pages = _code_and_buffers(sizes, edge)
+        pages += bags
         rows = min(rows, slot // pages)
         if rows < LEAST_ROWS:
             raise UserError(
@@ -97,48 +111,97 @@ def map_decoders(
     UserError
         Parameters do not fit; names the feature.
     """
-    vector_pages = -(-shape.width // edge)
-    maps = []
+    maps: list[DecoderMap] = []
+    base = bag_pages(shape, edge)
+    sizes_of_bags = [shape.bag(vector) for vector in range(len(shape.decoders))]
     for vector, (feature, sizes) in enumerate(shape.decoders):
-        high, low, _ = _code_and_buffers(sizes, edge)
-        layers = []
-        base = 0
-        tiles = 0
-        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
-            k_tiles, n_tiles = tile_count(inputs, outputs, edge)
-            out = (high, low)[i % 2] * rows
-            if i == len(sizes) - 2:
-                out = (1 + vector) * vector_pages * rows
-            layers.append(
-                LayerMap(
-                    input_tiles=k_tiles,
-                    output_tiles=n_tiles,
-                    input_base=base,
-                    output_base=out,
-                    parameter_base=parameter,
+        pages = -(-shape.width // edge)
+        end = (1 + vector) * pages * rows  # in the dense memory
+        bag = sizes_of_bags[vector]
+        if bag == 1:
+            outputs = [end]
+        else:  # the vectors of a bag end where the code of its sum begins
+            outputs = [(base - (bag - place) * pages) * rows for place in range(bag)]
+        for place, output in enumerate(outputs):
+            layers, tiles, after = _layers(sizes, edge, rows, base, output, parameter)
+            maps.append(
+                DecoderMap(
+                    feature=feature,
+                    vector=vector,
+                    layers=layers,
+                    tiles=tiles,
+                    streamed=True,
+                    weights=0,
+                    pages=-(-sizes[0] // edge),
+                    number=vector if bag == 1 else member_number(sizes_of_bags, vector, place),
+                    member=None if bag == 1 else place,
                 )
             )
-            base = out
-            tiles += k_tiles * n_tiles
-            parameter += n_tiles
+        parameter = after
+        if bag > 1:
+            maps.append(_sum(shape, feature, vector, edge, rows, base, parameter))
+            parameter += pages
         if parameter > config.parameter_tiles:
             raise UserError(
                 f"{shape.name}, feature {feature}: decoders need {parameter} output tiles of "
                 f"parameters on an engine of edge {edge}, {config.name} holds "
                 f"{config.parameter_tiles}"
             )
-        maps.append(
-            DecoderMap(
-                feature=feature,
-                vector=vector,
-                layers=tuple(layers),
-                tiles=tiles,
-                streamed=True,
-                weights=0,
-                pages=-(-sizes[0] // edge),
+    return tuple(maps), parameter
+
+
+def _layers(
+    sizes: Sequence[int], edge: int, rows: int, base: int, output: int, parameter: int
+) -> tuple[tuple[LayerMap, ...], int, int]:
+    """Layers of a decoder whose code lies at page ``base`` and whose vectors go to ``output``;
+    also its tiles, and the parameters used with it."""
+    high, low, _ = _code_and_buffers(sizes, edge)
+    layers = []
+    tiles = 0
+    source = base * rows
+    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        k_tiles, n_tiles = tile_count(inputs, outputs, edge)
+        out = output if i == len(sizes) - 2 else (base + (high, low)[i % 2]) * rows
+        layers.append(
+            LayerMap(
+                input_tiles=k_tiles,
+                output_tiles=n_tiles,
+                input_base=source,
+                output_base=out,
+                parameter_base=parameter,
             )
         )
-    return tuple(maps), parameter
+        source = out
+        tiles += k_tiles * n_tiles
+        parameter += n_tiles
+    return tuple(layers), tiles, parameter
+
+
+def _sum(
+    shape: StageShape, feature: int, vector: int, edge: int, rows: int, base: int, parameter: int
+) -> DecoderMap:
+    """The layer that adds a bag: reads its vectors, and the code behind them."""
+    bag = shape.bag(vector)
+    pages = -(-shape.width // edge)
+    k_tiles, n_tiles = tile_count(sum_inputs(shape.width, bag, edge), shape.width, edge)
+    layer = LayerMap(
+        input_tiles=k_tiles,
+        output_tiles=n_tiles,
+        input_base=(base - bag * pages) * rows,
+        output_base=(1 + vector) * pages * rows,
+        parameter_base=parameter,
+    )
+    return DecoderMap(
+        feature=feature,
+        vector=vector,
+        layers=(layer,),
+        tiles=k_tiles * n_tiles,
+        streamed=True,
+        weights=0,
+        pages=1,
+        number=vector,
+        sums=True,
+    )
 
 
 def _stack(model: QuantisedModel, feature: int) -> QuantisedStack:
@@ -155,9 +218,20 @@ def decoder_stream(config: Config, model: QuantisedModel, feature: int, edge: in
     return stream_bytes(config, tiles)
 
 
-def hash_bytes(model: QuantisedModel, feature: int) -> bytes:
-    """Hash constants of a feature, padded to whole chunks with hashes that are all zero."""
-    stream = hash_stream(_stack(model, feature).encoder)
+def phase_layers(model: QuantisedModel, place: DecoderMap, edge: int) -> tuple[QuantisedLayer, ...]:
+    """Layers of a decoder, or of the sum of a bag, on an engine of ``edge`` PEs."""
+    stack = sum_stack(model, place.feature, edge) if place.sums else _stack(model, place.feature)
+    return stack.decoder
+
+
+def encoder_of(model: QuantisedModel, place: DecoderMap) -> HashEncoder:
+    """What makes its codes."""
+    return COUNTER if place.sums else _stack(model, place.feature).encoder
+
+
+def hash_bytes(encoder: HashEncoder) -> bytes:
+    """Hash constants, padded to whole chunks with hashes that are all zero."""
+    stream = hash_stream(encoder)
     return stream + bytes(-len(stream) % HASH_CHUNK_BYTES)
 
 
@@ -189,7 +263,7 @@ def decoder_word(
     table, seed, log2_sets
         Of the tags of finished vectors; no sets: none of its vectors is held.
     """
-    encoder = _stack(model, place.feature).encoder
+    encoder = encoder_of(model, place)
     return pack_bytes(
         DECODER,
         {

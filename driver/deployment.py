@@ -18,7 +18,8 @@ from hdl.words import pack_bytes
 
 from .blocks import choose_rows
 from .cache_plan import CachePlan
-from .decoders import decoder_word, hash_bytes
+from .decoded_bags import DecodedIds
+from .decoders import decoder_word, encoder_of, hash_bytes, phase_layers
 from .engine_words import layer_word, parameter_words, shift_words, stage_word
 from .errors import UserError
 from .fit import check_models
@@ -32,7 +33,7 @@ from .records import IdPlaces, RecordLayout, bank_place, id_places, record_layou
 from .result_plan import ResultPlan, held_loads, table_number
 from .tiles import layer_tiles, resident_words, stream_bytes
 
-__all__ = ["Deployment", "Load", "deploy", "stage_shape"]
+__all__ = ["Deployment", "Load", "decoded_ids", "deploy", "stage_shape"]
 
 IDENTITY = (32768, 15)
 """Multiplier and shift that leave a sum as it is."""
@@ -67,15 +68,15 @@ class Deployment:
     """See ``RecordLayout``."""
     looked_up: tuple[int, ...] = ()
     """Features whose ids go to the gather lanes, in the order of their words in a record."""
-    decoded: tuple[int, ...] = ()
-    """Features whose ids lie behind the dense values, in their order."""
+    decoded: DecodedIds = DecodedIds()
+    """Id words behind the dense values."""
     tables: list[list[int]] = field(default_factory=list)
     """Device memory address of each embedding table, by stage and vector from tables."""
     streams: dict[tuple[int, int, str], int] = field(default_factory=dict)
-    """Device memory address of each weight stream, by engine anchor, stage and MLP, or
-    ``decoder.`` and the feature."""
-    hashes: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Device memory address of the hash constants, by stage and feature."""
+    """Device memory address of each weight stream, by engine anchor, stage and MLP or name of a
+    decoder."""
+    hashes: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Device memory address of the hash constants, by stage and part, see `DecoderMap`."""
 
 
 def stage_shape(model: QuantisedModel) -> StageShape:
@@ -96,10 +97,12 @@ def stage_shape(model: QuantisedModel) -> StageShape:
         stack = model.stacks[feature]
         if stack is None:
             raise UserError(f"{shape.name}: feature {feature} has no decoder")
-        if shape.bags[feature] != 1:
+        vector = shape.embeddings.index(("dhe", feature))
+        pair = int(model.pool_multiplier[vector]), int(model.pool_shift[vector])
+        if shape.bags[feature] == 1 and pair != IDENTITY:
             raise UserError(
-                f"{shape.name}: feature {feature} is decoded and has bags of {shape.bags[feature]} "
-                "ids; the device decodes one id a feature, the back end golden bags"
+                f"{shape.name}: feature {feature} is decoded and has one id, but its vector is "
+                f"requantised by {pair} as a sum of several is; the device leaves it as it is"
             )
         check_encoder(feature, stack.encoder)
     product = shape.interaction == "product"
@@ -111,10 +114,16 @@ def stage_shape(model: QuantisedModel) -> StageShape:
         vectors=shape.vectors,
         dot=shape.interaction == "dot",
         decoders=tuple((f, shape.decoders[f]) for f in shape.dhe_features),
+        bags=tuple(shape.bags[f] for f in shape.dhe_features),
         products=shape.products,
         copied=shape.copied if product else 0,
         tail=shape.tail,
     )
+
+
+def decoded_ids(shape: ModelShape) -> DecodedIds:
+    """Id words behind the dense values of a model's records."""
+    return DecodedIds(bags=tuple((shape.place_of(f), shape.bags[f]) for f in shape.dhe_features))
 
 
 def records_of(
@@ -143,11 +152,18 @@ def records_of(
                 f"{shape.name} decodes features {list(shape.dhe_features)}, {widest.name} decodes "
                 f"{list(widest.dhe_features)}: the models of a deployment share their item records"
             )
-    decoded = len(widest.dhe_features)
-    if decoded > config.max_dhe_ids:
+    vectors, decoded = len(widest.dhe_features), decoded_ids(widest).count
+    if vectors > config.max_dhe_vectors:
         raise UserError(
-            f"{widest.name}: {decoded} decoded features, {config.name} takes at most "
-            f"{config.max_dhe_ids}"
+            f"{widest.name}: {vectors} decoded features, {config.name} takes at most "
+            f"{config.max_dhe_vectors}"
+        )
+    if decoded > config.max_dhe_ids:
+        feature = max(widest.dhe_features, key=lambda f: widest.bags[f])
+        raise UserError(
+            f"{widest.name}: decoded features have {decoded} id words with those of their bags, "
+            f"{config.name} takes at most {config.max_dhe_ids}; the largest bag is that of feature "
+            f"{feature}, {widest.bags[feature]} ids"
         )
     places = id_places(config, [first.bags[f] for f in first.table_features])
     layout = record_layout(config, dense=first.dense_features, ids=places.count, decoded=decoded)
@@ -205,7 +221,7 @@ class _Builder:
             for index, (layer, place) in enumerate(zip(layers, phase.layers, strict=True)):
                 destination = fmt.Destination.BANK
                 if index == len(layers) - 1:
-                    destination = fmt.Destination.SCORE if part == "top" else fmt.Destination.DENSE
+                    destination = ends.get(part, fmt.Destination.DENSE)
                 table = 0
                 if layer.table is not None:
                     table = tables.setdefault(layer.table.tobytes(), len(tables))
@@ -214,6 +230,7 @@ class _Builder:
                 parameters[start : start + len(layer.bias)] = parameter_words(layer)
             return first, stream
 
+        ends = {"top": fmt.Destination.SCORE}
         decoders = 0
         for number, stage in mapped.stages.items():
             model = self.d.models[number]
@@ -226,7 +243,12 @@ class _Builder:
                 first[part], streams[part] = add(number, part, layers, phase)
             shift_base = len(shifts)
             shifts += shift_words(model, stage)
-            code = {"decoder": decoders, "decoders": len(stage.decoders)}
+            code = {
+                "decoder": decoders,
+                "decoders": len(stage.shape.decoders),
+                "decodings": len(stage.decoders),
+                "code_base": stage.code_base,
+            }
             if config.hash_lanes_at(engine.row, engine.column):
                 code["first_id"] = self.d.first_id
             word = stage_word(
@@ -239,10 +261,10 @@ class _Builder:
         words = b""
         for number, stage in mapped.stages.items():
             for place in stage.decoders:
-                stack = self.d.models[number].stacks[place.feature]
-                assert stack is not None
-                part = f"decoder.{place.feature}"
-                layer, stream = add(number, part, stack.decoder, place)
+                if place.member is not None:
+                    ends[place.name] = fmt.Destination.BANK
+                layers = phase_layers(self.d.models[number], place, mapped.edge)
+                layer, stream = add(number, place.name, layers, place)
                 words += self.decoder(engine, number, place, layer, stream)
         self.load(fmt.Target.DECODERS, engine.unit, 0, words)
         for s, bank in enumerate(banks):
@@ -278,19 +300,20 @@ class _Builder:
     ) -> bytes:
         """DECODER words; the hash constants go into device memory."""
         model = self.d.models[number]
-        key = number, place.feature
-        results = self.d.results
+        key = number, place.part
+        # Held vectors leave gaps: ids of bags, which are added row by row, never hit.
+        results = None if place.sums or place.member is not None else self.d.results
         table = table_number(number, place.feature)
         if key not in self.d.hashes:
             self.d.hashes[key] = self.image.put(
-                hash_bytes(model, place.feature), align=HASH_CHUNK_BYTES, what="hashes"
+                hash_bytes(encoder_of(model, place)), align=HASH_CHUNK_BYTES, what="hashes"
             )
         return decoder_word(
             model,
             place,
             lanes=self.d.config.hash_lanes_at(engine.row, engine.column),
             layer=layer,
-            id_number=self.d.decoded.index(place.feature),
+            id_number=place.number,
             hashes=self.d.hashes[key],
             stream=stream,
             table=table,
@@ -651,7 +674,7 @@ def deploy(
         dense_bytes=layout.dense_bytes,
         first_id=layout.first_id,
         looked_up=tuple(place for _, place in models[0].shape.table_places),
-        decoded=tuple(widest.place_of(feature) for feature in widest.dhe_features),
+        decoded=decoded_ids(widest),
     )
     builder = _Builder(deployment, image)
     for engine in partition.engines:

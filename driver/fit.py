@@ -31,20 +31,25 @@ def check_models(config: Config, programs: Mapping[int, StageShape]) -> None:
     for shape in programs.values():
         _check_layers(config, shape)
         _check_inputs(config, shape)
-    decoders = [sizes for shape in programs.values() for _, sizes in shape.decoders]
     layers = sum(len(shape.bottom) + len(shape.top) for shape in programs.values())
-    layers += sum(len(sizes) - 1 for sizes in decoders)
+    decoders = 0
+    for shape in programs.values():
+        for vector, (_, sizes) in enumerate(shape.decoders):
+            bag = shape.bag(vector)
+            sums = bag > 1  # one more decoder, of one layer
+            decoders += bag + sums
+            layers += bag * (len(sizes) - 1) + sums
     if layers > config.max_layers:
         names = ", ".join(shape.name for shape in programs.values())
         raise UserError(
             f"{names}: {layers} layers together, an engine of {config.name} holds at most "
             f"{config.max_layers}"
         )
-    if config.max_decoders and len(decoders) > config.max_decoders:
+    if config.max_decoders and decoders > config.max_decoders:
         names = ", ".join(shape.name for shape in programs.values())
         raise UserError(
-            f"{names}: {len(decoders)} decoders together, an engine of {config.name} holds at most "
-            f"{config.max_decoders}"
+            f"{names}: {decoders} decoders together (a bag: one an id, and its sum), an engine "
+            f"of {config.name} holds at most {config.max_decoders}"
         )
 
 

@@ -100,7 +100,7 @@ def record_bytes(deployment: Deployment, dense: NDArray[np.int8], ids: NDArray[n
     places = deployment.places
     words = np.full((len(ids), places.count), fmt.EMPTY_ID, "<u4")
     words[:, places.columns] = ids[:, list(deployment.looked_up)]
-    decoded = np.ascontiguousarray(ids[:, list(deployment.decoded)].astype("<u4"))
+    decoded = np.ascontiguousarray(deployment.decoded.words(ids).astype("<u4"))
     for start, part in ((deployment.first_id, decoded), (deployment.ids_offset, words)):
         if part.shape[1]:
             out[:, start : start + 4 * part.shape[1]] = part.view(np.uint8)

@@ -14,7 +14,7 @@ from hdl.engine.interaction_steps import product_lanes
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.program import STAGE, STREAM_CHUNK_BYTES, dot_shift_words
 
-from .decoders import map_decoders, rows_of_decoders
+from .decoders import bag_pages, map_decoders, rows_of_decoders
 from .errors import UserError
 from .fit import check_models
 from .maps import DecoderMap, EngineMap, LayerMap, PhaseMap, StageMap, StageShape
@@ -252,7 +252,9 @@ def map_engine(
             product_lanes=product_lanes(multipliers, most),
         )
         sizes += [(bottom_tiles, number, "bottom"), (top_tiles, number, "top")]
-        sizes += [(place.tiles, number, f"decoder {place.vector}") for place in decoders]
+        # Places of a bag have the same weights.
+        once = {place.part: place.tiles for place in decoders}
+        sizes += [(tiles, number, part) for part, tiles in once.items()]
     if parameter > config.parameter_tiles:
         raise UserError(
             f"{', '.join(s.name for s in programs.values())}: {parameter} output tiles on an "
@@ -282,9 +284,9 @@ def map_engine(
             slots=draft.slots,
             log2_outputs=draft.log2_outputs,
             decoders=tuple(
-                _placed(place, resident.get((number, f"decoder {place.vector}")))
-                for place in draft.decoders
+                _placed(place, resident.get((number, place.part))) for place in draft.decoders
             ),
+            code_base=bag_pages(shape, edge) * rows[number],
             shift_words=draft.shift_words,
             product_base=draft.product_base,
             product_lanes=draft.product_lanes,

@@ -23,6 +23,8 @@ class StageShape:
     decoders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """Feature and sizes (hashes, then outputs of the layers) of the decoder of each DHE vector,
     the last ones of the vectors."""
+    bags: tuple[int, ...] = ()
+    """Of each DHE vector: ids whose vectors are summed. Default: one each."""
     inputs: int = 0
     """Values of a row that are written to the banks as dense inputs, when more than the bottom MLP
     takes: up to the first id behind them, or those ids, too, on an engine without hash lanes."""
@@ -33,6 +35,10 @@ class StageShape:
     """With products: values of the other vectors that are copied to the top MLP's input."""
     tail: int = 0
     """With products: values of each of the last two vectors among them."""
+
+    def bag(self, vector: int) -> int:
+        """Ids of a DHE vector."""
+        return self.bags[vector] if self.bags else 1
 
     @property
     def tables(self) -> int:
@@ -77,13 +83,31 @@ class PhaseMap:
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderMap(PhaseMap):
-    """One decoder on one engine."""
+    """One decoder on one engine, or the sum of what it made of a bag."""
 
     feature: int
     vector: int
     """Number among the DHE vectors."""
     pages: int
-    """Of codes, from address 0 of the slot on."""
+    """Of codes."""
+    number: int
+    """Of its id among the id words behind the dense values."""
+    member: int | None = None
+    """Place in a bag, whose vector stays in the banks."""
+    sums: bool = False
+    """Adds the vectors of a bag."""
+
+    @property
+    def name(self) -> str:
+        """Of its layers, as golden names them."""
+        if self.member is not None:
+            return f"decoder.{self.feature}[{self.member}]"
+        return f"{'sum' if self.sums else 'decoder'}.{self.feature}"
+
+    @property
+    def part(self) -> str:
+        """Of its weights: the same for all places of a bag."""
+        return f"{'sum' if self.sums else 'decoder'} {self.vector}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +128,8 @@ class StageMap:
     """Words of DOT_SHIFTS that an interaction step takes."""
     decoders: tuple[DecoderMap, ...] = ()
     """In the order in which they run."""
+    code_base: int = 0
+    """Bank address of codes: behind the vectors of bags."""
     product_base: int = 0
     """k of the first product among the interaction's outputs."""
     product_lanes: int = 1

@@ -132,6 +132,14 @@ PIPELINES |= {
 }
 
 
+PIPELINES |= {
+    f"mprec-kaggle-{r}-bags": replace(
+        PIPELINES[f"mprec-kaggle-{r}"], name=f"mprec-kaggle-{r}-bags", bags=_BAGS
+    )
+    for r in REPRESENTATIONS
+}
+
+
 _MOVIELENS = {"movielens1m": (1000, 400, 256), "movielens20m": (4000, 1000, 256)}
 """Items of the stages."""
 _SIZES = {1: ("large",), 2: ("small", "large"), 3: ("small", "medium", "large")}

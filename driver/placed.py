@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from golden.pipeline import QueryResult
 
-from .deployment import Deployment
+from .deployment import Deployment, decoded_ids
 from .result_plan import table_number
 from .traces import Jobs, Records, TraceError, decode_jobs
 
@@ -19,18 +19,21 @@ __all__ = ["Placed", "compare_held", "decode_placed"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Placed:
-    """Lookups by job, decoded vector and row; -1 where there is none."""
+    """Lookups by job, id word behind the dense values and row; -1 where there is none.
+
+    The first words are those of the decoded vectors, in their order.
+    """
 
     hit: NDArray[np.int8]
-    """[jobs, vectors, rows]: 1 held, 0 decoded."""
+    """[jobs, words, rows]: 1 held, 0 decoded."""
     place: NDArray[np.int64]
 
 
 def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Placed | None:
     """Give each lookup its row block; None for a device that holds no vectors.
 
-    An engine looks up, for each of a slot's blocks in their order, one decoded vector after the
-    other as its decoders are ordered, rows ascending.
+    An engine looks up, for each of a slot's blocks in their order, the ids of one decoder after the
+    other as they are ordered, rows ascending.
 
     Raises
     ------
@@ -40,9 +43,9 @@ def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Place
     config = deployment.config
     if not config.held_bytes:
         return None
-    vectors = np.array([len(m.shape.dhe_features) for m in deployment.models], np.int64)
-    sizes = vectors[jobs.stage] * jobs.records["rows"]
-    shape = (len(jobs.records), int(vectors.max(initial=0)), config.rows)
+    words = [decoded_ids(m.shape).count for m in deployment.models]
+    sizes = np.array(words, np.int64)[jobs.stage] * jobs.records["rows"]
+    shape = (len(jobs.records), max(words), config.rows)
     hit, place = np.full(shape, -1, np.int8), np.full(shape, -1, np.int64)
     for unit in np.unique(jobs.records["unit"]):
         for slot in (0, 1):
@@ -58,15 +61,15 @@ def decode_placed(deployment: Deployment, jobs: Jobs, records: Records) -> Place
             first = np.cumsum(sizes[mine]) - sizes[mine]
             number = np.arange(len(job)) - np.repeat(first, sizes[mine])
             turn, row = np.divmod(number, jobs.records["rows"][job])
-            vector = np.zeros(len(job), np.int64)
+            word = np.zeros(len(job), np.int64)
             for program, stage in deployment.maps[int(unit)].stages.items():
-                order = np.array([place.vector for place in stage.decoders], np.int64)
+                order = np.array([place.number for place in stage.decoders], np.int64)
                 here = jobs.stage[job] == program
-                vector[here] = order[turn[here]]
-            if (made["feature"] != vector).any() or (made["row"] != row).any():
+                word[here] = order[turn[here]]
+            if (made["feature"] != word).any() or (made["row"] != row).any():
                 raise TraceError(f"engine {unit}: lookups of held vectors out of order")
-            hit[job, vector, row] = made["hit"]
-            place[job, vector, row] = made["place"]
+            hit[job, word, row] = made["hit"]
+            place[job, word, row] = made["place"]
     return Placed(hit=hit, place=place)
 
 
@@ -81,7 +84,8 @@ def compare_held(
     """First difference in words, or None: hits, misses and places are those of golden's contents.
 
     Held vectors are those of the plan, so an id hits whenever the plan holds it; misses have the
-    rows of the decoder's output in their order; the counters are the events' sums.
+    rows of the decoder's output in their order, and so have ids of bags; the counters are the
+    events' sums.
 
     Parameters
     ----------
@@ -125,19 +129,24 @@ def _wrong_lookup(
         items = expected[query].stages[programs[query].index(program)].items
         position = jobs.rows(np.array([job]), np.arange(int(jobs.records["rows"][job])))
         asked = ids[query][items[position]]
-        for vector, feature in enumerate(shape.dhe_features):
-            named = asked[:, shape.place_of(feature)]
+        words = deployment.decoded.words(asked)
+        holds = plan is not None and plan.log2_sets(shape.width) is not None
+        for word, named in enumerate(words.T):
             place = np.full(len(named), -1, np.int64)
-            if plan is not None and plan.log2_sets(shape.width) is not None:
-                place = plan.places_of(table_number(program, feature), named)
+            features = shape.dhe_features
+            if plan is not None and holds and word < len(features):
+                feature = features[word]
+                if shape.bags[feature] == 1:
+                    place = plan.places_of(table_number(program, feature), named)
             hit = place >= 0
             want = np.where(hit, place, np.cumsum(~hit) - 1)
-            got = placed.hit[job, vector, : len(named)], placed.place[job, vector, : len(named)]
+            got = placed.hit[job, word, : len(named)], placed.place[job, word, : len(named)]
             different = np.flatnonzero((got[0] != hit) | (got[1] != want))
             if len(different):
                 row = int(different[0])
+                told = f"feature {features[word]}" if word < len(features) else f"id word {word}"
                 return (
-                    f"held vectors: query {query}, feature {feature}, id {named[row]}: expected "
+                    f"held vectors: query {query}, {told}, id {named[row]}: expected "
                     f"{_told(hit[row], want[row])}, got {_told(got[0][row], got[1][row])}"
                 )
     return None

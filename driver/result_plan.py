@@ -64,6 +64,8 @@ class ResultPlan:
         found = np.zeros((len(ids), len(shape.dhe_features)), bool)
         if self.log2_sets(shape.width) is not None:
             for vector, feature in enumerate(shape.dhe_features):
+                if shape.bags[feature] > 1:
+                    continue
                 named = ids[:, shape.place_of(feature)]
                 found[:, vector] = self.places_of(table_number(program, feature), named) >= 0
         return found
@@ -162,6 +164,8 @@ def plan_results(
         if shape.width != width:
             continue
         for feature in shape.dhe_features:
+            if shape.bags[feature] > 1:
+                continue  # ids of bags never hit
             histograms.append(counts[program][feature])
             decoders.append(shape.decoders[feature])
             tables.append(table_number(program, feature))

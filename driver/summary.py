@@ -64,18 +64,20 @@ def stage_items(workload: Workload, results: Sequence[QueryResult]) -> list[dict
 
 def macs(workload: Workload, results: Sequence[QueryResult], held: ResultPlan | None = None) -> int:
     """Unpadded MLP MACs of all queries; items that were dropped again do not count, nor decoders
-    of vectors that are ``held``."""
+    of vectors that are ``held``, nor the sums of bags."""
     total = sum(
-        items * model.shape.macs
+        items * (model.shape.macs - model.shape.decoder_macs)
         for result in results
         for items, model in zip(ranked_items(result), workload.quantised, strict=True)
     )
-    return total if held is None else total - _saved_macs(workload, results, held)
+    return total + _decoder_macs(workload, results, held)
 
 
-def _saved_macs(workload: Workload, results: Sequence[QueryResult], held: ResultPlan) -> int:
-    """MACs of the decoders that did not run."""
-    saved = 0
+def _decoder_macs(
+    workload: Workload, results: Sequence[QueryResult], held: ResultPlan | None
+) -> int:
+    """MACs of the decoders that ran for an id."""
+    total = 0
     for query, result in zip(workload.queries, results, strict=True):
         dropped: NDArray[Any] = np.zeros(0, np.int64)
         for program, (stage, model) in enumerate(
@@ -84,10 +86,18 @@ def _saved_macs(workload: Workload, results: Sequence[QueryResult], held: Result
             shape = model.shape
             items = np.setdiff1d(stage.items, dropped)
             dropped = stage.dropped
-            each = [layer_macs(shape.decoders[feature]) for feature in shape.dhe_features]
-            hits = held.hits(program, shape, query.ids[items]).sum(axis=0)
-            saved += sum(int(n) * count for n, count in zip(hits, each, strict=True))
-    return saved
+            if not shape.dhe_features:
+                continue
+            ids = query.ids[items]
+            hits: NDArray[Any] = np.zeros(len(shape.dhe_features), np.int64)
+            if held is not None:
+                hits = held.hits(program, shape, ids).sum(axis=0)
+            for feature, held_ids in zip(shape.dhe_features, hits, strict=True):
+                first, size = shape.place_of(feature), shape.bags[feature]
+                places = ids[:, first : first + size]
+                there = len(ids) if size == 1 else int((places != EMPTY_ID).sum())
+                total += (there - int(held_ids)) * layer_macs(shape.decoders[feature])
+    return total
 
 
 def utilization_bound(workload: Workload, maps: dict[int, EngineMap]) -> float:
@@ -95,7 +105,9 @@ def utilization_bound(workload: Workload, maps: dict[int, EngineMap]) -> float:
     useful = padded = 0
     stages = zip(workload.pipeline.stages, workload.quantised, strict=True)
     for number, (stage, model) in enumerate(stages):
-        useful += stage.items * model.shape.macs
+        shape = model.shape
+        bags = sum((shape.bags[f] - 1) * layer_macs(shape.decoders[f]) for f in shape.dhe_features)
+        useful += stage.items * (shape.macs + bags)
         padded += stage.items * min(
             sum(phase.tiles for phase in m.stages[number].phases) * m.edge**2
             for m in maps.values()

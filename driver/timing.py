@@ -34,6 +34,7 @@ from sim.timing.array import LayerTiles
 from sim.timing.gather import StageWaits
 from sim.timing.units import Sums
 
+from .decoders import encoder_of
 from .deployment import Deployment
 from .dram import far_tables, timing_memory
 from .maps import DecoderMap, PhaseMap
@@ -62,16 +63,16 @@ def _phase(phase: PhaseMap, last: Destination, stream: int) -> PhasePlan:
 def _decoder(deployment: Deployment, engine: Engine, number: int, place: DecoderMap) -> DecoderPlan:
     phase = _phase(
         place,
-        Destination.DENSE,
-        deployment.streams[engine.unit, number, f"decoder.{place.feature}"],
+        Destination.DENSE if place.member is None else Destination.BANK,
+        deployment.streams[engine.unit, number, place.name],
     )
-    hashes = deployment.models[number].shape.decoders[place.feature][0]
+    hashes = encoder_of(deployment.models[number], place).k
     lanes = deployment.config.hash_lanes_at(engine.row, engine.column)
     return DecoderPlan(
         layers=phase.layers,
         streamed=phase.streamed,
         stream=phase.stream,
-        hashes=deployment.hashes[number, place.feature],
+        hashes=deployment.hashes[number, place.part],
         groups=-(-hashes // lanes),
         vector=place.vector,
     )
@@ -98,6 +99,7 @@ def timing_plan(deployment: Deployment) -> TimingPlan:
                 outputs=1 << stage.log2_outputs,
                 slot_bytes=stage.slot_bytes,
                 slots=stage.slots,
+                decoded=len(stage.shape.decoders),
                 decoders=tuple(
                     _decoder(deployment, engine, number, place) for place in stage.decoders
                 ),

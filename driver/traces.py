@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quantised_model import QuantisedLayer
-
 from .deployment import Deployment
-from .maps import PhaseMap
+from .maps import PhaseMap, StageMap
 
 __all__ = [
     "Records",
@@ -156,7 +154,11 @@ def _layer_names(deployment: Deployment, stage: int) -> list[tuple[str, int]]:
     shape = deployment.models[stage].shape
     names = [(f"bottom.{i}", n) for i, n in enumerate(shape.bottom[1:])]
     for f in shape.dhe_features:
-        names += [(f"decoder.{f}.{i}", n) for i, n in enumerate(shape.decoders[f][1:])]
+        bag = shape.bags[f]
+        for part in [f"decoder.{f}"] if bag == 1 else [f"decoder.{f}[{n}]" for n in range(bag)]:
+            names += [(f"{part}.{i}", n) for i, n in enumerate(shape.decoders[f][1:])]
+        if bag > 1:
+            names.append((f"sum.{f}.0", shape.width))
     return names + [(f"top.{i}", n) for i, n in enumerate(shape.top)]
 
 
@@ -190,6 +192,8 @@ def _mark_held(deployment: Deployment, jobs: Jobs, hit: NDArray[np.int8], traces
         shape = deployment.models[program].shape
         trace = traces[jobs.query[job]][program]
         for vector, feature in enumerate(shape.dhe_features):
+            if shape.bags[feature] > 1:
+                continue  # never held
             row = np.flatnonzero(hit[job, vector] == 1)
             position = jobs.rows(np.full(len(row), job), row)
             position = position[trace.inside(position)]
@@ -259,37 +263,59 @@ def _scatter(
     """Place the records of one engine and slot."""
     mapped = deployment.maps[anchor]
     for number, stage_map in mapped.stages.items():
-        model = deployment.models[number]
-        phases: list[tuple[str, PhaseMap, Sequence[QuantisedLayer], int | None]] = [
-            ("bottom", stage_map.bottom, model.bottom, None),
-            ("top", stage_map.top, model.top, None),
-        ]
-        for decoder in stage_map.decoders:
-            stack = model.stacks[decoder.feature]
-            assert stack is not None
-            name = f"decoder.{decoder.feature}"
-            phases.append((name, decoder, stack.decoder, decoder.vector))
-        for name, phase, layers, vector in phases:
+        for names, phase, sizes, vector in _phases(deployment, number, stage_map):
             ran = _rows_run(jobs, hit, vector)
             counts = (ran >= 0).sum(axis=1)
-            for index, (place, layer) in enumerate(zip(phase.layers, layers, strict=True)):
+            for index, (place, outputs) in enumerate(zip(phase.layers, sizes, strict=True)):
                 tile = part["parameter"] - place.parameter_base
                 channel = tile * mapped.edge + lane
-                here = (tile >= 0) & (tile < place.output_tiles) & (channel < len(layer.bias))
+                here = (tile >= 0) & (tile < place.output_tiles) & (channel < outputs)
                 # Columns that padding leaves out of the last tile write once less a row.
                 group = channel[here]
-                job = _jobs_in_order(jobs, anchor, slot, number, counts, _ranks(group))
-                if (part["row"][here] >= counts[job]).any():
-                    raise TraceError(f"engine {anchor}: {name}.{index} has a row too many")
-                position = jobs.rows(job, ran[job, part["row"][here]])
+                job = _jobs_in_order(jobs, anchor, slot, number, counts * len(names), _ranks(group))
+                row = part["row"][here]
+                if (row >= counts[job]).any():
+                    raise TraceError(f"engine {anchor}: {names[0]}.{index} has a row too many")
+                position = jobs.rows(job, ran[job, row])
+                # Places of a bag run one after the other.
+                member = np.zeros(len(job), np.int64)
+                if len(names) > 1:
+                    member = _ranks((job * (1 << 16) + group) * (1 << 16) + row)
+                    member = np.minimum(member, len(names) - 1)
                 for q in np.unique(jobs.query[job]):
                     trace = traces[q][number]
-                    mask = jobs.query[job] == q
-                    mask &= trace.inside(np.where(mask, position, 0))
-                    key = f"{name}.{index}"
-                    at = (position[mask], group[mask])
-                    trace.layers[key][at] = part["value"][here][mask]
-                    np.add.at(seen[int(q), number, key], at, 1)
+                    mine = jobs.query[job] == q
+                    mine &= trace.inside(np.where(mine, position, 0))
+                    for n, name in enumerate(names):
+                        mask = mine & (member == n)
+                        key = f"{name}.{index}"
+                        at = (position[mask], group[mask])
+                        trace.layers[key][at] = part["value"][here][mask]
+                        np.add.at(seen[int(q), number, key], at, 1)
+
+
+_Phase = tuple[list[str], PhaseMap, Sequence[int], int | None]
+"""Names (of all places of a bag: they share their parameters), addresses, outputs of the layers,
+and the decoded vector whose hits it leaves out."""
+
+
+def _phases(deployment: Deployment, number: int, stage: StageMap) -> list[_Phase]:
+    """What an engine runs for a program."""
+    shape = deployment.models[number].shape
+    phases: list[_Phase] = [
+        (["bottom"], stage.bottom, shape.bottom[1:], None),
+        (["top"], stage.top, shape.top, None),
+    ]
+    for decoder in stage.decoders:
+        sizes = (shape.width,) if decoder.sums else shape.decoders[decoder.feature][1:]
+        if decoder.member:
+            continue  # with the bag's first place
+        names = [decoder.name]
+        if decoder.member == 0:
+            bag = shape.bags[decoder.feature]
+            names = [f"decoder.{decoder.feature}[{place}]" for place in range(bag)]
+        phases.append((names, decoder, sizes, decoder.vector))
+    return phases
 
 
 def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, traces: Traces) -> None:

@@ -124,6 +124,7 @@ def _mprec_models(pipeline: Pipeline, max_rows: int, seed: int) -> tuple[list[Mo
         )
     except ValueError as error:
         raise UserError(str(error)) from None
+    shape = replace(shape, bags=pipeline.bags)
     _check_tables([shape])
     notes = [f"{shape.name}: random weights"]
     if shape.decoder_macs:

@@ -56,6 +56,22 @@ class Bags:
             result[filled] = np.add.reduceat(rows, starts, axis=0, dtype=dtype)
         return result
 
+    def places(self, size: int) -> NDArray[np.uint32]:
+        """[items, size]: the ids of each bag in their order, then `EMPTY_ID`.
+
+        Raises
+        ------
+        ValueError
+            A bag holds more ids; names the item.
+        """
+        counts = np.diff(self.offsets)
+        if (counts > size).any():
+            item = int(np.argmax(counts > size))
+            raise ValueError(f"item {item}: a bag of {counts[item]} ids, at most {size} fit")
+        result = np.full((len(counts), size), EMPTY_ID, np.uint32)
+        result[np.arange(size) < counts[:, None]] = self.ids
+        return result
+
 
 Ids = NDArray[np.uint32] | Sequence[Bags]
 """Either [items, features], one id each, or one `Bags` per feature."""

@@ -44,8 +44,9 @@ def forward(
 
     Returns
     -------
-    Outputs in order of computation, int8: `bottom.0` ... [n, outputs], with one id a feature
-    `decoder.F.0` ... of the features F that are decoded, `embedding` [n, vectors, width],
+    Outputs in order of computation, int8: `bottom.0` ... [n, outputs]; of the features F that are
+    decoded `decoder.F.0` ..., or of the N-th ids of bags `decoder.F[N].0` ... (`EMPTY_ID` where a
+    bag has fewer, as the device does) and `sum.F.0`; `embedding` [n, vectors, width],
     `interaction` [n, interaction_width] (with `product`: what is copied, then the products),
     `top.0` ... without the last layer; then `score`, int16 [n].
 
@@ -67,13 +68,10 @@ def forward(
     x = dense
     for i, layer in enumerate(model.bottom):
         x = outputs[f"bottom.{i}"] = run_layer(layer, x)
+    embedding = pooled_rows(model, ids)
     for feature in shape.dhe_features:
-        mine = ids[:, feature] if isinstance(ids, np.ndarray) else ids[feature].ids
-        if shape.bags[feature] == 1 and len(mine) == len(dense):
-            unique, place = np.unique(mine, return_inverse=True)
-            for i, values in enumerate(decoder_layers(model, feature, unique)[1:]):
-                outputs[f"decoder.{feature}.{i}"] = values[place]
-    outputs["embedding"] = pooled_rows(model, ids)
+        outputs |= _decoded(model, feature, ids, embedding)
+    outputs["embedding"] = embedding
     if shape.interaction == "product":
         x = copied_values(shape, outputs["embedding"])
         raw = multiplied(shape, outputs["embedding"].astype(np.int32))
@@ -91,6 +89,32 @@ def forward(
             x = np.concatenate([product, x], axis=1)
         x = outputs[f"top.{i}"] = run_layer(layer, x)
     outputs["score"] = outputs.pop(f"top.{len(model.top) - 1}")[:, 0]
+    return outputs
+
+
+def _decoded(
+    model: QuantisedModel, feature: int, ids: Ids, embedding: NDArray[np.int8]
+) -> dict[str, NDArray[np.int8]]:
+    """Layers of a feature's decoder for the id, or for each id of a bag, of every item."""
+    size = model.shape.bags[feature]
+    if size == 1:
+        mine = ids[:, feature] if isinstance(ids, np.ndarray) else ids[feature].ids
+        if len(mine) != len(embedding):
+            return {}  # bags where the model has none: the device does not run them
+        members = {f"decoder.{feature}": mine}
+    elif isinstance(ids, np.ndarray):
+        return {}
+    else:
+        places = ids[feature].places(size)
+        members = {f"decoder.{feature}[{n}]": places[:, n] for n in range(size)}
+    outputs = {}
+    for name, mine in members.items():
+        unique, place = np.unique(mine, return_inverse=True)
+        for i, values in enumerate(decoder_layers(model, feature, unique)[1:]):
+            outputs[f"{name}.{i}"] = values[place]
+    if size > 1:
+        vector = model.shape.embeddings.index(("dhe", feature))
+        outputs[f"sum.{feature}.0"] = embedding[:, vector]
     return outputs
 
 

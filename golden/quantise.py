@@ -9,7 +9,7 @@ from golden import float_model
 from golden.calibrate import Method, choose_scale, choose_shifts
 from golden.embedding import Ids
 from golden.float_model import lower_triangle
-from golden.model import Model
+from golden.model import Model, ModelShape
 from golden.quantise_dhe import quantise_stacks, stack_scale
 from golden.quantise_layer import QuantiseError, hidden_layer, quantise_rows, score_layer
 from golden.quantised_model import IDENTITY, QuantisedLayer, QuantisedModel
@@ -95,7 +95,7 @@ def quantise(
             for source, f in shape.embeddings
         ]
     )
-    pool, vector_scale = _pooling(ids, outputs["embedding"], table_scale, method)
+    pool, vector_scale = _pooling(shape, ids, outputs["embedding"], table_scale, method)
 
     vector_scale = np.concatenate([[bottom[-1].output_scale], vector_scale])
     dot_shift = np.zeros(0, np.uint8)
@@ -134,14 +134,23 @@ def quantise(
 
 
 def _pooling(
-    ids: Ids, pooled: NDArray[np.float32], table_scale: NDArray[np.float64], method: Method
+    shape: ModelShape,
+    ids: Ids,
+    pooled: NDArray[np.float32],
+    table_scale: NDArray[np.float64],
+    method: Method,
 ) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
-    """(multiplier, shift) of each table's bag sums, and the scale of the resulting vectors."""
+    """(multiplier, shift) of each vector's bag sums, and the scale of the resulting vectors.
+
+    A decoded vector of one id is no sum: the scale of its decoder's output is the right one.
+    """
     if isinstance(ids, np.ndarray):
         return [IDENTITY] * len(table_scale), table_scale
     pairs, scales = [], []
-    for t, scale in enumerate(table_scale):
-        m, s = multiplier_and_shift(scale / choose_scale(pooled[:, t], method))
+    for t, (scale, (source, f)) in enumerate(zip(table_scale, shape.embeddings, strict=True)):
+        m, s = IDENTITY
+        if source == "table" or shape.bags[f] > 1 or (np.diff(ids[f].offsets) != 1).any():
+            m, s = multiplier_and_shift(scale / choose_scale(pooled[:, t], method))
         pairs.append((m, s))
         scales.append(scale * 2.0**s / m if m else 1.0)
     return pairs, np.array(scales)

@@ -389,7 +389,12 @@ class Config:
 
     @property
     def max_dhe_ids(self) -> int:
-        """Ids of an item that an engine's decoders take."""
+        """Id words of an item that an engine's decoders take, those of bags among them."""
+        return 64
+
+    @property
+    def max_dhe_vectors(self) -> int:
+        """Vectors of an item that an engine's decoders make."""
         return 32
 
     @property

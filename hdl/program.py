@@ -231,7 +231,8 @@ STAGE = data.StructLayout(
         "_pad7": unsigned(1),
         "code_base": unsigned(16),  # bank address of a decoder's code, page 0
         "first_id": unsigned(13),  # byte of the first id in a record's dense part; 0: no ids
-        "_pad8": unsigned(19),
+        "decodings": unsigned(7),  # decoders that run, one after the other: DHE vectors or more
+        "_pad8": unsigned(12),
     }
 )
 STAGE_WORDS = 8

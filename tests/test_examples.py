@@ -50,7 +50,7 @@ def test_training_on_criteo_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_representations_are_trained_alike() -> None:
+def test_representations_are_trained_alike(tmp_path: Path) -> None:
     """Network and exported model agree; tables' gain over themselves is nothing."""
     torch = pytest.importorskip("torch")
     from examples.demo.evaluate import Stream
@@ -58,6 +58,7 @@ def test_representations_are_trained_alike() -> None:
     from examples.train import representations as script
     from golden import float_model
 
+    out = tmp_path / "runs.json"
     data, _ = Teacher().items(512, stream=Stream.TRAIN)
     network = script.Network(script.shape_of("hybrid", (32, 16, 16)), 1)
     with torch.no_grad():
@@ -66,8 +67,10 @@ def test_representations_are_trained_alike() -> None:
         ).numpy()
     score = float_model.forward(network.export(), data.dense, data.ids)["score"]
     assert np.abs(score - logits).max() < 1e-4
-    found = script.measure(decoder=(32, 16, 16), seeds=1, passes=1, items=8192, queries=4)
-    rows = {row["representation"]: row for row in found["rows"]}
+    found = script.measure(decoder=(32, 16, 16), seeds=1, passes=1, items=8192, queries=4, out=out)
+    rows = {row["representation"]: row for row in found}
+    again = script.measure(decoder=(32, 16, 16), seeds=1, passes=1, items=8192, queries=4, out=out)
+    assert again == found
     assert rows["table"]["gain"] == {"mean": 0, "low": 0, "high": 0}
     assert rows["dhe"]["gain_int8"]["low"] < rows["dhe"]["gain_int8"]["high"]
     assert rows["hybrid"]["macs"] > rows["dhe"]["macs"] > rows["select"]["macs"]

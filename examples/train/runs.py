@@ -1,4 +1,4 @@
-"""Results of trainings in a JSON file, written after each: what was stopped goes on where it was."""
+"""Results of trainings in a JSON file, written after each: what was stopped goes on from there."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def held_port_signature(config: Config) -> Signature:
     return Signature(
         {
             "slot": Out(1),
-            "vector": Out(range(config.max_dhe_ids)),
+            "vector": Out(range(config.max_dhe_vectors)),
             "row": Out(config.row_bits),
             "hit": In(1),
             "place": In(config.place_bits),
@@ -75,7 +75,7 @@ class HeldVectors(wiring.Component):
         m = Module()
         config, placed, port = self._config, self.placed, self.port
         place = data.StructLayout({"hit": unsigned(1), "place": unsigned(config.place_bits)})
-        depth = 2 * config.max_dhe_ids << config.row_bits
+        depth = 2 * config.max_dhe_vectors << config.row_bits
         places: Any = memory.Memory(shape=place, depth=depth, init=[])
         m.submodules.places = places
         write, read = places.write_port(), places.read_port(domain="sync")
@@ -84,7 +84,8 @@ class HeldVectors(wiring.Component):
             write.addr.eq(Cat(placed.row, placed.feature[:number_bits], placed.slot)),
             write.data.hit.eq(placed.hit),
             write.data.place.eq(placed.place),
-            write.en.eq(placed.valid),
+            # Ids behind those of the vectors are of bags: their vectors are in the banks.
+            write.en.eq(placed.valid & ~placed.feature[number_bits:].any()),
             read.addr.eq(Cat(port.row, port.vector, port.slot)),
             port.hit.eq(read.data.hit),
             port.place.eq(read.data.place),

@@ -411,11 +411,11 @@ class Engine(wiring.Component):
             m.d.comb += [
                 front.first_id[number].eq(Mux(stage.first_id == 0, IdStore.NO_IDS, stage.first_id)),
                 slot.ids_row.eq(front.ids_row.valid & (front.ids_row.slot == number)),
-                slot.decoders.eq(stage.decoders),
+                slot.decoders.eq(stage.decodings),
                 slot.decoded.eq(front.done[number]),
                 front.start[number].eq(slot.decode),
                 begin.first.eq(stage.decoder),
-                begin.count.eq(stage.decoders),
+                begin.count.eq(stage.decodings),
                 begin.rows.eq(slot.rows),
                 begin.query.eq(slot.query),
                 issuer.decode_rows[number].eq(front.phase_rows[number]),

@@ -65,7 +65,10 @@ class ProgramPlan:
     """Interaction outputs of a step, P."""
     slot_bytes: int
     slots: int
+    decoded: int = 0
+    """Vectors that are decoded."""
     decoders: tuple[DecoderPlan, ...] = ()
+    """What runs for them, one after the other: of a bag one an id, and their sum."""
     products: int = 0
     """Pairs of vectors that are multiplied; then there is no dense vector."""
     product_base: int = 0
@@ -76,7 +79,7 @@ class ProgramPlan:
     @property
     def features(self) -> int:
         """Vectors from tables."""
-        return self.vectors - 1 - len(self.decoders)
+        return self.vectors - 1 - self.decoded
 
 
 @dataclass(frozen=True, kw_only=True)

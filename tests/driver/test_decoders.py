@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from driver.decoders import (
     decoder_stream,
     decoder_word,
+    encoder_of,
     hash_bytes,
     map_decoders,
     rows_of_decoders,
@@ -162,7 +163,7 @@ def test_descriptor_and_hashes() -> None:
     assert (word.groups, word.pages, word.feature) == (6, 3, 1)
     assert (word.stream, word.hashes, word.streamed) == (0x1200, 0x3400, 1)
     assert word.buckets.m == 1_000_000
-    constants = hash_bytes(model, 2)
+    constants = hash_bytes(encoder_of(model, maps[1]))
     assert len(constants) == 2 * HASH_CHUNK_BYTES and not any(constants[24 * HASH_BYTES :])
 
 

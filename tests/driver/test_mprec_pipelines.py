@@ -21,7 +21,7 @@ def options(name: str, backend: Any) -> RunOptions:
 
 def test_names() -> None:
     names = {name for name, found in PIPELINES.items() if found.data == "mprec"}
-    assert len(names) == 16 and {"mprec-kaggle-hybrid", "mprec-terabyte-select-dot"} <= names
+    assert len(names) == 20 and {"mprec-kaggle-hybrid", "mprec-terabyte-select-dot"} <= names
     found = pipeline("mprec-kaggle-dhe-dot:2048-512-256-16")
     assert found.interaction == "dot" and found.decoder == (2048, 512, 256, 16)
     assert pipeline("mprec-kaggle-dhe").decoder == ()

@@ -123,6 +123,34 @@ def test_bags_are_decoded_then_summed() -> None:
     assert got["embedding"][item, f].tolist() == by_hand
 
 
+def test_layers_of_bags() -> None:
+    """The N-th ids of all bags have layers of their own, and so has their sum."""
+    shape = replace(shape_of("hybrid", "cat"), bags=(4, 4, 1, 4))
+    model = random_model(shape, seed=3)
+    dense, ids = inputs(40)
+    bags = bags_of(40)
+    bags[2] = Bags(ids=ids[:, 2].copy(), offsets=np.arange(41))
+    quantised = quantise(model, dense, bags)
+    got = integer_model.forward(quantised, quantise_dense(dense, quantised.dense_scale), bags)
+    for f in shape.dhe_features:
+        stack = quantised.stacks[f]
+        assert stack is not None
+        last = len(stack.decoder) - 1
+        vector = shape.embeddings.index(("dhe", f))
+        if shape.bags[f] == 1:
+            pair = quantised.pool_multiplier[vector], quantised.pool_shift[vector]
+            assert pair == (32768, 15)
+            assert (got[f"decoder.{f}.{last}"] == got["embedding"][:, vector]).all()
+            continue
+        assert (got[f"sum.{f}.0"] == got["embedding"][:, vector]).all()
+        places = bags[f].places(4)
+        for n in range(4):
+            expected = integer_model.decoder_layers(quantised, f, places[:, n])
+            assert (got[f"decoder.{f}[{n}].{last}"] == expected[-1]).all()
+    with pytest.raises(ValueError, match="item .*: a bag of . ids, at most 1 fit"):
+        bags[0].places(1)
+
+
 def test_bad_ids_become_zero_rows() -> None:
     """Only a table has a range: the decoded vector of the id is computed."""
     model = random_model(shape_of("hybrid", "cat"), seed=3)

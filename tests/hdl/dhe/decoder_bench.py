@@ -12,7 +12,7 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from numpy.typing import NDArray
 
-from driver.decoders import decoder_word, hash_bytes, map_decoders
+from driver.decoders import decoder_word, encoder_of, hash_bytes, map_decoders
 from driver.deployment import stage_shape
 from driver.engine_words import layer_word, parameter_words
 from driver.tiles import layer_tiles, resident_words
@@ -192,7 +192,7 @@ class DecoderBench:
                 seed=SEED,
                 log2_sets=3 if self.held else None,
             )
-            self.image += hash_bytes(self.model, place.feature)
+            self.image += hash_bytes(encoder_of(self.model, place))
         for unit, bank in enumerate(banks):
             await self.write(ctx, Target.WEIGHTS, unit, 0, bank)
         await self.write(ctx, Target.LAYERS, 0, 0, layers)
