@@ -242,6 +242,25 @@ def same_engines(both: Both) -> bool:
     )
 
 
+def check_busy(both: Both) -> None:
+    """Busy cycles are exact: of every stage that shares no engine, else of all stages together.
+
+    On a shared engine a cycle belongs to the stage of the row block that was sent last, and blocks
+    are sent a few cycles earlier or later than predicted (``check_jobs``).
+    """
+    said = [stage["busy_cycles"] for stage in both.timing["stages"]]
+    measured = [stage["busy_cycles"] for stage in both.rtl["stages"]]
+    assert sum(said) == sum(measured)
+    alone = set(range(len(said)))
+    for engine in both.plan.deployment.maps.values():
+        if len(engine.stages) > 1:
+            alone -= set(engine.stages)
+    for stage, (predicted, cycles) in enumerate(zip(said, measured, strict=True)):
+        if stage in alone:
+            assert predicted == cycles
+        assert close(predicted, cycles, of=both.rtl["cycles"])
+
+
 def check(both: Both, *, drawn: bool = False) -> None:
     """Schedules exact, queries and causes within the tolerance.
 
@@ -258,10 +277,9 @@ def check(both: Both, *, drawn: bool = False) -> None:
     for spans in both.prediction.timelines.values():  # busy + causes = total
         assert sum(last - first + 1 for first, last, _ in spans) == timing["cycles"]
     engines = len(both.plan.deployment.partition.engines)
-    same = same_engines(both)
+    if same_engines(both):
+        check_busy(both)
     for predicted, measured in zip(timing["stages"], rtl["stages"], strict=True):
-        if same:
-            assert predicted["busy_cycles"] == measured["busy_cycles"]
         of = rtl["cycles"] if drawn else measured["cycles"]
         assert close(predicted["cycles"], measured["cycles"], of=of), (predicted, measured)
         for cause, cycles in measured["stall_cycles"].items():
