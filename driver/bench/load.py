@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import heapq
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from ..errors import UserError
 from ..load.arrivals import Trace, arrivals, read_trace
 from ..load.closed_forms import MD1, MMC, ClosedForm, Tandem, quantile
 from ..load.multi_path import compare_paths, path_saturation
-from ..load.online import PathScheduler
+from ..load.online import Choice, PathScheduler
 from ..load.paths import Path, check_memory, paths_of
 from ..load.profile import LatencyCurve, read_profile
 from ..load.queue import compiled
@@ -72,6 +73,9 @@ PATHS = {
     "gain": "gain",
     "half_width": "+- (95 %)",
     "missed": "missed [%]",
+    "in_time": "in time [%]",
+    "informed": "knowing all services",
+    "bound": "any schedule, at most",
     "shares": "shares [%]",
 }
 
@@ -160,7 +164,10 @@ def _paths(args: argparse.Namespace) -> list[Path]:
 def _decision(
     paths: list[Path], args: argparse.Namespace, progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """CPU time of decisions, in blocks: the loop around them is counted as well."""
+    """CPU time of decisions, in blocks: the loop around them is counted as well.
+
+    Where latencies scatter, so are the results that the scheduler hears of.
+    """
     queries = args.queries or 100_000
     queries -= queries % _BLOCK
     if queries < _BLOCK:
@@ -182,11 +189,16 @@ def _decision(
         when, sizes = np.cumsum(gaps).tolist(), items.tolist()
         scheduler = PathScheduler(some, sla_s=1e-3 * args.sla_ms, typical_items=typical)
         blocks = []
+        scatters = any(path.curve.factors for path in some)
+        coming: list[tuple[float, Choice]] = []
         for first in range(0, queries, _BLOCK):
             now, count = when[first : first + _BLOCK], sizes[first : first + _BLOCK]
             began = time.process_time_ns()
-            for at, size in zip(now, count, strict=True):
-                scheduler.choose(at, size)
+            if scatters:
+                _decide_and_hear(scheduler, now, count, coming)
+            else:
+                for at, size in zip(now, count, strict=True):
+                    scheduler.choose(at, size)
             blocks.append((time.process_time_ns() - began) / 1e3 / _BLOCK)
         rows.append(
             {"paths": len(some), "platforms": len(platforms),
@@ -194,6 +206,19 @@ def _decision(
              "goal": _DECISION_GOAL_US}
         )  # fmt: skip
     return rows
+
+
+def _decide_and_hear(
+    scheduler: PathScheduler, now: list[float], items: list[int], coming: list[tuple[float, Choice]]
+) -> None:
+    """Decisions, and results at the times that were predicted."""
+    for at, size in zip(now, items, strict=True):
+        while coming and coming[0][0] <= at:
+            finish, choice = heapq.heappop(coming)
+            scheduler.done(choice, finish)
+        chosen = scheduler.choose(at, size)
+        if chosen is not None:
+            heapq.heappush(coming, (chosen.finish, chosen))
 
 
 def _short(path: str) -> str:
@@ -221,7 +246,9 @@ def _multi_path(
              "best_static": _short(row.best_static),
              "gain": f"{row.gain.value:.1f}",
              "half_width": None if width is None else f"{width:.1f}",
-             "missed": f"{100 * row.missed:.2f}", "shares": ", ".join(shares)}
+             "missed": f"{100 * row.missed:.2f}", "in_time": f"{100 * row.in_time:.2f}",
+             "informed": f"{100 * row.informed:.2f}", "bound": f"{100 * row.bound:.2f}",
+             "shares": ", ".join(shares)}
         )  # fmt: skip
     return rows, [row.as_json() for row in found]
 

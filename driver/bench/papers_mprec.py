@@ -141,13 +141,18 @@ def figure_mprec(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
             "best": each.best_static,
             "gain": f"{each.multi.value / each.static[each.best_static].value:.3f}",
             "missed": f"{100 * each.missed:.2f}",
+            "in_time": f"{100 * each.in_time:.2f}",
+            "informed": f"{100 * each.informed:.2f}",
+            "bound": f"{100 * each.bound:.2f}",
         }
         for each in compared
     ]
     text.append(
         table_text(
             {"load": "load", "rate": "queries/s", "multi": "multi-path, correct/s",
-             "static": "best static", "best": "which", "gain": "times", "missed": "missed [%]"},
+             "static": "best static", "best": "which", "gain": "times", "missed": "missed [%]",
+             "in_time": "in time [%]", "informed": "knowing all services",
+             "bound": "any schedule, at most"},
             served,
         )
     )  # fmt: skip

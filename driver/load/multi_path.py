@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from .arrivals import Arrivals, Trace
 from .estimates import Estimate, mean_estimate
+from .hindsight import InformedScheduler, schedule_bound
 from .online import Choice, PathScheduler
 from .paths import Path
 from .simulate import FEWEST, sizes_of
@@ -48,6 +50,10 @@ class PathRun:
     def rate_of_correct(self, first: int = 0) -> Estimate:
         """Correct predictions a second, from query ``first`` on."""
         return _per_second(self.correct, self.arrival, first)
+
+    def in_time(self, first: int = 0) -> float:
+        """Share of all queries that were served inside the target."""
+        return 1.0 - float(self.missed[first:].mean())
 
     def miss_share(self, first: int = 0) -> float:
         """Of the queries that some path could have served, the share that missed the target."""
@@ -87,9 +93,10 @@ class _Truth:
         """Returns the time of the result."""
         table = self.tables[choice.path]
         ready = self.ready[choice.platform]
-        start = max(now, ready[choice.server])
+        server = ready.index(min(ready))  # the first that is free takes the next of the queue
+        start = max(now, ready[server])
         index = items - table.low
-        ready[choice.server] = start + table.occupied[index] * factor
+        ready[server] = start + table.occupied[index] * factor
         return start + table.latency[index] * factor
 
 
@@ -110,28 +117,27 @@ def serve(
     """
     paths = scheduler.paths
     truth = _Truth(paths, sla_s)
-    waiting: list[list[tuple[float, Choice]]] = [[] for _ in truth.ready]
-    heads = [0] * len(waiting)
-    exact = bool((factors == 1).all())
+    coming: list[tuple[float, int, Choice]] = []
+    exact = bool((factors == 1).all())  # exact predictions need no correction
+    informed = scheduler if isinstance(scheduler, InformedScheduler) else None
     chosen, latency, servable = [], [], []
     for now, count, mine in zip(arrival.tolist(), items.tolist(), factors.tolist(), strict=True):
-        if not exact:  # exact predictions need no correction
-            for place, queue in enumerate(waiting):
-                head = heads[place]
-                while head < len(queue) and queue[head][0] <= now:
-                    scheduler.done(queue[head][1], queue[head][0])
-                    head += 1
-                heads[place] = head
+        while coming and coming[0][0] <= now:
+            finish, _, choice = heapq.heappop(coming)
+            scheduler.done(choice, finish)
         servable.append(truth.servable(now, count, mine))
-        choice = scheduler.choose(now, count)
-        if choice is None:
+        if informed is None:
+            picked = scheduler.choose(now, count)
+        else:
+            picked = informed.choose_knowing(now, count, mine)
+        if picked is None:
             chosen.append(-1)
             latency.append(np.inf)
             continue
-        finish = truth.dispatch(now, count, choice, mine[choice.path])
-        if not exact:
-            waiting[choice.platform].append((finish, choice))
-        chosen.append(choice.path)
+        finish = truth.dispatch(now, count, picked, mine[picked.path])
+        if not exact and informed is None:
+            heapq.heappush(coming, (finish, len(chosen), picked))
+        chosen.append(picked.path)
         latency.append(finish - now)
     path = np.array(chosen, np.int64)
     seconds = np.array(latency)
@@ -143,8 +149,18 @@ def serve(
 
 
 def path_saturation(path: Path, items: NDArray[np.int64]) -> float:
-    """Queries a second that a path's platform can do on this path alone."""
+    """Queries a second that a path's platform can do on this path alone.
+
+    Raises
+    ------
+    UserError
+        Sizes outside the path's curve.
+    """
     table = path.table()
+    low, high = path.curve.items[0], path.curve.items[-1]
+    outside = items[(items < low) | (items > high)]
+    if len(outside):
+        raise UserError(f"path {path.name} takes {low}..{high} items, not {outside[0]}")
     return path.servers / float(np.asarray(table.occupied)[items - table.low].mean())
 
 
@@ -162,9 +178,21 @@ class Comparison:
     gain: Estimate
     """Multi-path less the best static path, query by query."""
     missed: float
-    """Of the queries that some path could have served, the share that missed the target."""
+    """Of the queries that some path could have served, the share that missed the target: each
+    judged by itself, as the servers stood when it came."""
+    in_time: float
+    """Share of all queries that were served inside the target."""
+    informed: float
+    """The same of a dispatcher that knows all service times, but not what is still to come."""
+    bound: float
+    """The same that no schedule exceeds, whatever it knows and prefers."""
     shares: dict[str, float]
     """Of the queries, by path; the rest was refused."""
+
+    @property
+    def fewer(self) -> float:
+        """Of the queries that the informed dispatcher serves in time, how many fewer are."""
+        return max(0.0, 1.0 - self.in_time / self.informed) if self.informed else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -176,6 +204,10 @@ class Comparison:
             "best_static": self.best_static,
             "gain": self.gain.as_json(),
             "missed": self.missed,
+            "in_time": self.in_time,
+            "informed": self.informed,
+            "bound": self.bound,
+            "fewer_than_informed": self.fewer,
             "shares": self.shares,
         }
 
@@ -239,12 +271,37 @@ def compare_paths(
 
         multi = run(list(range(len(paths))), policy)
         static = {path.name: run([n], "accurate-first") for n, path in enumerate(paths)}
-        found.append(_comparison(load, rate, paths, multi, static))
+        if (factors == 1).all():
+            informed = multi  # predictions are exact
+        else:
+            knowing = InformedScheduler(paths, sla_s=sla_s, typical_items=typical, policy=policy)
+            informed = serve(knowing, arrival, items, factors, sla_s=sla_s)
+        found.append(_comparison(load, rate, paths, multi, static, informed, factors))
     return found
 
 
+def most_in_time(
+    paths: Sequence[Path], run: PathRun, factors: NDArray[np.float64], first: int
+) -> float:
+    """Share of the queries from ``first`` on that no schedule exceeds."""
+    items, span = run.items[first:], float(run.arrival[-1] - run.arrival[first])
+    tables = [path.table() for path in paths]
+    scale = factors[first:].T
+    at = [items - table.low for table in tables]
+    latency = np.stack([np.array(t.latency)[n] for t, n in zip(tables, at, strict=True)]) * scale
+    occupied = np.stack([np.array(t.occupied)[n] for t, n in zip(tables, at, strict=True)]) * scale
+    worth = (latency <= run.sla_s * (1 + 1e-12)).astype(np.float64)
+    return min(1.0, schedule_bound(paths, span + run.sla_s, occupied, worth) / len(items))
+
+
 def _comparison(
-    load: float, rate: float, paths: Sequence[Path], multi: PathRun, static: dict[str, PathRun]
+    load: float,
+    rate: float,
+    paths: Sequence[Path],
+    multi: PathRun,
+    static: dict[str, PathRun],
+    informed: PathRun,
+    factors: NDArray[np.float64],
 ) -> Comparison:
     first = int(_WARM_UP * len(multi.arrival))
     alone = {name: run.rate_of_correct(first) for name, run in static.items()}
@@ -257,6 +314,9 @@ def _comparison(
         best_static=best,
         gain=_per_second(multi.correct - static[best].correct, multi.arrival, first),
         missed=multi.miss_share(first),
+        in_time=multi.in_time(first),
+        informed=informed.in_time(first),
+        bound=most_in_time(paths, multi, factors, first),
         shares={p.name: float((multi.path[first:] == n).mean()) for n, p in enumerate(paths)},
     )
 

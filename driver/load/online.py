@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .paths import Path, PathTable
-from .values import LOADS, backlog_values
+from .paths import Path
+from .resident import CHANCE_DEVIATES, SAFE_DEVIATES, TOP, Option, Resident, safety
 
 __all__ = ["LATE", "POLICIES", "Choice", "PathScheduler"]
 
@@ -26,12 +26,7 @@ LATE = ("drop", "serve")
 """A query that no path can serve in time: refused, or sent where it ends first."""
 _MEMORY = 500
 """Services of the fastest path over which a platform's load is averaged."""
-_SAFE = 0.995
-"""Share of a path's measured latencies that a prediction must cover."""
-_SIZES = 12
-"""Typical query sizes for the value of a backlog."""
-_TOP = len(LOADS) - 1
-_exp = math.exp
+_exp, _sqrt, _copysign = math.exp, math.sqrt, math.copysign
 
 
 class Choice(NamedTuple):
@@ -40,63 +35,21 @@ class Choice(NamedTuple):
     path: int
     """Index in the scheduler's paths."""
     platform: int
-    server: int
     finish: float
     """Predicted time of its result."""
     shift: float
-    """The server's correction at the decision, for `PathScheduler.done`."""
-
-
-class _Option(NamedTuple):
-    """A path of a platform, tabulated by items from 0 on; infinite where it does not take them."""
-
-    safe: list[float]
-    """Latency that a prediction must fit into the target."""
-    steps: list[float]
-    """Occupation in steps of the backlog grid, at most the target's."""
-    quality: float
-    number: int
-    latency: list[float]
-    occupied: list[float]
-
-
-class _Platform:
-    """State of a platform; plain lists, for a decision must not take longer than a few calls."""
-
-    __slots__ = ("level_s", "number", "options", "paths", "per_step", "quick", "rate", "ready",
-                 "shift", "values")  # fmt: skip
-
-    def __init__(self, number: int, paths: list[tuple[int, Path]]) -> None:
-        first = paths[0][1]
-        self.number = number
-        self.ready = [0.0] * first.servers
-        """When each server can start the next query, as predicted."""
-        self.shift = [0.0] * first.servers
-        """How much later than predicted each server is by now."""
-        self.rate = 0.0
-        """Queries a second, averaged; what came before the first query counts as nothing."""
-        self.paths = [(n, path, path.table()) for n, path in paths]
-        self.options: list[_Option] = []
-        self.quick: list[tuple[list[float], list[float], float, _Option]] = []
-        """What a decision reads of each option."""
-        self.per_step = 1.0
-        """Steps of the backlog grid a second."""
-        self.values: list[list[float]] = []
-        self.level_s = 0.0
-        """Turns a rate into an index of ``values``."""
-
-
-def _safety(path: Path) -> float:
-    if not path.curve.factors:
-        return 1.0
-    return max(1.0, float(np.quantile(path.curve.factors, _SAFE)))
+    """The platform's correction at the decision, for `PathScheduler.done`."""
+    variance: float = 0.0
+    """What it adds to the uncertainty of the queue behind it, until `PathScheduler.done`."""
 
 
 class PathScheduler:
     """Decides for one query after the other.
 
-    It predicts when each platform's servers are free from the profiles, and is corrected by the
-    results as they come.
+    It predicts when a server of each platform is free from the profiles, and is corrected by the
+    results as they come. Where measured latencies scatter, a path counts as in time when the time
+    until a server is free, normal with the variance of what is queued, and the query's own latency
+    leave a chance of ``SAFE``: the margins of independent parts add in squares.
 
     Parameters
     ----------
@@ -132,57 +85,21 @@ class PathScheduler:
         self._sla = sla_s
         self._serve_late = late == "serve"
         names = list(dict.fromkeys(path.platform for path in paths))
-        self._platforms = [
-            _Platform(number, [(n, p) for n, p in enumerate(paths) if p.platform == name])
-            for number, name in enumerate(names)
-        ]
-        shares = (np.arange(_SIZES) + 0.5) / _SIZES
-        sizes = np.quantile(np.asarray(typical_items), shares).round().astype(int)
-        _check_target(self._platforms, int(min(typical_items)), sla_s)
-        self._memory_s = 0.0
         self._limit = 1 + max(path.curve.items[-1] for path in paths)
-        for platform in self._platforms:
-            self._prepare(platform, sizes, policy)
-        self._per_memory = 1 / self._memory_s
+        self._platforms = [
+            Resident(number, [(n, p) for n, p in enumerate(paths) if p.platform == name],
+                     self._limit)
+            for number, name in enumerate(names)
+        ]  # fmt: skip
+        typical = np.asarray(typical_items)
+        _check_target(paths, int(typical.min()), sla_s)
+        busy = [
+            platform.prepare(paths, typical, sla_s, priced=policy == "value")
+            for platform in self._platforms
+        ]
+        self._per_memory = 1 / (_MEMORY * max(busy))
         self._last: float | None = None
         self._seen = 0.0
-
-    def _prepare(self, platform: _Platform, sizes: NDArray[np.int_], policy: str) -> None:
-        rows = []
-        for number, path, table in platform.paths:
-            at = np.clip(sizes - table.low, 0, len(table.latency) - 1)
-            safe = np.asarray(table.latency) * _safety(path)
-            rows.append((safe[at], np.asarray(table.occupied)[at], path.quality * sizes))
-            latency, occupied = (self._by_items(table, v) for v in (table.latency, table.occupied))
-            platform.options.append(
-                _Option(
-                    safe=self._by_items(table, safe.tolist()),
-                    steps=[],
-                    quality=path.quality,
-                    number=number,
-                    latency=latency,
-                    occupied=occupied,
-                )
-            )
-        typical = [np.array(part) for part in zip(*rows, strict=True)]
-        busy = float(typical[1].mean(axis=1).min())
-        servers = len(platform.ready)
-        self._memory_s = max(self._memory_s, _MEMORY * busy / servers)
-        platform.level_s = busy / servers / LOADS[0]
-        if policy == "value":
-            found = backlog_values(*typical, sla_s=self._sla, busy_s=busy)
-            platform.per_step, platform.values = 1 / found.step_s, found.by_load
-        else:  # a backlog costs nothing
-            platform.per_step = 1 / self._sla
-            platform.values = [[0.0, 0.0, 0.0, 0.0]] * len(LOADS)
-        most = self._sla * platform.per_step
-        for option in platform.options:
-            option.steps.extend(min(s * platform.per_step, most) for s in option.occupied)
-            platform.quick.append((option.safe, option.steps, option.quality, option))
-
-    def _by_items(self, table: PathTable, values: list[float]) -> list[float]:
-        behind = self._limit - table.low - len(values)
-        return [math.inf] * table.low + values + [math.inf] * behind
 
     def choose(self, now: float, items: int) -> Choice | None:
         """Decide for a query of ``items`` that arrives at ``now``; times must not fall.
@@ -206,8 +123,7 @@ class PathScheduler:
         for platform in self._platforms:
             rate = platform.rate = platform.rate * keep
             ready = platform.ready
-            server = 0 if len(ready) == 1 else ready.index(min(ready))
-            wait = ready[server] - now
+            wait = (ready[0] if len(ready) == 1 else min(ready)) - now
             if wait < 0.0:
                 wait = 0.0
             room = self._sla - wait
@@ -215,57 +131,68 @@ class PathScheduler:
                 continue
             here = wait * platform.per_step
             level = int(rate * platform.level_s / seen) if seen else 0
-            values = platform.values[level if level < _TOP else _TOP]
+            values = platform.values[level if level < TOP else TOP]
             before = values[int(here)]
-            for safe, steps, quality, option in platform.quick:
-                if safe[items] <= room:
+            queued = SAFE_DEVIATES * platform.variance if platform.scatters else 0.0
+            for option in platform.options:
+                latency, steps, quality, _, _, safe, _, _ = option
+                needed = latency[items]
+                if safe or queued:
+                    margin = safe * needed * needed + queued
+                    needed += _sqrt(margin) if margin >= 0.0 else -_sqrt(-margin)
+                if needed <= room:
                     gain = quality * items + values[int(here + steps[items])] - before
                     if gain > most:
-                        most = gain
-                        chosen = (platform, server, option, wait)
+                        most, chosen = gain, (platform, option, wait)
         if chosen is None:
             return self._late(now, items)
         return self._dispatch(now, items, *chosen)
 
     def _dispatch(
-        self, now: float, items: int, platform: _Platform, server: int, option: _Option, wait: float
+        self, now: float, items: int, platform: Resident, option: Option, wait: float
     ) -> Choice:
-        start = now + wait
-        _, _, _, number, latency, occupied = option
-        platform.ready[server] = start + occupied[items]
         platform.rate += self._per_memory
+        start = now + wait
+        added = platform.dispatch(option, items, start)
         return Choice(
-            number, platform.number, server, start + latency[items], platform.shift[server]
+            option.number, platform.number, start + option.latency[items], platform.shift, added
         )
 
     def _late(self, now: float, items: int) -> Choice | None:
-        """No path is in time: the one that ends first, if it is served at all."""
-        best: tuple[_Platform, int, _Option, float] | None = None
-        first = math.inf
+        """No path is safely in time: the one that may be, or ends first if it is served at all."""
+        nearest: tuple[Resident, Option, float] | None = None
+        chance: tuple[Resident, Option, float] | None = None
+        first = may_end = math.inf
         for platform in self._platforms:
-            server = platform.ready.index(min(platform.ready))
-            wait = max(0.0, platform.ready[server] - now)
+            wait = max(0.0, min(platform.ready) - now)
+            queued = CHANCE_DEVIATES * platform.variance
             for option in platform.options if 0 < items < self._limit else ():
-                if wait + option.latency[items] < first:
-                    first = wait + option.latency[items]
-                    best = (platform, server, option, wait)
-        if best is None:
+                latency = option.latency[items]
+                ends = wait + latency
+                if ends < first:
+                    first, nearest = ends, (platform, option, wait)
+                if platform.scatters and ends < may_end:
+                    margin = option.chance * latency * latency + queued
+                    if ends + _copysign(_sqrt(abs(margin)), margin) <= self._sla:
+                        may_end, chance = ends, (platform, option, wait)
+        if nearest is None:
             ranges = ", ".join(
                 f"{p.name} {p.curve.items[0]}..{p.curve.items[-1]}" for p in self.paths
             )
             raise UserError(f"no path takes {items} items: {ranges}")
+        if chance is not None:
+            return self._dispatch(now, items, *chance)
         if self._serve_late:
-            return self._dispatch(now, items, *best)
+            return self._dispatch(now, items, *nearest)
         # Refused, but it did come: the load of the platform that was nearest.
-        best[0].rate += self._per_memory
+        nearest[0].rate += self._per_memory
         return None
 
     def done(self, choice: Choice, now: float) -> None:
         """A result came at ``now``: what waits behind it moves by the error of its prediction."""
-        platform, server = self._platforms[choice.platform], choice.server
-        error = now - (choice.finish + platform.shift[server] - choice.shift)
-        platform.shift[server] += error
-        platform.ready[server] += error
+        platform = self._platforms[choice.platform]
+        error = now - (choice.finish + platform.shift - choice.shift)
+        platform.correct(error, choice.variance)
 
 
 def _check(
@@ -292,15 +219,15 @@ def _check(
             )
 
 
-def _check_target(platforms: list[_Platform], smallest: int, sla_s: float) -> None:
+def _check_target(paths: Sequence[Path], smallest: int, sla_s: float) -> None:
     """Refuse a target that an idle system misses even for the smallest query."""
     nearest, name = math.inf, ""
-    for platform in platforms:
-        for _, path, table in platform.paths:
-            if 0 <= smallest - table.low < len(table.latency):
-                seconds = table.latency[smallest - table.low] * _safety(path)
-                if seconds < nearest:
-                    nearest, name = seconds, path.name
+    for path in paths:
+        table = path.table()
+        if 0 <= smallest - table.low < len(table.latency):
+            seconds = table.latency[smallest - table.low] * safety(path)
+            if seconds < nearest:
+                nearest, name = seconds, path.name
     if nearest == math.inf:
         raise UserError(f"no path takes {smallest} items, the smallest typical query")
     if nearest > sla_s:
