@@ -136,6 +136,7 @@ def _add_papers(parser: argparse.ArgumentParser, positive: Callable[[str], int])
         default=60_000,
         help="queries of the multi-path comparison (60000)",
     )
+    add("--workers", metavar="N", type=positive, help="processes that time devices (one a core)")
     add("--seed", metavar="N", type=int, default=1, help="seed of models and items (1)")
 
 

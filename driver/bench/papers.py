@@ -1,8 +1,9 @@
 """`rpaccel bench papers`: the papers' comparisons, each beside the published value and the bound.
 
 Every accelerator has the same MACs, SRAM, DRAM and clock; the baseline is the same generator with
-features off. Cycles come from the timing model and are kept on disk, CPU figures are measured on
-this machine and kept, latencies under load are simulated.
+features off. Cycles come from the timing model, all of them on all cores before the comparisons
+are made, and are kept on disk; CPU figures are measured on this machine and kept, latencies under
+load are simulated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import UserError
+from ..schedule.timed import time_all
+from .papers_cases import paper_cases
 from .papers_mprec import figure_mprec
 from .papers_platforms import figure_7, figure_14
 from .papers_serving import figure_5, figure_12, figure_12_partitions, figure_13
@@ -49,6 +52,7 @@ def bench_papers(args: argparse.Namespace, progress: Callable[[str], None]) -> d
     for name in chosen:
         if name not in FIGURES:
             raise UserError(f"unknown comparison {name!r}; known: {', '.join(FIGURES)}")
+    time_all(paper_cases(chosen, args), workers=args.workers, progress=progress)
     figures: dict[str, Any] = {}
     text = []
     for name in chosen:

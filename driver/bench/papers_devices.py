@@ -27,7 +27,7 @@ from ..tiles import tile_count
 
 __all__ = [
     "Served", "Timed", "ablation_config", "bound_cycles", "curve_of", "on_baseline", "on_device",
-    "padded_cycles", "stage_case", "tail_ms", "time_pipeline",
+    "padded_cycles", "pipeline_case", "stage_case", "tail_ms", "time_pipeline",
 ]  # fmt: skip
 
 QUERIES = 40_000
@@ -102,14 +102,23 @@ def ablation_config(base: Config, **features: bool) -> Config:
     return replace(base, name="-".join([base.name, *off]), **changes)
 
 
+def pipeline_case(
+    device: Device, spec: Pipeline, *, sub_batches: int = 1, max_rows: int, seed: int
+) -> Case:
+    """What `time_pipeline` times."""
+    case = stage_case(device, spec, max_rows=max_rows, seed=seed)
+    if len(spec.stages) > 1 or spec.data == "movielens":  # whose items are no Criteo items
+        case = replace(case, pipeline=spec, drawn_items=None, sub_batches=sub_batches)
+    return case
+
+
 def time_pipeline(
     device: Device, spec: Pipeline, *, sub_batches: int = 1, max_rows: int, seed: int
 ) -> Timed:
     """Latency and interval by the timing model."""
-    case = stage_case(device, spec, max_rows=max_rows, seed=seed)
-    if len(spec.stages) > 1 or spec.data == "movielens":  # whose items are no Criteo items
-        case = replace(case, pipeline=spec, drawn_items=None, sub_batches=sub_batches)
-    latency, interval = interval_cycles(case)
+    latency, interval = interval_cycles(
+        pipeline_case(device, spec, sub_batches=sub_batches, max_rows=max_rows, seed=seed)
+    )
     return Timed(device, spec, sub_batches, latency, interval)
 
 

@@ -16,7 +16,7 @@ from ..load.arrivals import Poisson
 from ..load.multi_path import compare_paths
 from ..load.profile import LatencyCurve, PlatformProfile
 from ..load.sizes import Lognormal
-from ..pipelines import pipeline
+from ..pipelines import Pipeline, pipeline
 from ..schedule.devices import Device, device_platform, pipeline_curve
 from ..schedule.platforms import host_transfer, machine_profile
 from ..schedule.representations import explore_representations
@@ -25,7 +25,7 @@ from .papers_serving import devices, reference_partition
 from .representations import item_cycles
 from .table import table_text
 
-__all__ = ["figure_mprec"]
+__all__ = ["figure_mprec", "points", "representation"]
 
 Progress = Callable[[str], None]
 QUALITY = {"table": 0.7875, "dhe": 0.7880, "select": 0.7885, "hybrid": 0.7894}
@@ -37,7 +37,8 @@ LOADS = (0.1, 0.4, 0.7, 1.0, 1.2)
 _LARGEST = 512
 
 
-def _points(args: argparse.Namespace) -> tuple[int, ...]:
+def points(args: argparse.Namespace) -> tuple[int, ...]:
+    """Items of the curves."""
     most = min(_LARGEST, args.items or _LARGEST)
     return tuple(sorted({16, 64, most} if most > 64 else {1, most}))
 
@@ -51,7 +52,7 @@ def _host(args: argparse.Namespace, progress: Progress) -> PlatformProfile:
     """This machine's CPU, float tables of Kaggle's sizes counted in full."""
     models = [f"mprec-kaggle-{r}" for r in REPRESENTATIONS]
     measured = machine_profile(
-        "cpu", models, items=_points(args), max_rows=args.max_rows, clock="cpu", progress=progress
+        "cpu", models, items=points(args), max_rows=args.max_rows, clock="cpu", progress=progress
     )
     curves = tuple(
         replace(curve, model="mprec-kaggle", representation=r, memory_bytes=_bytes(r, 4))
@@ -61,26 +62,30 @@ def _host(args: argparse.Namespace, progress: Progress) -> PlatformProfile:
     return replace(measured, name="cpu", curves=curves, quality=quality)
 
 
+def representation(name: str, items: tuple[int, ...]) -> Pipeline:
+    """MP-Rec's Kaggle model in one representation, as the curves time it."""
+    spec = pipeline(f"mprec-kaggle-{name}")
+    return replace(spec, stages=(replace(spec.stages[0], items=items[-1], keep=min(64, items[0])),))
+
+
 def _device(
     args: argparse.Namespace, config: Config, progress: Progress
 ) -> tuple[PlatformProfile, list[str]]:
     """The device: timed where its driver takes the representation, else at its bound."""
     device = Device(config=config, partition=reference_partition(config))
     curves, notes = [], []
-    points = _points(args)
+    items = points(args)
     for r in REPRESENTATIONS:
         name = f"mprec-kaggle-{r}"
         progress(f"{name} on {device.name}")
         try:
-            spec = pipeline(name)
-            spec = replace(spec, stages=(replace(spec.stages[0], items=points[-1],
-                                                 keep=min(64, points[0])),))  # fmt: skip
-            curve = pipeline_curve(device, spec, points, max_rows=args.max_rows, seed=args.seed)
+            spec = representation(r, items)
+            curve = pipeline_curve(device, spec, items, max_rows=args.max_rows, seed=args.seed)
         except UserError as error:
             notes.append(f"{name} on the device: the bound of its arithmetic and bytes; {error}")
             cycles = item_cycles(config, mprec_shape("kaggle", r)).cycles
-            seconds = tuple(cycles * n / (config.clock_mhz * 1e6) for n in points)
-            curve = LatencyCurve(model=name, items=points, latency_s=seconds, interval_s=seconds)
+            seconds = tuple(cycles * n / (config.clock_mhz * 1e6) for n in items)
+            curve = LatencyCurve(model=name, items=items, latency_s=seconds, interval_s=seconds)
         curves.append(
             replace(curve, model="mprec-kaggle", representation=r, memory_bytes=_bytes(r, 1))
         )
@@ -94,8 +99,8 @@ def figure_mprec(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
     config, _ = devices(args)
     cpu = _host(args, progress)
     device, notes = _device(args, config, progress)
-    points = _points(args)
-    items = points[-1] // 4 if points[-1] >= 64 else points[-1]
+    ends = points(args)
+    items = ends[-1] // 4 if ends[-1] >= 64 else ends[-1]
     rows = [
         {
             "representation": r,
@@ -127,7 +132,7 @@ def figure_mprec(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         if title == "ample memory":
             paths = list(found[0].paths)
     progress("multi-path against static paths")
-    sizes = Lognormal(mean=items, sigma=0.5, smallest=points[0], largest=points[-1])
+    sizes = Lognormal(mean=items, sigma=0.5, smallest=ends[0], largest=ends[-1])
     compared = compare_paths(
         paths, Poisson(1.0), sizes, sla_s=SLA_S, loads=LOADS, queries=args.path_queries,
         seed=args.seed,

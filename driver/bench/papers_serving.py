@@ -29,7 +29,10 @@ from .papers_devices import (
 )
 from .table import table_text
 
-__all__ = ["figure_5", "figure_12", "figure_12_partitions", "figure_13"]
+__all__ = [
+    "cuts", "devices", "figure_5", "figure_12", "figure_12_partitions", "figure_13", "named",
+    "parts", "reference_partition", "scaled_case", "single_case",
+]  # fmt: skip
 
 Progress = Callable[[str], None]
 RATES = (200.0, 400.0, 1000.0, 2000.0)
@@ -53,26 +56,31 @@ def reference_partition(config: Config) -> str:
     return f"{edge}x{edge}:{(config.edge // edge) ** 2}"
 
 
-def _named(args: argparse.Namespace, name: str) -> Pipeline:
+def named(args: argparse.Namespace, name: str) -> Pipeline:
+    """A pipeline by name, from so many items as are asked for."""
     return pipeline(name).scaled(args.items)
+
+
+def single_case(device: Device, model: str, items: int, args: argparse.Namespace) -> Case:
+    """A stage alone, on the items of a query of one stage."""
+    return Case(
+        config=device.config, pipeline=replace(stage_pipeline([(model, items)]), name=model),
+        partition=device.partition, max_rows=args.max_rows, seed=args.seed,
+        drawn_items=named(args, "kaggle-1").stages[0].items,
+    )  # fmt: skip
 
 
 def _stage(
     device: Device, model: str, items: int, args: argparse.Namespace
 ) -> tuple[str, int, float, float]:
     """A stage alone, with the interval of queries that follow."""
-    case = Case(
-        config=device.config, pipeline=replace(stage_pipeline([(model, items)]), name=model),
-        partition=device.partition, max_rows=args.max_rows, seed=args.seed,
-        drawn_items=_named(args, "kaggle-1").stages[0].items,
-    )  # fmt: skip
-    return (model, items, *interval_cycles(case))
+    return (model, items, *interval_cycles(single_case(device, model, items, args)))
 
 
 def baseline_facts(args: argparse.Namespace) -> dict[str, Any]:
     """The baseline's one stage beside its bound, alone and in a row."""
     _, config = devices(args)
-    spec = _named(args, "kaggle-1")
+    spec = named(args, "kaggle-1")
     device = Device(config=config, partition=None)
     items = spec.stages[0].items
     model, _, latency, interval = _stage(device, spec.stages[0].model, items, args)
@@ -113,7 +121,7 @@ def _funnels(args: argparse.Namespace, progress: Progress) -> list[tuple[str, Ti
     found = []
     for name in ("kaggle-1", "kaggle-2", "kaggle-3"):
         progress(f"{name} on {device.name}")
-        spec = _named(args, name)
+        spec = named(args, name)
         found.append((name, time_pipeline(device, spec, max_rows=args.max_rows, seed=args.seed)))
     return found
 
@@ -209,25 +217,36 @@ def _published_12() -> str:
     return "\n".join(lines)
 
 
-def figure_12_partitions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """Two stages on three cuts, half of the array for each stage."""
-    config, _ = devices(args)
-    spec = _named(args, "kaggle-2")
+def cuts(config: Config) -> dict[str, str]:
+    """Partitions of two halves, one for each stage, by what they are called; and a shared one.
+
+    Raises
+    ------
+    UserError
+        The grid has too few sub-arrays.
+    """
     large, small, least = config.edge // 2, config.edge // 4, config.edge // 8
     if small < config.sub_array:
         raise UserError(f"{config.name} cannot be cut into quarters of quarters")
-    cuts = {
+    found = {
         "8,2": f"{small}x{small}:8@0,{large}x{large}:2@1",
         "8,8": f"{small}x{small}:8@0,{small}x{small}:8@1",
         # Sixteen squares of half the array do not exist in a quad tree: twice as many quarters.
         "8,32": f"{small}x{small}:8@0,{least}x{least}:32@1",
         "shared": reference_partition(config),
     }
+    if least < config.sub_array:
+        del found["8,32"]
+    return found
+
+
+def figure_12_partitions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Two stages on three cuts, half of the array for each stage."""
+    config, _ = devices(args)
+    spec = named(args, "kaggle-2")
     rates = (250.0, 1000.0, 1333.0, 4000.0)
     rows = []
-    for name, partition in cuts.items():
-        if least < config.sub_array and name == "8,32":
-            continue
+    for name, partition in cuts(config).items():
         progress(f"kaggle-2 on {partition}")
         device = Device(config=config, partition=partition)
         found = time_pipeline(device, spec, max_rows=args.max_rows, seed=args.seed)
@@ -249,11 +268,21 @@ def figure_12_partitions(args: argparse.Namespace, progress: Progress) -> dict[s
     return {"rows": rows, "text": table_text(columns, rows)}
 
 
+def parts(config: Config) -> list[tuple[str, Config, str | None, int]]:
+    """Steps of the ablation that keep all stages on the device: configuration, cut, sub-batches."""
+    cut = reference_partition(config)
+    return [
+        ("filter on chip", ablation_config(config, fission=False, look_ahead=False), None, 1),
+        ("cut array", ablation_config(config, look_ahead=False), cut, 1),
+        ("look-ahead cache", config, cut, 1),
+        ("all, 4 sub-batches", config, cut, 4),
+    ]
+
+
 def figure_5(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """What each part of RPAccel brings, the parts before it in place; host costs as published."""
     config, base = devices(args)
-    one, two = _named(args, "kaggle-1"), _named(args, "kaggle-2")
-    cut = reference_partition(config)
+    one, two = named(args, "kaggle-1"), named(args, "kaggle-2")
     whole = Device(config=base, partition=None)
     facts = baseline_facts(args)
     (small, first), (large, second) = ((s.model, s.items) for s in two.stages)
@@ -266,17 +295,11 @@ def figure_5(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         ("two stages in software", on_baseline("software", whole, stages, "pcie"),
          sum(stage[2] for stage in stages), "fused")
     )  # fmt: skip
-    cases = [
-        ("filter on chip", ablation_config(config, fission=False, look_ahead=False), None, 1),
-        ("cut array", ablation_config(config, look_ahead=False), cut, 1),
-        ("look-ahead cache", config, cut, 1),
-        ("all, 4 sub-batches", config, cut, 4),
-    ]
-    for name, changed, partition, parts in cases:
+    for name, changed, partition, count in parts(config):
         progress(f"{name}: {changed.name} {partition or 'fused'}")
         device = Device(config=changed, partition=partition)
         found = time_pipeline(
-            device, two, sub_batches=parts, max_rows=args.max_rows, seed=args.seed
+            device, two, sub_batches=count, max_rows=args.max_rows, seed=args.seed
         )
         served = on_device(name, found, "pcie")
         steps.append((name, served, found.latency, partition or "fused"))
@@ -304,32 +327,36 @@ def figure_5(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     return {"rows": rows, "text": table_text(columns, rows)}
 
 
+def scaled_case(args: argparse.Namespace, name: str, memory: float, items: float) -> Case:
+    """A pipeline with so many times the rows and items; what memory lacks is on an SSD.
+
+    Raises
+    ------
+    UserError
+        More items than a query may have.
+    """
+    config, _ = devices(args)
+    spec = named(args, name)
+    mine = spec.scaled(round(spec.stages[0].items * items))
+    kept = replace(mine.stages[-1], keep=spec.stages[-1].keep)
+    return Case(
+        config=config, pipeline=replace(mine, stages=(*mine.stages[:-1], kept)),
+        partition=reference_partition(config), max_rows=round(args.max_rows * memory),
+        seed=args.seed, table_dram=_table_bytes(named(args, "kaggle-2"), args.max_rows),
+    )  # fmt: skip
+
+
 def figure_13(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Larger models: more rows of tables, more items; what device memory lacks is on an SSD."""
     config, _ = devices(args)
-    device = Device(config=config, partition=reference_partition(config))
-    one, two = _named(args, "kaggle-1"), _named(args, "kaggle-2")
     rows = []
-    room = None
     for name, theirs in published.MODEL_SCALING.items():
         memory, items = (float(part) for part in name.split("/"))
         row: dict[str, Any] = {"scale": name}
-        for label, spec in (("one", one), ("two", two)):
-            count = round(spec.stages[0].items * items)
-            mine = spec.scaled(count)
-            mine = replace(
-                mine,
-                stages=(*mine.stages[:-1], replace(mine.stages[-1], keep=spec.stages[-1].keep)),
-            )
-            rows_of_table = round(args.max_rows * memory)
-            progress(f"{spec.name}: {count} items, tables of at most {rows_of_table} rows")
+        for label, spec in (("one", "kaggle-1"), ("two", "kaggle-2")):
+            progress(f"{spec}: {items:g} times the items, {memory:g} times the rows")
             try:
-                if room is None:
-                    room = _table_bytes(two, args.max_rows)
-                found = timed(
-                    Case(config=config, pipeline=mine, partition=device.partition,
-                         max_rows=rows_of_table, seed=args.seed, table_dram=room)
-                )  # fmt: skip
+                found = timed(scaled_case(args, spec, memory, items))
             except UserError as error:
                 row[label], row[f"{label}_note"] = None, str(error)
                 continue

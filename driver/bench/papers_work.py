@@ -11,7 +11,7 @@ from golden.model import named_shape
 
 from ..cache_split import split_curve
 from ..pipelines import pipeline
-from ..schedule.devices import Device, stage_pipeline
+from ..schedule.devices import stage_pipeline
 from ..schedule.funnel_quality import shipped_items
 from ..schedule.timed import Case, timed
 from ..workload import load_workload
@@ -21,7 +21,8 @@ from .papers_devices import padded_cycles
 from .papers_serving import devices
 from .table import table_text
 
-__all__ = ["figure_1c", "figure_3", "figure_10a", "figure_10b", "figure_10c", "figure_11"]
+__all__ = ["figure_1c", "figure_3", "figure_10a", "figure_10b", "figure_10c", "figure_11",
+           "utilization_cases"]  # fmt: skip
 
 Progress = Callable[[str], None]
 _POLICY_QUERIES = 10
@@ -98,29 +99,35 @@ def figure_3(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     return {"rows": rows, "text": f"{table_text(columns, rows)}\n{words}"}
 
 
+def utilization_cases(args: argparse.Namespace) -> dict[tuple[int, str], Case]:
+    """By engine edge and model: the model alone on the grid cut into engines of one size."""
+    config, _ = devices(args)
+    found = {}
+    for level in range(config.levels - 1, -1, -1):
+        edge = config.sub_array << level
+        for model in ("RMsmall", "RMmed", "RMlarge"):
+            spec = stage_pipeline([(model, args.items or 4096)], interaction="cat")
+            found[edge, model] = Case(
+                config=config, pipeline=spec, partition=f"{edge}x{edge}:{(config.edge // edge)**2}",
+                max_rows=args.max_rows, seed=args.seed,
+            )  # fmt: skip
+    return found
+
+
 def figure_10a(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """MAC utilisation of each model on the grid cut into engines of one size."""
     config, _ = devices(args)
-    items = args.items or 4096
-    rows = []
-    for level in range(config.levels - 1, -1, -1):
-        edge = config.sub_array << level
-        partition = f"{edge}x{edge}:{(config.edge // edge) ** 2}"
-        device = Device(config=config, partition=partition)
-        row: dict[str, Any] = {"edge": edge}
+    rows: dict[int, dict[str, Any]] = {}
+    for (edge, model), case in utilization_cases(args).items():
+        progress(f"{model}-cat on {case.partition}")
+        found = timed(case)
+        row = rows.setdefault(edge, {"edge": edge})
         theirs = published.UTILIZATION.get(edge)
-        for place, model in enumerate(("RMsmall", "RMmed", "RMlarge")):
-            progress(f"{model}-cat on {partition}")
-            spec = stage_pipeline([(model, items)], interaction="cat")
-            found = timed(
-                Case(config=config, pipeline=spec, partition=device.partition,
-                     max_rows=args.max_rows, seed=args.seed)
-            )  # fmt: skip
-            row[model] = f"{100 * found.mac_utilization:.1f}"
-            row[f"{model} bound"] = f"{100 * found.mac_utilization_bound:.1f}"
-            row[f"{model} published"] = None if theirs is None else f"{theirs[place]:.1f}"
-            row[f"{model} padded"] = padded_cycles(config, spec, edge)
-        rows.append(row)
+        row[model] = f"{100 * found.mac_utilization:.1f}"
+        row[f"{model} bound"] = f"{100 * found.mac_utilization_bound:.1f}"
+        place = ("RMsmall", "RMmed", "RMlarge").index(model)
+        row[f"{model} published"] = None if theirs is None else f"{theirs[place]:.1f}"
+        row[f"{model} padded"] = padded_cycles(config, case.pipeline, edge)
     columns = {"edge": "engine edge"}
     for model in ("RMsmall", "RMmed", "RMlarge"):
         columns |= {model: f"{model} [%]", f"{model} bound": "padding allows",
@@ -129,7 +136,8 @@ def figure_10a(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "Ours: the whole query on the whole grid, records, gathers, interaction and results "
         "included; published: the layers' cycles on one array of that size, nothing else."
     )
-    return {"rows": rows, "text": f"{table_text(columns, rows)}\n{words}"}
+    listed = list(rows.values())
+    return {"rows": listed, "text": f"{table_text(columns, listed)}\n{words}"}
 
 
 def figure_10b(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..load.profile import LatencyCurve, PlatformProfile
 from .devices import Device, stage_pipeline
 from .explore import Load, Outcome, evaluate
 from .mapping import Segment
-from .timed import Case, interval_cycles
+from .timed import Case, interval_cases, interval_cycles, time_all
 
 __all__ = ["Chosen", "best", "choose", "segment_curve", "timed_profiles"]
 
@@ -34,22 +35,24 @@ class Chosen:
     """By mapping that was timed: latency put together from single stages over that timed."""
 
 
-def segment_curve(
-    device: Device,
-    segment: Segment,
-    *,
-    sub_batches: int,
-    max_rows: int,
-    seed: int,
-) -> LatencyCurve:
-    """A segment's stages in one run on the device: hand-over, prefetches, sub-batches and all."""
+def _segment_case(
+    device: Device, segment: Segment, *, sub_batches: int, max_rows: int, seed: int
+) -> Case:
     stages = [(stage.model, stage.items) for stage in segment.stages]
-    name = "+".join(f"{m}:{n}" for m, n in stages) + f">{segment.keep}"
-    case = Case(
+    return Case(
         config=device.config, partition=device.partition, sub_batches=sub_batches,
         pipeline=stage_pipeline(stages, returned=segment.keep), max_rows=max_rows, seed=seed,
     )  # fmt: skip
-    alone, each = interval_cycles(case)
+
+
+def segment_curve(
+    device: Device, segment: Segment, *, sub_batches: int, max_rows: int, seed: int
+) -> LatencyCurve:
+    """A segment's stages in one run on the device: hand-over, prefetches, sub-batches and all."""
+    name = "+".join(f"{s.model}:{s.items}" for s in segment.stages) + f">{segment.keep}"
+    alone, each = interval_cycles(
+        _segment_case(device, segment, sub_batches=sub_batches, max_rows=max_rows, seed=seed)
+    )
     hertz = device.config.clock_mhz * 1e6
     return LatencyCurve(
         model=name + (f"/{sub_batches}" if sub_batches > 1 else ""),
@@ -60,20 +63,33 @@ def segment_curve(
 
 
 def timed_profiles(
-    outcome: Outcome, profiles: Table[str, PlatformProfile], *, max_rows: int, seed: int
+    outcome: Outcome,
+    profiles: Table[str, PlatformProfile],
+    *,
+    max_rows: int,
+    seed: int,
+    workers: int | None = None,
+    cluster: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, PlatformProfile]:
     """The profiles, with a curve of every segment of the mapping that has several stages."""
     found = dict(profiles)
+    words: dict[str, Any] = {
+        "sub_batches": outcome.mapping.sub_batches, "max_rows": max_rows, "seed": seed,
+    }  # fmt: skip
+    wanted = []
     for segment in outcome.mapping.segments:
         profile = found[segment.platform]
         if profile.kind != "rpaccel" or len(segment.stages) < 2:
             continue
-        if profile.conditions.get("source") != "timing model":
-            continue
-        curve = segment_curve(
-            Device.parse(profile.name), segment, sub_batches=outcome.mapping.sub_batches,
-            max_rows=max_rows, seed=seed,
-        )  # fmt: skip
+        if profile.conditions.get("source") == "timing model":
+            wanted.append((segment, Device.parse(profile.name)))
+    cases = [_segment_case(device, segment, **words) for segment, device in wanted]
+    time_all([each for case in cases for each in interval_cases(case)], workers=workers,
+             cluster=cluster, progress=progress)  # fmt: skip
+    for segment, device in wanted:
+        profile = found[segment.platform]
+        curve = segment_curve(device, segment, **words)
         if curve.key not in {known.key for known in profile.curves}:
             found[segment.platform] = replace(profile, curves=(*profile.curves, curve))
     return found
@@ -127,6 +143,8 @@ def choose(
     refine: int = 4,
     max_rows: int = 10_000,
     seed: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Chosen:
     """Take the best mapping; where its stages share a device, time it as a whole and look again.
@@ -135,6 +153,8 @@ def choose(
     ----------
     refine
         Mappings that are timed as a whole at most.
+    workers, cluster
+        Where runs of the timing model go, see `sweep`.
 
     Raises
     ------
@@ -149,7 +169,8 @@ def choose(
         if top.timed:
             break
         progress(f"timed as a whole: {top.mapping.label}")
-        known = timed_profiles(top, known, max_rows=max_rows, seed=seed)
+        known = timed_profiles(top, known, max_rows=max_rows, seed=seed, workers=workers,
+                               cluster=cluster, progress=progress)  # fmt: skip
         exact = evaluate(top.mapping, known, top.quality, load, timed=True)
         found[top.mapping.label] = exact
         deviations[top.mapping.label] = top.latency_s / exact.latency_s

@@ -16,13 +16,14 @@ from ..load.profile import LatencyCurve, PlatformProfile
 from ..load.transfer import HostTransfer
 from ..partition import parse_partition
 from ..pipelines import Pipeline, StageSpec
-from .timed import Case, interval_cycles
+from .timed import Case, interval_cases, interval_cycles, time_all
 
 __all__ = [
     "DEFAULT_ITEMS",
     "Device",
     "device_platform",
     "device_profile",
+    "pipeline_cases",
     "pipeline_curve",
     "stage_pipeline",
 ]
@@ -101,6 +102,11 @@ def _bytes(model: str, max_rows: int) -> int:
     return sum(shape.rows) * shape.width + shape.macs
 
 
+def _curve_cases(case: Case, items: Sequence[int], make: Callable[[int], Pipeline]) -> list[Case]:
+    cases = [replace(case, pipeline=make(count)) for count in items]
+    return [each for case in cases for each in interval_cases(case)]
+
+
 def _curve(
     case: Case, model: str, items: Sequence[int], make: Callable[[int], Pipeline], size: int
 ) -> LatencyCurve:
@@ -129,12 +135,25 @@ def pipeline_curve(
     seed: int = 1,
 ) -> LatencyCurve:
     """A pipeline that stays on the device, by items of its first stage."""
-    case = Case(
+    case = _pipeline_case(device, spec, items, sub_batches, max_rows, seed)
+    size = sum(_bytes(stage.model, max_rows) for stage in spec.stages) if _kaggle(spec) else 0
+    return _curve(case, spec.name, items, spec.scaled, size)
+
+
+def pipeline_cases(
+    device: Device, spec: Pipeline, items: Sequence[int], *, max_rows: int = 10_000, seed: int = 1
+) -> list[Case]:
+    """What `pipeline_curve` times of queries that are not cut."""
+    return _curve_cases(_pipeline_case(device, spec, items, 1, max_rows, seed), items, spec.scaled)
+
+
+def _pipeline_case(
+    device: Device, spec: Pipeline, items: Sequence[int], sub_batches: int, max_rows: int, seed: int
+) -> Case:
+    return Case(
         config=device.config, pipeline=spec, partition=device.partition, sub_batches=sub_batches,
         max_rows=max_rows, seed=seed, drawn_items=max(items),
     )  # fmt: skip
-    size = sum(_bytes(stage.model, max_rows) for stage in spec.stages) if _kaggle(spec) else 0
-    return _curve(case, spec.name, items, spec.scaled, size)
 
 
 def _kaggle(spec: Pipeline) -> bool:
@@ -149,6 +168,8 @@ def device_profile(
     host: HostTransfer | None = None,
     max_rows: int = 10_000,
     seed: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> PlatformProfile:
     """Latency and interval of single stages.
@@ -164,6 +185,8 @@ def device_profile(
         Points of the curves, rising; those above the device's largest query are left out.
     host
         Transfers; None: none.
+    workers, cluster
+        Where runs of the timing model go, see `sweep`.
 
     Raises
     ------
@@ -175,12 +198,11 @@ def device_profile(
     items = [count for count in items if count <= config.max_items]
     if not items:
         raise UserError(f"{config.name} takes at most {config.max_items} items")
-    curves = []
+    wanted = []
     for model in models:
         size = _bytes(model, max_rows)
         for stage in range(device.stages):
             label = f"{model}@{stage}" if device.dedicated else model
-            progress(f"{device.name}: {label}, {items[0]} to {items[-1]} items")
 
             def make(count: int, model: str = model) -> Pipeline:
                 return replace(stage_pipeline([(model, count)]), name=model)
@@ -189,7 +211,10 @@ def device_profile(
                 config=config, pipeline=make(items[-1]), partition=device.part_of(stage),
                 max_rows=max_rows, seed=seed, drawn_items=items[-1],
             )  # fmt: skip
-            curves.append(_curve(case, label, items, make, size))
+            wanted.append((case, label, make, size))
+    cases = [each for case, _, make, _ in wanted for each in _curve_cases(case, items, make)]
+    time_all(cases, workers=workers, cluster=cluster, progress=progress)
+    curves = [_curve(case, label, items, make, size) for case, label, make, size in wanted]
     return device_platform(
         device,
         curves,

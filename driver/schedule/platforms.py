@@ -103,6 +103,8 @@ def platform(
     max_rows: int = 10_000,
     clock: str = "wall",
     seed: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> PlatformProfile:
     """A platform by name, called by that name.
@@ -118,6 +120,8 @@ def platform(
         Host costs of devices, see ``TRANSFERS``.
     clock
         Of measurements, see `measure`.
+    workers, cluster
+        Where runs of the timing model go, see `sweep`.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def platform(
         ) from None
     found = device_profile(
         device, models, items=items, host=host_transfer(transfer), max_rows=max_rows, seed=seed,
-        progress=progress,
+        workers=workers, cluster=cluster, progress=progress,
     )  # fmt: skip
     if found.kind == "baseline":
         found = with_selection(found, transfer, clock)

@@ -100,7 +100,8 @@ def _profiles(
     return {
         name: platform(
             name, space.models, transfer=options.transfer, items=points,
-            max_rows=options.max_rows, clock=options.clock, seed=options.seed, progress=progress,
+            max_rows=options.max_rows, clock=options.clock, seed=options.seed,
+            workers=options.workers, cluster=options.cluster, progress=progress,
         )
         for name in space.platforms
     }  # fmt: skip
@@ -168,7 +169,8 @@ def schedule(
     )  # fmt: skip
     chosen = choose(
         outcomes, profiles, load, sla_s=options.sla_s, least_quality=options.quality,
-        refine=options.refine, max_rows=options.max_rows, seed=options.seed, progress=progress,
+        refine=options.refine, max_rows=options.max_rows, seed=options.seed,
+        workers=options.workers, cluster=options.cluster, progress=progress,
     )  # fmt: skip
     front = pareto_front(chosen.outcomes)
     places = stations(chosen.outcome.mapping, chosen.profiles)

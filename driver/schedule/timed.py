@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from hdl.config import Config
+from hdl.config import Config, ConfigError
 from sim.build import cache_folder
 
 from ..errors import UserError
@@ -23,10 +23,15 @@ from ..options import RunOptions
 from ..partition import parse_partition
 from ..pipelines import Pipeline
 from ..workload import Workload, load_workload
+from .pool import sweep
 
-__all__ = ["Case", "Timing", "interval_cycles", "sources_key", "timed"]
+__all__ = [
+    "Case", "Timing", "interval_cases", "interval_cycles", "sources_key", "time_all", "timed",
+]  # fmt: skip
 
 _SOURCES = ("golden", "hdl", "sim/timing")
+_FEW = 4096
+"""Items in all below which starting processes takes longer than timing them."""
 INTERVAL_QUERIES = 4
 """Queries of a run that tells what one more costs."""
 
@@ -129,18 +134,81 @@ def timed(case: Case) -> Timing:
     UserError
         The pipeline does not fit the device or the partition.
     """
-    path = _folder() / f"{case.key()}.json"
+    found = _stored(case)
+    if found is None:
+        found = _time(case)
+        _store(case, found)
+    return found
+
+
+def _place(case: Case) -> Path:
+    return _folder() / f"{case.key()}.json"
+
+
+def _stored(case: Case) -> Timing | None:
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(_place(case).read_text())
     except (OSError, ValueError):
-        plain = asdict(_time(case))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may time the same case at once.
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(plain))
-        part.replace(path)
+        return None
     words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return Timing(**words)
+
+
+def _store(case: Case, found: Timing) -> None:
+    path = _place(case)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Several processes may time the same case at once.
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(asdict(found)))
+    part.replace(path)
+
+
+def time_all(
+    cases: Iterable[Case],
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Time cases side by side, so that `timed` finds them; each is kept as soon as it is known.
+
+    A case that does not fit its device is passed over: `timed` says so when it is asked for.
+
+    Parameters
+    ----------
+    workers, cluster
+        As of `sweep`.
+    progress
+        Told of each case.
+    """
+    missing = {case.key(): case for case in cases}
+    tasks = [case for case in missing.values() if _stored(case) is None]
+    # The longest first, so that no process is left with one of them at the end.
+    tasks.sort(key=_work, reverse=True)
+    if sum(map(_work, tasks)) < _FEW:
+        workers, cluster = 1, None
+    if tasks:
+        progress(f"timing model: {len(tasks)} runs, {len(missing) - len(tasks)} known")
+    for done, (place, found) in enumerate(
+        sweep(_answer, tasks, workers=workers, cluster=cluster), 1
+    ):
+        case = tasks[place]
+        if found is not None and _stored(case) is None:  # a cluster's workers keep their own
+            _store(case, found)
+        words = f"{case.pipeline.name}, {case.pipeline.stages[0].items} items x {case.queries}"
+        where = f"{case.config.name}/{case.partition or 'fused'}"
+        progress(f"timed {done} of {len(tasks)}: {words} on {where}")
+
+
+def _work(case: Case) -> int:
+    return case.queries * sum(stage.items for stage in case.pipeline.stages)
+
+
+def _answer(case: Case) -> Timing | None:
+    try:
+        return timed(case)
+    except (UserError, ConfigError):
+        return None
 
 
 def _time(case: Case) -> Timing:
@@ -185,8 +253,12 @@ def _time(case: Case) -> Timing:
     )
 
 
+def interval_cases(case: Case, queries: int = INTERVAL_QUERIES) -> list[Case]:
+    """What `interval_cycles` times."""
+    return [replace(case, queries=1), replace(case, queries=queries)]
+
+
 def interval_cycles(case: Case, queries: int = INTERVAL_QUERIES) -> tuple[float, float]:
     """Cycles of one query alone, and of each further one when they follow without a gap."""
-    alone = timed(replace(case, queries=1)).cycles
-    together = timed(replace(case, queries=queries)).cycles
+    alone, together = (timed(each).cycles for each in interval_cases(case, queries))
     return float(alone), (together - alone) / (queries - 1)

@@ -78,7 +78,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(quick: Path, *names: str) -> dict[str, Any]:
     out = quick / "out.json"
     words = ["bench", "papers", "--preset", "small", "--items", "512", "--max-rows", "60",
-             "--path-queries", "2000", "--json", str(out)]  # fmt: skip
+             "--path-queries", "2000", "--workers", "1", "--json", str(out)]  # fmt: skip
     for name in names:
         words += ["--only", name]
     assert cli.main(words) == 0
@@ -158,6 +158,24 @@ def test_representations_and_paths(quick: Path, capsys: pytest.CaptureFixture[st
     tight = found["assignments"]["0.2 GB each"][0]
     assert all(size <= 200_000_000 for size in tight["bytes_used"].values())
     assert "times" in capsys.readouterr().out
+
+
+def test_all_that_is_timed_is_timed_side_by_side_first(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left for the comparisons themselves, and nothing is timed that none asks for."""
+    first: set[str] = set()
+    later: set[str] = set()
+    names = ("5", "10a", "12", "12-partitions", "13", "14", "mp-rec")
+    monkeypatch.setattr(papers, "time_all", lambda cases, **_: first.update(c.key() for c in cases))
+
+    def time(case: Case) -> Timing:
+        later.add(case.key())
+        return _time(case)
+
+    monkeypatch.setattr("driver.schedule.timed._time", time)
+    run(quick, *names)
+    assert first and later == first
 
 
 def test_unknown_comparisons_and_what_cannot_be_made(

@@ -19,7 +19,7 @@ from driver.schedule.host_models import known_models, scorer
 from driver.schedule.mapping import Mapping, Placed
 from driver.schedule.measure import measured_profile
 from driver.schedule.platforms import host_transfer, platform, with_selection
-from driver.schedule.timed import Case, interval_cycles, timed
+from driver.schedule.timed import Case, interval_cycles, time_all, timed
 from hdl.config import ConfigError, preset
 
 ROWS = 60
@@ -68,6 +68,25 @@ def test_an_answer_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(keys) == 4
 
 
+def test_cases_are_timed_side_by_side_and_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes as in this one; what does not fit is left for whoever asks."""
+    wanted = [case(), case(queries=2), case(), case(partition="5x5:1")]
+    monkeypatch.setattr(timed_module, "_FEW", 0)
+    said: list[str] = []
+    time_all(wanted, workers=2, progress=said.append)
+    assert said[0] == "timing model: 3 runs, 0 known" and len(said) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(timed_module, "_time", lambda case: pytest.fail("timed again"))
+        found = [timed(case()), timed(case(queries=2))]
+    with pytest.raises(UserError, match="5x5"):
+        timed(wanted[-1])
+    said.clear()
+    time_all(wanted[:2], workers=2, progress=said.append)
+    assert said == []
+    monkeypatch.setenv("RPACCEL_CACHE", str(kept / "again"))
+    assert [timed(case()), timed(case(queries=2))] == found
+
+
 def test_interval_is_what_one_more_query_costs(kept: Path) -> None:
     alone, each = interval_cycles(case(), queries=3)
     assert alone == timed(case()).cycles
@@ -83,7 +102,9 @@ def test_a_profile_of_a_device(kept: Path) -> None:
         progress=said.append,
     )  # fmt: skip
     assert [curve.model for curve in profile.curves] == ["RMsmall@0", "RMsmall@1"]
-    assert profile.curves[0].items == (4, 16) and len(said) == 2
+    assert profile.curves[0].items == (4, 16)
+    # Both stages have the same engines: each run of the timing model is told of once.
+    assert said[0] == "timing model: 4 runs, 0 known" and len(said) == 5
     assert profile.kind == "rpaccel" and profile.host.model == "dma"
     assert profile.curves[0].latency_s == profile.curves[1].latency_s
     file = kept / "profile.json"
