@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,12 +48,20 @@ class RoundRobin(wiring.Component):
         m.d.comb += [
             preferred.eq(self.requests & later),
             candidates.eq(preferred),
-            # Lowest set bit: x & -x.
-            self.grant.eq(candidates & (~candidates + 1)),
+            self.grant.eq(candidates & ~_above(candidates)),
         ]
         with m.If(preferred == 0):
             m.d.comb += candidates.eq(self.requests)
         with m.If(self.advance & (self.requests != 0)):
-            # All bits above the granted one; truncation drops the carry out on purpose.
-            m.d.sync += later.eq(~(self.grant | (self.grant - 1))[: self._count])
+            m.d.sync += later.eq(_above(self.grant))
         return m
+
+
+def _above(bits: Value) -> Value:
+    """Bits with a set one below them, by doubling: no carry chain in a grant."""
+    above: Value = Cat(Const(0, 1), bits[:-1])
+    reach = 1
+    while reach < len(bits):
+        above = above | Cat(Const(0, reach), above[:-reach])
+        reach *= 2
+    return above

@@ -197,14 +197,18 @@ class Admission(wiring.Component):
         query: Any = self._query
         entry, stage = self._table.entry, self._stage
         report = self.o_admitted
+        idle = Signal(init=1)  # what FSM.ongoing says, as a register: other units wait for ready
         m.d.sync += self.admitted.eq(0)
-        with m.FSM(name="state") as fsm:
-            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        with m.FSM(name="state"):
+            m.d.comb += [
+                self.busy.eq(~idle),
+                self.i_query.ready.eq(idle & self._free_number & ~self.admitted & ~self.hold),
+            ]
             with m.State("IDLE"):
                 # ``admitted`` is counted a cycle late: one more cycle before the next query.
-                m.d.comb += self.i_query.ready.eq(self._free_number & ~self.admitted & ~self.hold)
                 m.d.sync += query.eq(self.i_query.payload)
                 with m.If(self.i_query.valid & self.i_query.ready):
+                    m.d.sync += idle.eq(0)
                     m.next = "READ"
             with m.State("READ"):
                 m.d.comb += self._table.read.eq(1)
@@ -248,7 +252,7 @@ class Admission(wiring.Component):
                     self._number.eq(_next(self._number, config.queries_in_flight)),
                 ]
                 with m.If(report.stages == 0):
-                    m.d.sync += report.words.eq(0)
+                    m.d.sync += [report.words.eq(0), idle.eq(1)]
                     m.next = "IDLE"
                 with m.Else():
                     m.next = "SIZE"
@@ -271,6 +275,7 @@ class Admission(wiring.Component):
                     ]
                     m.next = "SIZE"
                     with m.If(stage == 0):
+                        m.d.sync += idle.eq(1)
                         m.next = "IDLE"
 
 

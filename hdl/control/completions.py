@@ -10,6 +10,7 @@ from ..config import Config
 from ..interfaces import query_done_layout
 from ..program import COMPLETION, Status
 from ..queue import Queue
+from ..skid import StreamRegister
 from .config_loader import TASKS
 
 __all__ = ["RECORDS", "Completions", "record_layout"]
@@ -109,7 +110,7 @@ class Completions(wiring.Component):
         # Any record may be that of a LOAD that is done.
         m.submodules.loads = loads = Queue(shape=1, depth=RECORDS)
         # One is completed while the core gets rid of the next.
-        m.submodules.ends = ends = Queue(shape=query_done_layout(self._config), depth=2)
+        m.submodules.ends = ends = StreamRegister(shape=query_done_layout(self._config))
         wiring.connect(m, wiring.flipped(self.i_record), records.i)
         wiring.connect(m, wiring.flipped(self.i_done), ends.i)
         record, end, out = records.o.payload, ends.o.payload, self.o.payload

@@ -110,6 +110,7 @@ class ConfigLoader(wiring.Component):
         per_beat = size // 8
         address = Signal(config.address_bits)
         left = Signal(_WORD_BITS)  # beats to ask for
+        more = Signal()  # there are some
         burst_beats = BURST_BYTES // size
         room = Signal(range(burst_beats + 1))
         beats = Signal(range(burst_beats + 1))
@@ -122,7 +123,7 @@ class ConfigLoader(wiring.Component):
         m.d.comb += [
             room.eq(burst_beats - offset),
             beats.eq(Mux(left < room, left, room)),
-            request.valid.eq((left != 0) & (flying != IN_FLIGHT)),
+            request.valid.eq(more & (flying != IN_FLIGHT)),
             request.payload.address.eq(address),
             request.payload.beats.eq(beats - 1),
         ]
@@ -130,10 +131,18 @@ class ConfigLoader(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             wide = task.target == Target.WEIGHTS
             narrow_beats = (task.words + (per_beat - 1)) // per_beat
-            m.d.sync += [address.eq(task.address), left.eq(Mux(wide, task.words, narrow_beats))]
+            m.d.sync += [
+                address.eq(task.address),
+                left.eq(Mux(wide, task.words, narrow_beats)),
+                more.eq(task.words != 0),
+            ]
         with m.Elif(sent):
-            m.d.sync += [address.eq(address + beats * size), left.eq(left - beats)]
-        return left == 0
+            m.d.sync += [
+                address.eq(address + beats * size),
+                left.eq(left - beats),
+                more.eq(left > room),
+            ]
+        return ~more
 
     def _words(self, m: Module, tasks: Queue) -> Value:
         """Beats to words; returns "a load has words to come"."""

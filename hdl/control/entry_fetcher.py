@@ -33,7 +33,7 @@ class EntryFetcher(wiring.Component):
 
     The ring is empty when the tail is reached; a tail that is not below the size is ignored: the
     one before it holds. Starts at entry 0. Beats are never refused. Latency:
-    ``Queue.BUFFERED_LATENCY`` from ``i`` to ``o``, 0 from the tail to the request.
+    ``Queue.BUFFERED_LATENCY`` from ``i`` to ``o``, 1 from the tail to the request.
 
     Parameters
     ----------
@@ -92,16 +92,15 @@ class EntryFetcher(wiring.Component):
         sent = Signal()
         taken = Signal()
         known = Signal(_INDEX_BITS)
+        following = Signal(_INDEX_BITS)
+        waiting = Signal()  # the tail of the cycle before is not reached
         inside = Signal()  # the tail is within the ring
         beat: Any = queue.i.payload
         m.d.comb += [
             inside.eq(self.tail < self.size),
             self.end.eq(Mux(inside, self.tail, known)),
             self.ignored.eq(~inside & (known != self.tail)),
-            # Both compared while it is found out which one is meant.
-            self.request.valid.eq(
-                Mux(inside, self.tail != entry, known != entry) & (held != AHEAD)
-            ),
+            self.request.valid.eq(waiting & (held != AHEAD)),
             self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
             self.request.payload.beats.eq(beats - 1),
             sent.eq(self.request.valid & self.request.ready),
@@ -111,10 +110,16 @@ class EntryFetcher(wiring.Component):
             beat.data.eq(self.i.payload.data),
             beat.error.eq(self.i.payload.error),
             beat.last.eq(self.i.payload.last),
-            self.busy.eq((held != 0) | self.request.valid),
+            self.busy.eq((held != 0) | waiting | (self.end != entry)),
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.d.sync += [known.eq(self.end), held.eq(held + sent - taken)]
+        m.d.comb += following.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
+        m.d.sync += [
+            known.eq(self.end),
+            held.eq(held + sent - taken),
+            # Both compared while it is found out which one is meant.
+            waiting.eq(Mux(sent, self.end != following, self.end != entry)),
+        ]
         with m.If(sent):
-            m.d.sync += entry.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
+            m.d.sync += entry.eq(following)
         return m

@@ -93,7 +93,7 @@ class QueryPlaces(wiring.Component):
                 "asked_query": In(QUERY_BITS),
                 "answers": In(data.ArrayLayout(result_answer_layout(), config.axi_channels)),
                 "oldest": Out(QUERY_BITS),
-                "written": Out(1),
+                "written": Out(1, init=1),  # type: ignore[call-arg]  # not in the stubs
                 "error": Out(1),
                 "end": In(1),
                 "clear": In(1),
@@ -117,7 +117,8 @@ class QueryPlaces(wiring.Component):
             Signal(config.address_bits, name=f"address_{q}") for q in range(places)
         )
         open_bursts: Any = Array(Signal(range(most + 1), name=f"open_{q}") for q in range(places))
-        closed = Signal(places, init=-1)  # no open bursts
+        closed = Signal(places)  # no open bursts, in the next cycle
+        oldest = Signal(QUERY_BITS)  # in the next cycle
         errors = Signal(places)
         used = Signal(places)
         hits = Signal(places)
@@ -127,7 +128,6 @@ class QueryPlaces(wiring.Component):
             self.free.eq(taken != places),
             self.idle.eq(taken == 0),
             self.address.eq(addresses[self.query]),
-            self.written.eq(closed.bit_select(self.oldest, 1)),
             self.error.eq(errors.bit_select(self.oldest, 1)),
             self.hit.eq(hits.any()),
             self.marked.eq(marked & used),
@@ -135,17 +135,19 @@ class QueryPlaces(wiring.Component):
         ]
         with m.If(self.begin):
             m.d.sync += number.eq(_next(number, places))
-        with m.If(self.end):
-            m.d.sync += self.oldest.eq(_next(self.oldest, places))
+        m.d.comb += oldest.eq(Mux(self.end, _next(self.oldest, places), self.oldest))
         with m.If(self.clear):
-            m.d.sync += [number.eq(0), self.oldest.eq(0)]
+            m.d.comb += oldest.eq(0)
+            m.d.sync += number.eq(0)
+        m.d.sync += [self.oldest.eq(oldest), self.written.eq(closed.bit_select(oldest, 1))]
         for q in range(places):
             mine = [answer.valid & (answer.query == q) for answer in self.answers]
             failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]
             asked = self.asked & (self.asked_query == q)
             still_open = Signal(range(most + 1), name=f"still_open_{q}")
             m.d.comb += still_open.eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
-            m.d.sync += [open_bursts[q].eq(still_open), closed[q].eq(still_open == 0)]
+            m.d.sync += open_bursts[q].eq(still_open)
+            m.d.comb += closed[q].eq(still_open == 0)
             with m.If(Cat(failed).any()):
                 m.d.sync += errors[q].eq(1)
             tag = Signal(32, name=f"tag_{q}")

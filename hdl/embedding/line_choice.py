@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,9 @@ from ..config import Config
 from ..interfaces import QUERY_BITS
 from .line_geometry import LineGeometry
 
-__all__ = ["CLAIM_BITS", "LineChoice", "LineFacts", "facts_layout", "set_layout"]
+__all__ = [
+    "CLAIM_BITS", "LineChoice", "LineFacts", "facts_layout", "set_layout", "several_unclaimed",
+]  # fmt: skip
 
 CLAIM_BITS = 3
 """Width of a line's count of prefetches whose lookup has not come; it saturates."""
@@ -51,6 +53,8 @@ def facts_layout(config: Config) -> data.StructLayout:
             "before": data.ArrayLayout(geometry.sequence_bits, geometry.ways),  # entries before it
             "claims": ways,  # its count of claims is not 0
             "claimed": ways,  # by a query that was live in the cycle before
+            "all_claimed": unsigned(1),
+            "several": unsigned(1),  # more than one line is not claimed
             "busy": ways,  # being fetched
             "failed": ways,  # its last fetch that ended had an error
             "good": ways,  # it has the tag and its data is right, or still comes
@@ -135,7 +139,17 @@ class LineFacts(wiring.Component):
                 facts.claims[number].eq(way.valid & (way.claims != 0)),
                 facts.claimed[number].eq(facts.claims[number] & self.live.bit_select(way.query, 1)),
             ]
+        m.d.comb += [
+            facts.all_claimed.eq(facts.claimed.all()),
+            facts.several.eq(several_unclaimed(facts.claimed)),
+        ]
         return m
+
+
+def several_unclaimed(claimed: Value) -> Value:
+    """More than one line is not claimed."""
+    ways = len(claimed)
+    return Cat(~claimed[n] & ~claimed[n + 1 :].all() for n in range(ways - 1)).any()
 
 
 class LineChoice(wiring.Component):
@@ -192,16 +206,16 @@ class LineChoice(wiring.Component):
         ways = self._geometry.ways
         facts = self.facts
         match, claimed, free = facts.good, facts.claimed, facts.free
-        unclaimed, several, candidates = Signal(ways), Signal(), Signal(ways)
+        candidates = Signal(ways)
+        unclaimed = (free & ~claimed).any()
         m.d.comb += [
-            unclaimed.eq(~claimed),
-            several.eq(Cat(unclaimed[n] & unclaimed[n + 1 :].any() for n in range(ways - 1)).any()),
-            candidates.eq(free & Mux(unclaimed == 0, (1 << ways) - 1, unclaimed)),
+            candidates.eq(free & (~claimed | facts.all_claimed.replicate(ways))),
             self.match.eq(match != 0),
             self.merged.eq((match & facts.busy) != 0),
             self.claimed.eq((match & claimed) != 0),
-            self.victim.eq(candidates != 0),
-            self.spare.eq((candidates != 0) & several),
+            # Shorter than by way of the candidates.
+            self.victim.eq(unclaimed | (facts.all_claimed & free.any())),
+            self.spare.eq(unclaimed & facts.several),
         ]
         # The first candidate at or after the set's turn, else the first one; a match goes first.
         later, pool = Signal(ways), Signal(ways)

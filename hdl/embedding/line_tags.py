@@ -19,7 +19,14 @@ from .lane_layouts import (
     tag_step_layout,
     tagged_id_layout,
 )
-from .line_choice import CLAIM_BITS, LineChoice, LineFacts, facts_layout, set_layout
+from .line_choice import (
+    CLAIM_BITS,
+    LineChoice,
+    LineFacts,
+    facts_layout,
+    set_layout,
+    several_unclaimed,
+)
 from .line_geometry import LineGeometry
 
 __all__ = ["LineTags"]
@@ -117,11 +124,13 @@ class LineTags(wiring.Component):
         config, geometry = self._config, self._geometry
         # Tags in a memory survive a reset, lines that were on their way do not arrive any more.
         clearing = Signal(init=1)
+        steady = Signal()  # ~clearing, for what follows in the same cycle: clearing feeds hundreds
         cleared = Signal(range(max(2, geometry.sets)))
         with m.If(self.invalidate):
-            m.d.sync += [cleared.eq(0), clearing.eq(1)]
+            m.d.sync += [cleared.eq(0), clearing.eq(1), steady.eq(0)]
         with m.Elif(clearing):
-            m.d.sync += [cleared.eq(cleared + 1), clearing.eq(cleared != geometry.sets - 1)]
+            last = cleared == geometry.sets - 1
+            m.d.sync += [cleared.eq(cleared + 1), clearing.eq(~last), steady.eq(last)]
         tail = Signal(geometry.sequence_bits)  # entries sent
         oldest = Signal(geometry.sequence_bits)  # the first one still to be read
         pending = Signal(range(config.lookup_queue + 2))  # so many are
@@ -139,12 +148,12 @@ class LineTags(wiring.Component):
             facts.read_done.eq(self.read_done),
             facts.live.eq(self.live),
         ]
-        step, valid, fire, write = self._look(m, facts, clearing)
+        step, valid, fire, write = self._look(m, facts, steady)
         known = self._keep(m, facts, step, valid, fire, clearing)
         m.d.comb += self.idle.eq(~self._held & ~valid & (pending == 0))
         m.submodules.choice = choice = LineChoice(config=config)
         m.d.comb += choice.facts.eq(known)
-        match, sent = self._decide(m, step, choice, valid & ~clearing, fire)
+        match, sent = self._decide(m, step, choice, valid & steady, fire)
         m.d.comb += [
             write.addr.eq(Mux(clearing, cleared, step.set)),
             write.en.eq(clearing | (fire & (match | sent))),
@@ -175,7 +184,7 @@ class LineTags(wiring.Component):
             }
         )
 
-    def _look(self, m: Module, facts: LineFacts, clearing: Signal) -> tuple[Any, ...]:
+    def _look(self, m: Module, facts: LineFacts, steady: Signal) -> tuple[Any, ...]:
         """First stage; returns the second one's step, "it is one", "it happens", the write port."""
         geometry = self._geometry
         held: Any = Signal(tagged_id_layout(self._config))
@@ -184,6 +193,7 @@ class LineTags(wiring.Component):
         here: Any = Signal(self._step_layout())
         step: Any = Signal(self._step_layout())
         valid, fire, move = Signal(), Signal(), Signal()
+        passes = Signal()  # the second stage takes what there is, be it a step or not
         lookup = held.lookup
         same_set = valid & step.on_line & here.on_line & (here.set == step.set)
         m.d.comb += [
@@ -194,24 +204,23 @@ class LineTags(wiring.Component):
             here.split.eq(here.on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
             here.half.eq(half),
             here.last.eq(~here.split | half),
-            move.eq(self._held & ~clearing & ~same_set & (~valid | fire)),
+            passes.eq(~valid | fire),
+            move.eq(self._held & steady & ~same_set & passes),
             self.set.eq(here.set),
-            self.i.ready.eq((~self._held | (move & here.last)) & ~clearing),
+            self.i.ready.eq((~self._held | (move & here.last)) & steady),
             facts.tag.eq(here.line >> geometry.set_bits),
         ]
         with m.If(self.i.ready):
-            m.d.sync += [self._held.eq(self.i.valid), held.eq(self.i.payload), half.eq(0)]
-        with m.Elif(move):
-            m.d.sync += half.eq(1)
+            m.d.sync += [self._held.eq(self.i.valid), held.eq(self.i.payload)]
         with m.If(move):
-            m.d.sync += [step.eq(here), valid.eq(1)]
-        with m.Elif(fire):
-            m.d.sync += valid.eq(0)
+            m.d.sync += half.eq(~here.last)
+        with m.If(passes):
+            m.d.sync += [step.eq(here), valid.eq(move)]
         # The set of the next cycle's step is read in every cycle: what is looked at is never old.
         next_line = Signal.like(here.line)
         new_line = self.i.payload.lookup.address >> _LOG2_LINE
         m.d.comb += next_line.eq(Mux(self.i.ready, new_line, here.line | move))
-        self._move = move
+        self._passes = passes
         return step, valid, fire, self._memories(m, facts, geometry.set_of(next_line))
 
     def _keep(
@@ -227,8 +236,15 @@ class LineTags(wiring.Component):
         filled = self.filled
         way = filled.line[: geometry.way_bits]
         place = filled.line >> geometry.way_bits
-        with m.If(self._move):
+        claimed = Signal(geometry.ways)  # in the next cycle, while the step waits
+        with m.If(self._passes):
             m.d.sync += known.eq(new)
+        with m.Else():
+            m.d.sync += [
+                known.claimed.eq(claimed),
+                known.all_claimed.eq(claimed.all()),
+                known.several.eq(several_unclaimed(claimed)),
+            ]
         for number in range(geometry.ways):
             here = filled.valid & (way == number)
             taken = self._line(new, number, here & (place == self.set), new.to_read[number])
@@ -237,7 +253,7 @@ class LineTags(wiring.Component):
             match = known.match[number] & ~clearing
             stays = self._line(known, number, here & (place == step.set), to_read, match)
             query = known.state.ways[number].query
-            with m.If(self._move):
+            with m.If(self._passes):
                 m.d.sync += [known[name][number].eq(value) for name, value in taken.items()]
             with m.Else():
                 m.d.sync += [known[name][number].eq(value) for name, value in stays.items()]
@@ -245,10 +261,10 @@ class LineTags(wiring.Component):
                     known.to_read[number].eq(to_read),
                     known.match[number].eq(match),
                     known.before[number].eq(known.before[number] - self.read_done),
-                    known.claimed[number].eq(
-                        known.claims[number] & self.live.bit_select(query, 1) & ~clearing
-                    ),
                 ]
+            m.d.comb += claimed[number].eq(
+                known.claims[number] & self.live.bit_select(query, 1) & ~clearing
+            )
         with m.If(clearing):
             m.d.sync += [known.state.eq(0), known.claims.eq(0)]
         return known

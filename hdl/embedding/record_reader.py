@@ -93,18 +93,18 @@ class RecordReader(wiring.Component):
         start = task.address[:log2_beat]
         burst = buffer.burst
         wanted = Signal.like(burst.beats)
-        remaining = Signal.like(burst.beats)  # beats of the part in work without a request
+        # The burst to be sent is worked out a cycle ahead: nothing but whether it may go is left.
+        busy, last = Signal(), Signal()  # a burst is to be sent; it is its part's last one
+        rest = Signal.like(burst.beats)  # beats of the part behind this burst
         free = Signal(range(BEATS + 1), init=BEATS)
-        sent, last, accept = Signal(), Signal(), Signal()
+        sent, accept = Signal(), Signal()
         m.d.comb += [
             wanted.eq((start + task.bytes + (config.axi_bytes - 1)) >> log2_beat),
-            accept.eq(
-                ((remaining == 0) | (sent & last)) & (free >= wanted) & parts.i.ready & self.i.valid
-            ),
+            accept.eq((~busy | (sent & last)) & (free >= wanted) & parts.i.ready & self.i.valid),
             self.i.ready.eq(accept),
             parts.i.valid.eq(accept),
             parts.i.payload.start.eq(start),
-            self.idle.eq((remaining == 0) & (parts.level == 0) & ~part.o.valid),
+            self.idle.eq(~busy & (parts.level == 0) & ~part.o.valid),
         ]
         for name, _ in record_layout(config):
             if name != "start":
@@ -113,17 +113,17 @@ class RecordReader(wiring.Component):
         m.d.sync += free.eq(free + taken - Mux(accept, wanted, 0))
 
         address = Signal(config.address_bits)
+        beats = Signal.like(burst.beats)
         request, response = self.read.request, self.read.response
         page_beats = 4096 >> log2_beat
         to_page = Signal(range(page_beats + 1))
         m.d.comb += [
-            to_page.eq(page_beats - address[log2_beat:12]),
-            last.eq(remaining <= to_page),
-            burst.beats.eq(Mux(last, remaining, to_page)),
+            to_page.eq(page_beats - task.address[log2_beat:12]),
+            burst.beats.eq(beats),
             burst.channel.eq(channel_of(config, address)),
-            request.valid.eq((remaining != 0) & buffer.room.bit_select(burst.channel, 1)),
+            request.valid.eq(busy & buffer.room.bit_select(burst.channel, 1)),
             request.payload.address.eq(address),
-            request.payload.beats.eq(burst.beats - 1),
+            request.payload.beats.eq(beats - 1),
             request.payload.tag.eq(burst.channel),
             sent.eq(request.valid & request.ready),
             burst.valid.eq(sent),
@@ -134,12 +134,18 @@ class RecordReader(wiring.Component):
         ]
         with m.If(sent):
             m.d.sync += [
-                remaining.eq(remaining - burst.beats),
-                address.eq(address + (burst.beats << log2_beat)),
+                busy.eq(~last),
+                # A part is shorter than a page: what is behind the boundary is one burst.
+                last.eq(1),
+                beats.eq(rest),
+                address.eq(address + (beats << log2_beat)),
             ]
         with m.If(accept):
             m.d.sync += [
-                remaining.eq(wanted),
+                busy.eq(1),
+                last.eq(wanted <= to_page),
+                beats.eq(Mux(wanted <= to_page, wanted, to_page)),
+                rest.eq(wanted - to_page),
                 address.eq((task.address >> log2_beat) << log2_beat),
                 burst.query.eq(task.query),
             ]

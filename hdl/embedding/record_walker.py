@@ -12,6 +12,7 @@ from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import job_layout, walked_layout
 from ..queue import Queue
+from ..skid import ReadyRegister
 from .job_table import JobTable
 from .record_layouts import record_task_layout
 
@@ -119,7 +120,10 @@ class RecordWalker(wiring.Component):
         m.submodules.tasks = tasks = Queue(shape=record_task_layout(self._config), depth=self.TASKS)
         wiring.connect(m, wiring.flipped(self.i_job), jobs.i_job)
         wiring.connect(m, wiring.flipped(self.i_prefetch), jobs.i_prefetch)
-        wiring.connect(m, tasks.o, wiring.flipped(self.o))
+        # What the reader takes reaches the queue's output register a cycle late.
+        m.submodules.late = late = ReadyRegister(shape=record_task_layout(self._config))
+        wiring.connect(m, tasks.o, late.i)
+        wiring.connect(m, late.o, wiring.flipped(self.o))
         # Places in the queue not yet given to a row; a row without a part gives its place back.
         room = Signal(range(self.TASKS + 1), init=self.TASKS)
         picked = self._pick(m, jobs, room != 0)

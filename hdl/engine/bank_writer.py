@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import bank_write_layout, chunk_layout
+from ..skid import ReadyRegister
 
 __all__ = ["BankWriter", "row_done_layout"]
 
@@ -68,8 +69,9 @@ class BankWriter(wiring.Component):
     STAGES = 4
     """Registers between a chunk and its write: taken, located, piece, write."""
 
-    CAPACITY = STAGES + 1
-    """Chunks inside while the bank refuses writes: one waits behind the first stage."""
+    CAPACITY = STAGES + 1 + ReadyRegister.CAPACITY
+    """Chunks inside while the bank refuses writes: one waits behind the first stage, one write
+    behind the last one."""
 
     def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
@@ -148,10 +150,8 @@ class BankWriter(wiring.Component):
                 taken_valid.eq(spare_valid | offered),
                 taken.eq(Mux(spare_valid, spare, chosen)),
                 is_dense.eq(Mux(spare_valid, spare_dense, choose_dense)),
-                spare_valid.eq(0),
             ]
-        with m.Elif(~spare_valid):
-            m.d.sync += spare_valid.eq(offered)
+        m.d.sync += spare_valid.eq((spare_valid | offered) & taken_valid & ~ready)
         return taken, taken_valid, is_dense
 
     def _located_layout(self) -> data.StructLayout:
@@ -209,18 +209,20 @@ class BankWriter(wiring.Component):
         piece: Any = Signal(self._located_layout())
         piece_valid = Signal()
         write_ready = Signal()
-        final = Signal()
+        final = (
+            Signal()
+        )  # the piece is its chunk's last one: nothing is compared behind the bank's ready
         edge = Signal(range(2 * self._edge))
         bits = exact_log2(self._values)
         m.d.comb += [
             edge.eq(self._config.sub_array << self.level),
-            final.eq(piece.count <= edge),
             pieces_ready.eq(~piece_valid | (write_ready & final)),
         ]
         with m.If(pieces_ready):
             m.d.sync += [
                 piece_valid.eq(located_valid),
                 piece.eq(located),
+                final.eq(located.count <= edge),
                 piece.address.eq(located.address + located.page_offset),
                 piece.wrapped_address.eq(located.wrapped_address + located.page_offset),
             ]
@@ -228,6 +230,7 @@ class BankWriter(wiring.Component):
             m.d.sync += [
                 # Only an E below the length of a chunk gets here.
                 piece.count.eq(piece.count - edge),
+                final.eq(piece.count <= edge << 1),
                 piece.address.eq(piece.wrapped_address),
                 piece.wrapped_address.eq(piece.wrapped_address + piece.pitch),
                 piece.data.as_value().eq(piece.data.as_value() >> (edge[:bits] << 3)),
@@ -244,10 +247,13 @@ class BankWriter(wiring.Component):
         write_ready: Signal,
     ) -> None:
         """Stage 4: rotate the values to their lanes, tell of finished rows."""
-        write = self.bank_write
-        row_end = Signal()
-        row_slot = Signal()
-        row_dense = Signal()
+        bank = bank_write_layout(self._config, self._edge)
+        shape = data.StructLayout({"write": bank, "row_end": 1, "slot": 1, "is_dense": 1})
+        # Whether the bank refuses writes reaches the stages a cycle late.
+        m.submodules.writes = writes = ReadyRegister(shape=shape)
+        offered: Any = Signal(shape)
+        offered_valid = Signal()
+        write = offered.write
         end = Signal(range(2 * self._edge))  # one past the last lane, before wrapping
         over = Signal(range(self._edge + 1))  # lanes beyond the page's end
         bits = exact_log2(self._values)
@@ -255,35 +261,43 @@ class BankWriter(wiring.Component):
         m.d.comb += [
             end.eq(piece.start + Mux(final, piece.count, edge)),
             over.eq(Mux(end > edge, end - edge, 0)),
-            write_ready.eq(~write.valid | write.ready),
+            writes.i.valid.eq(offered_valid),
+            writes.i.payload.eq(offered),
+            write_ready.eq(~offered_valid | writes.i.ready),
         ]
         with m.If(write_ready):
             m.d.sync += [
-                write.valid.eq(piece_valid),
-                write.payload.address.eq(Cat(piece.address, piece.slot)),
-                write.payload.wrapped_address.eq(Cat(piece.wrapped_address, piece.slot)),
-                row_end.eq(final & piece.last),
-                row_slot.eq(piece.slot),
-                row_dense.eq(piece.is_dense),
+                offered_valid.eq(piece_valid),
+                write.address.eq(Cat(piece.address, piece.slot)),
+                write.wrapped_address.eq(Cat(piece.wrapped_address, piece.slot)),
+                offered.row_end.eq(final & piece.last),
+                offered.slot.eq(piece.slot),
+                offered.is_dense.eq(piece.is_dense),
             ]
             for lane in range(self._edge):
                 wrapped = lane < over
                 straight = (piece.start < lane + 1) & (lane < end)
                 m.d.sync += [
                     # Lanes from E up belong to other engines.
-                    write.payload.enable[lane].eq((lane < edge) & (straight | wrapped)),
-                    write.payload.wrapped[lane].eq(wrapped),
+                    write.enable[lane].eq((lane < edge) & (straight | wrapped)),
+                    write.wrapped[lane].eq(wrapped),
                 ]
             for lane in range(min(self._values, self._edge)):
                 rotated = Signal(8, name=f"rotated_{lane}")
                 m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:bits] & rotation_mask])
                 # Chunks are 16 or 32 long: lanes that far apart carry the same value.
                 for copy in range(lane, self._edge, self._values):
-                    m.d.sync += write.payload.data[copy].eq(rotated)
-        done = write.valid & write.ready & row_end
+                    m.d.sync += write.data[copy].eq(rotated)
+        out = writes.o.payload
+        m.d.comb += [
+            self.bank_write.valid.eq(writes.o.valid),
+            self.bank_write.payload.eq(out.write),
+            writes.o.ready.eq(self.bank_write.ready),
+        ]
+        done = writes.o.valid & writes.o.ready & out.row_end
         m.d.sync += [
-            self.dense_row.valid.eq(done & row_dense),
-            self.dense_row.slot.eq(row_slot),
-            self.chunk_row.valid.eq(done & ~row_dense),
-            self.chunk_row.slot.eq(row_slot),
+            self.dense_row.valid.eq(done & out.is_dense),
+            self.dense_row.slot.eq(out.slot),
+            self.chunk_row.valid.eq(done & ~out.is_dense),
+            self.chunk_row.slot.eq(out.slot),
         ]

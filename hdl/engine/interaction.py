@@ -322,7 +322,7 @@ class Interaction(wiring.Component):
         payload: Any = chunks.i.payload
         names = ("slot", "row", "k", "count", "last")
         fields: Value = Cat(step.last_row, *(getattr(step, name) for name in names))
-        valid, fields = carry(m, step.valid & step.final, fields, self.latency, name="chunk_fields")
+        valid, fields = carry(m, step.chunk, fields, self.latency, name="chunk_fields")
         start = 1
         for name in names:
             value = getattr(payload.chunk, name)
@@ -336,7 +336,7 @@ class Interaction(wiring.Component):
             self.o.payload.eq(chunks.o.payload.chunk),
             chunks.o.ready.eq(self.o.ready),
             # The step in the generator's output register has not paid yet.
-            spent.eq(step.valid & step.final),
+            spent.eq(step.chunk),
             self._generator.enable.eq(several | (one & ~spent)),  # credit > spent
             left.eq(credit - spent + taken),
         ]

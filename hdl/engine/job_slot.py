@@ -152,6 +152,7 @@ class JobSlot(wiring.Component):
         super().__init__(
             {name: In(1) for name in events}
             | {name: Out(1) for name in states}
+            | {"free": Out(1, init=1)}  # type: ignore[call-arg]  # not in the stubs
             | {
                 "job": In(job_layout(config)),
                 "bottom_layers": In(5),
@@ -202,9 +203,11 @@ class JobSlot(wiring.Component):
                     self.query.eq(self.job.query),
                 ]
                 with m.If(self.start):
+                    m.d.sync += self.free.eq(0)
                     move("STAGE")
             with m.State("STAGE"):
                 with m.If(self.stage_done):
+                    m.d.sync += self.staged.eq(1)
                     move("DENSE")
             with m.State("DENSE"):
                 count(self.dense_row)
@@ -229,15 +232,15 @@ class JobSlot(wiring.Component):
                     move("TOP")
             with m.State("TOP"):
                 with m.If(self.phase_pushed):
+                    m.d.sync += [self.free.eq(1), self.staged.eq(0)]
                     move("FREE")
         waits_ids = fsm.ongoing("IDS") if self._decodes else 0
         m.d.comb += [
-            self.free.eq(fsm.ongoing("FREE")),
+            # ``free`` and ``staged`` are registers: other units' ready depends on them.
             self.want_stage.eq(fsm.ongoing("STAGE")),
             self.want_bottom.eq(fsm.ongoing("BOTTOM")),
             self.want_interaction.eq(fsm.ongoing("INTERACTION")),
             self.want_top.eq(fsm.ongoing("TOP") & ~self.tail),
-            self.staged.eq(~fsm.ongoing("FREE") & ~fsm.ongoing("STAGE")),
             self.interacted.eq(fsm.ongoing("VECTORS") | fsm.ongoing("TOP")),
             self.waits_input.eq(fsm.ongoing("STAGE") | fsm.ongoing("DENSE") | waits_ids),
             self.waits_vectors.eq(fsm.ongoing("INTERACTION") | fsm.ongoing("VECTORS")),

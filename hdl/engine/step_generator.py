@@ -61,6 +61,7 @@ def step_layout(config: Config) -> data.StructLayout:
             "k": unsigned(13),
             "count": unsigned(config.interaction_outputs.bit_length()),
             "last": unsigned(1),  # last chunk of the row
+            "chunk": unsigned(1),  # valid and final
             "last_row": unsigned(1),
         }
     )
@@ -168,6 +169,10 @@ class StepGenerator(wiring.Component):
                     "j": unsigned(7),
                     "next_j": unsigned(8),  # j + outputs
                     "last_i": unsigned(1),  # i is the last vector
+                    # Of dot steps, worked out a step ahead: the item's end starts the next item.
+                    "single": unsigned(1),  # vectors are no longer than a step
+                    "final": unsigned(1),  # part is the vectors' last one
+                    "vector_end": unsigned(1),  # i <= next_j
                     "part": unsigned(7),  # byte inside the vectors: they are longer than a step
                     "bank_i": range(banks),
                     "address_i": unsigned(13),
@@ -180,7 +185,7 @@ class StepGenerator(wiring.Component):
             name="state",
         )
         m.d.comb += self.busy.eq(state.phase != _Phase.IDLE)
-        m.d.sync += self.step.valid.eq(0)
+        m.d.sync += [self.step.valid.eq(0), self.step.chunk.eq(0)]
         with m.If(self.enable):
             with m.If(state.phase == _Phase.COPY):
                 self._copy(m, item, state)
@@ -225,6 +230,9 @@ class StepGenerator(wiring.Component):
                 state.j.eq(0),
                 state.next_j.eq(1 << new.log2_outputs),
                 state.last_i.eq(new.vectors == 2),
+                state.single.eq(width <= self._multipliers),
+                state.final.eq(width <= self._multipliers),
+                state.vector_end.eq(1),
                 state.part.eq(0),
                 state.bank_i.eq(vector_1[0]),
                 state.address_i.eq(vector_1[1]),
@@ -315,6 +323,7 @@ class StepGenerator(wiring.Component):
             step.load_a.eq(1),
             step.first.eq(1),
             step.final.eq(1),
+            step.chunk.eq(1),
             step.count.eq(count),
             step.last.eq(0),
             state.k.eq(state.k + count),
@@ -353,6 +362,7 @@ class StepGenerator(wiring.Component):
             step.load_a.eq(0),
             step.first.eq(1),
             step.final.eq(1),
+            step.chunk.eq(1),
             step.count.eq(count),
             step.last.eq(ends & state.copy_only),
             state.k.eq(state.k + count),
@@ -372,10 +382,10 @@ class StepGenerator(wiring.Component):
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         left = (state.i - state.j)[:7]  # outputs of vector i still to come, at least 1
-        vector_end = state.i <= state.next_j  # left <= outputs
+        vector_end = state.vector_end  # left <= outputs
         count = Mux(vector_end, left, state.outputs)[: len(step.count)]
         item_end = vector_end & state.last_i
-        final = state.part + self._multipliers >= state.width
+        final = state.final
         m.d.comb += self.release.eq(final & item_end)
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
@@ -384,13 +394,17 @@ class StepGenerator(wiring.Component):
             step.load_a.eq((state.j == 0) | (state.width > self._multipliers)),
             step.first.eq(state.part == 0),
             step.final.eq(final),
+            step.chunk.eq(final),
             step.count.eq(count),
             step.last.eq(item_end),
             state.part.eq(state.part + self._multipliers),
+            state.final.eq(state.part + 2 * self._multipliers >= state.width),
         ]
         with m.If(final):
             m.d.sync += [
                 state.part.eq(0),
+                state.final.eq(state.single),
+                state.vector_end.eq(state.i <= state.next_j + state.outputs),
                 state.k.eq(state.k + count),
                 state.shift_address.eq(state.shift_address + 1),
                 state.j.eq(state.next_j),
@@ -403,5 +417,6 @@ class StepGenerator(wiring.Component):
                     state.last_i.eq(state.i + 2 == item.vectors),
                     state.j.eq(0),
                     state.next_j.eq(state.outputs),
+                    state.vector_end.eq(state.i + 1 <= state.outputs),
                 ]
                 self._first_vectors(m, item, state)

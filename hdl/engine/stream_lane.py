@@ -169,7 +169,14 @@ class StreamLane(wiring.Component):
         m.d.sync += [
             self.room.eq((left != 0) & (room >= 0) & ~self.take),
             self.urgent.eq((held < near_beats) & ~self.take),
-            held.eq(held + Mux(self.take, useful, 0) - Mux(self.consumed, tile_beats, 0)),
+            # All are added up before it is known whether a chunk is taken, a tile consumed.
+            held.eq(
+                Mux(
+                    self.consumed,
+                    Mux(self.take, held + useful - tile_beats, held - tile_beats),
+                    Mux(self.take, held + useful, held),
+                )
+            ),
         ]
         with m.If(self.take):
             m.d.sync += [self.chunk.chunk.eq(self.chunk.chunk + 1), left.eq(left - useful)]

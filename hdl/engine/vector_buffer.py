@@ -80,7 +80,8 @@ class VectorBuffer(wiring.Component):
         ``allocate`` takes the shown slot, only while ``can_allocate``; the address is the slot's
         first byte in every bank.
     ready, next_ready
-        The oldest item is complete; so is the one after it.
+        The oldest item is complete; so is the one after it. They go by ``features`` of the cycle
+        before.
     release
         One pulse: the oldest item's slot is free again. Reads may still be presented in the next
         cycle: no row of a new item lands before.
@@ -216,7 +217,7 @@ class VectorBuffer(wiring.Component):
         """Slots in use."""
         m.submodules.tail = tail = RingPointer()
         used = Signal(range(self._config.vector_slots + 1))
-        room = Signal(init=1)  # used < slots
+        room = Signal(init=1)  # used < slots, or there is nothing to wait for
         no_features = self.features == 0
         m.d.comb += [
             tail.slots.eq(self.slots),
@@ -225,17 +226,17 @@ class VectorBuffer(wiring.Component):
             tail.advance.eq(self.allocate),
             self.allocate_index.eq(tail.index),
             self.allocate_address.eq(tail.address),
-            self.can_allocate.eq(room | no_features),
+            self.can_allocate.eq(room),
         ]
         with m.If(~no_features):
             m.d.sync += used.eq(used + self.allocate - self.release)
         # All outcomes are compared before it is known which one it is.
         with m.If(self.allocate & ~self.release):
-            m.d.sync += room.eq(used + 1 < self.slots)
+            m.d.sync += room.eq((used + 1 < self.slots) | no_features)
         with m.Elif(self.release & ~self.allocate):
-            m.d.sync += room.eq(used <= self.slots)  # used - 1 < slots
+            m.d.sync += room.eq((used <= self.slots) | no_features)  # used - 1 < slots
         with m.Else():
-            m.d.sync += room.eq(used < self.slots)
+            m.d.sync += room.eq((used < self.slots) | no_features)
         with m.If(self.clear):
             m.d.sync += [used.eq(0), room.eq(1)]
 
@@ -246,7 +247,8 @@ class VectorBuffer(wiring.Component):
             # Vector 0 is the dense one: lane 0 first serves vector G.
             needed = Signal(name=f"needed_{number}")
             finished = Signal(range(self._config.vector_slots + 1), name=f"finished_{number}")
-            m.d.comb += needed.eq(self.features >= (number or self._banks))
+            # A cycle after ``features``: no row lands before one was asked for.
+            m.d.sync += needed.eq(self.features >= (number or self._banks))
             ready.append(~needed | (finished != 0))
             next_ready.append(~needed | (finished > 1))
             done = lands & self.row_write[number].item_last

@@ -119,7 +119,8 @@ class WeightStreamer(wiring.Component):
         chosen = choice.o.payload
         fire = Signal()
         m.d.comb += [
-            choice.o.ready.eq((~request.valid | request.ready) & in_flight.i.ready),
+            # A choice takes longer than the register needs: nothing waits for the bus's ready.
+            choice.o.ready.eq(~request.valid & in_flight.i.ready),
             fire.eq(choice.o.valid & choice.o.ready),
             in_flight.i.valid.eq(fire),
             in_flight.i.payload.lanes.eq(chosen.lanes),

@@ -84,6 +84,7 @@ class Sorter(wiring.Component):
         final = Signal()  # the last pass: two runs at most, merged into the output
         to_second = Signal()  # this pass reads the first memory and writes the second
         address = Signal(bits)
+        filling = Signal(init=1)  # elements are taken: the state as a register of its own
         write = Signal()
         write_key = Signal(self._key_width)
         cells = None
@@ -108,24 +109,25 @@ class Sorter(wiring.Component):
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        m.d.comb += self.i.ready.eq(filling)
         with m.FSM():
             with m.State("FILL"):
                 m.d.comb += [
-                    self.i.ready.eq(1),
                     write.eq(self.i.valid & ~short),
                     write_key.eq(self._key(self.i.payload.item, self.i.payload.score)),
                 ]
                 m.d.sync += [width.eq(1), end.eq(0), count.eq(out_index + 1)]
                 if cells is not None:
                     with m.If(self.short & self.i.valid & self.i.payload.last):
+                        m.d.sync += filling.eq(0)
                         m.next = "SETTLE"
                 with m.If(write):
                     m.d.sync += out_index.eq(out_index + 1)
                     with m.If(self.i.payload.last):
-                        m.d.sync += [out_index.eq(0), to_second.eq(1)]
+                        m.d.sync += [out_index.eq(0), to_second.eq(1), filling.eq(0)]
                         m.next = "PAIR"
             if cells is not None:
-                self._drain(m, cells)
+                self._drain(m, cells, filling)
             with m.State("PAIR"):
                 middle = _least(end + width, count)
                 m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
@@ -165,10 +167,11 @@ class Sorter(wiring.Component):
                             to_second.eq(~to_second & ~final),
                         ]
                         with m.If(final):
+                            m.d.sync += filling.eq(1)
                             m.next = "FILL"
         return m
 
-    def _drain(self, m: Module, cells: InsertionCells) -> None:
+    def _drain(self, m: Module, cells: InsertionCells, filling: Signal) -> None:
         """States of a short list behind its last element."""
         with m.State("SETTLE"):  # the last one is put in
             m.next = "DRAIN"
@@ -177,6 +180,7 @@ class Sorter(wiring.Component):
                 m.d.comb += cells.shift.eq(1)
                 self._send(m, cells.head, ~cells.more)
                 with m.If(~cells.more):
+                    m.d.sync += filling.eq(1)
                     m.next = "FILL"
 
     @property

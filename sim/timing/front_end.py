@@ -23,8 +23,9 @@ from .writes import ResultWriterModel, WritePortModel
 
 __all__ = ["DOORBELL_LATENCY", "INTERRUPT_LATENCY", "FrontEndModel", "entry_beats", "entry_taken"]
 
-DOORBELL_LATENCY = 2
-"""Data handshake of the tail's write to the register: AXI4-Lite data register, register."""
+DOORBELL_LATENCY = 3
+"""Data handshake of the tail's write to the first request: AXI4-Lite data register, register,
+comparison with the entries asked for."""
 INTERRUPT_LATENCY = 2
 """End of a completion to the interrupt pin: status register, output register."""
 ENDS = 2
