@@ -1,8 +1,9 @@
 """Decoders of an engine: hash constants, codes and the order of features, for both slots.
 
 Follows ``hdl/dhe``'s front, miss list, hash fetch, code generator and decoder slots, an event a
-group of hashes. Codes wait for writes of the array and of the interaction to the same banks; they
-come one a cycle, so all that follow wait as long.
+group of hashes. Codes wait in a queue for writes of the array and of the interaction to the same
+banks: those of a group are taken in the cycles that are left behind those of the group before.
+As many ids are on their way as codes find room in that queue.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hdl.config import Config
+from hdl.dhe.code_generator import QUEUE_DEPTH
 from hdl.dhe.decoder_table import DecoderTable
 from hdl.dhe.hash_fetch import CHUNKS
 from hdl.dhe.hash_lane import HashLane
@@ -30,10 +32,6 @@ _LANDING = HashLane.LATENCY + 1 + Queue.BUFFERED_LATENCY
 """Ids sent into the lanes to their codes at the bank writer."""
 _WRITTEN = BankWriter.STAGES + 1
 """A chunk taken by the bank writer to the pulse of its row."""
-
-
-_REFILL = 2
-"""From one chunk of constants to the next, when that is there."""
 _LIST = 1 + MissList.LATENCY
 """A wish for a list that is picked, without the rows, to its end."""
 
@@ -104,8 +102,10 @@ class DecodingModel:
         self._list_free = 0
         self._on_wish, self._on_making, self._on_decoded = on_wish, on_making, on_decoded
         self._taken = taken
-        self._first_code = 0  # at the bank writer, of the generator's job
-        self._starved = 0  # cycles that its ids waited for constants
+        self._codes: deque[int] = deque()  # first code of each group at the bank writer
+        self._taken_codes: list[int] = []  # the last one of each group of the job
+        self._last_code = -1  # of all
+        self._settle = Poll(clock, self._try_settle)
         self._slots = [_Slot(), _Slot()]
         self._table_free = 0
         # Codes FSM: which slot gets the generator.
@@ -238,6 +238,7 @@ class DecodingModel:
         self._slots[number].wants_codes = False
         self._job, self._sending = number, True
         self._group, self._send_from = 0, at + 1
+        self._taken_codes = []
         self._picking, self._pick_from = True, at + 1
         self._pick.at(at + 1)
         self._work()
@@ -279,16 +280,17 @@ class DecodingModel:
     # -- codes ---------------------------------------------------------------------------------
     def _work(self) -> None:
         """Groups of the job, as far as their constants have come."""
+        waiting = len(self._codes)
         while self._sending and self._chunks and self._chunks[0].first is not None:
             assert self._job is not None
             chunk, slot = self._chunks[0], self._slots[self._job]
+            if not self._has_room(slot.misses):
+                break
             place = self._word % self._unit_words
             if not place:
                 self._full = self._fill(chunk, self._word // self._unit_words)
             first = max(self._send_from, self._full)
-            if not self._group:
-                self._first_code, self._starved = first + _LANDING, 0
-            self._starved += max(0, first - self._send_from - _REFILL)
+            self._codes.append(first + _LANDING)
             last = first + slot.misses - 1
             self._send_from = last + 1
             self._word += 1
@@ -299,8 +301,23 @@ class DecodingModel:
                 self._unit_from = last + 2
             if self._word == chunk.words:
                 self._drop(chunk)
-            if self._group == slot.decoder.groups:
-                self._finish(last)
+            self._sending = self._group < slot.decoder.groups
+        if waiting < len(self._codes):
+            assert self._job is not None
+            first = max(self._codes[0], self._last_code + 1)
+            self._settle.at(max(first + self._slots[self._job].misses, self._clock.now + 1))
+
+    def _has_room(self, rows: int) -> bool:
+        """Whether it is known when the group's first code has room; then that counts."""
+        before = self._group * rows - QUEUE_DEPTH
+        if before < 0:
+            return True
+        group, place = divmod(before, rows)
+        if group >= len(self._taken_codes):
+            return False
+        taken = self._taken_codes[group] - (rows - 1 - place)
+        self._send_from = max(self._send_from, taken + 1)
+        return True
 
     def _drop(self, chunk: _Chunk) -> None:
         """The chunk is used up: what is behind its last word passes through the register."""
@@ -312,27 +329,29 @@ class DecodingModel:
         self._places.append(self._unit_from)
         self._ask.at(self._unit_from)
 
-    def _finish(self, last: int) -> None:
-        """The last ids were sent: their codes land, the generator is free."""
+    def _try_settle(self, cycle: int) -> None:
+        """Codes that the bank writer has taken by now; the job ends with the last one."""
         number = self._job
-        assert number is not None
-        self._sending = False
-        self._settle(self._clock.now, number, last + _LANDING, 0)
-
-    def _settle(self, cycle: int, number: int, taken: int, waited: int) -> None:
-        """The last code is taken in ``taken`` but for what it waits beside ``waited`` cycles."""
-        end = taken + waited
-        if cycle <= end:  # not all that is written until then is known
-            self._clock.at(end + 1, self._settle, number, taken, waited)
+        if number is None:
             return
-        # Where constants come slower than codes are made, waiting codes catch up again.
-        waits = self._taken(number, self._first_code, end) - self._starved
-        if waits > waited:
-            self._settle(cycle, number, taken, waits)
+        rows = self._slots[number].misses
+        while self._codes:
+            first = max(self._codes[0], self._last_code + 1)
+            waited, end = -1, first + rows - 1
+            while end < cycle and (waits := self._taken(number, first, end)) > waited:
+                waited, end = waits, first + rows - 1 + waits
+            if end >= cycle:  # not all that is written until then is known
+                self._settle.at(end + 1)
+                break
+            self._codes.popleft()
+            self._taken_codes.append(end)
+            self._last_code = end
+        self._work()
+        if self._sending or self._codes:
             return
         self._job = None
-        self._generator_free = end + 1
-        wish = end + _WRITTEN + 1
+        self._generator_free = self._last_code + 1
+        wish = self._last_code + _WRITTEN + 1
         self._clock.at(max(wish, cycle), self._landed, number)
         self._take_job()
 

@@ -79,8 +79,12 @@ class BankWindows:
         assert history is not None
         while history and history[0][1] + lane < first:
             history.popleft()
-        spans = ((a + lane, b + lane) for a, b in history)
-        return sum(max(0, min(b, last) - max(a, first) + 1) for a, b in spans)
+        count = 0
+        for start, end in history:
+            if start + lane > last:
+                break
+            count += max(0, min(end + lane, last) - max(start + lane, first) + 1)
+        return count
 
     def add(self, start: int, rows: int) -> None:
         """Rows of an output tile for the banks: ``rows`` from cycle ``start`` on."""
@@ -275,7 +279,12 @@ class InteractionModel:
         assert accepted is not None
         while accepted and accepted[0][0] < first:
             accepted.popleft()
-        return sum(writes for cycle, writes in accepted if cycle <= last)
+        count = 0
+        for cycle, writes in accepted:
+            if cycle > last:
+                break
+            count += writes
+        return count
 
     # -- steps and chunks ----------------------------------------------------------------------
     def _run_steps(self, cycle: int) -> None:

@@ -89,10 +89,20 @@ def test_everything_held() -> None:
     assert ran["counters"]["engine_0"]["busy"] == 18 * tiles
 
 
-@pytest.mark.parametrize("held", [0, 30, 200])
-def test_cycles(held: int) -> None:
-    """The timing model knows lists, hits and shorter phases."""
-    made = workload("hybrid", "cat", decoder=DECODER, items=40, queries=1)
+@pytest.mark.parametrize(
+    ("interaction", "decoder", "held"),
+    [
+        ("cat", DECODER, 0),
+        ("cat", DECODER, 30),
+        ("cat", DECODER, 200),
+        # Codes wait for the interaction's chunks, of which there is one in nearly every cycle.
+        ("dot", (18, 10, 8), 30),
+        ("dot", (18, 10, 8), 200),
+    ],
+)
+def test_cycles(interaction: Interaction, decoder: tuple[int, ...], held: int) -> None:
+    """The timing model knows lists, hits, shorter phases and what codes wait for."""
+    made = workload("hybrid", interaction, decoder=decoder, items=40, queries=1)
     ran = run(made, mp_cache=held)
     predicted = rpaccel.run(preset="tiny", workload=made, backend="timing", mp_cache=held)
     assert predicted["embedding"]["mp_cache"] == ran["embedding"]["mp_cache"]
