@@ -13,6 +13,7 @@ from golden.look_ahead import Outcome
 from golden.pipeline import QueryResult
 
 from .deployment import Deployment
+from .event_sums import compare_sums
 from .lane_replay import Filled, replay_lane
 from .traces import Records, decode_jobs
 
@@ -126,7 +127,7 @@ def _compare_outcomes(deployment: Deployment, steps: Records, fills: Records) ->
 
 def _compare_counters(lookups: Records, counters: Mapping[str, int]) -> str | None:
     demand = lookups["prefetch"] == 0
-    want = {
+    sums = {
         "LOOKUPS": int(demand.sum()),
         "HITS": int((lookups["static_hit"] & demand).sum()),
         "LOOK_AHEAD_HITS": int((lookups["look_ahead_hit"] & demand).sum()),
@@ -135,7 +136,4 @@ def _compare_counters(lookups: Records, counters: Mapping[str, int]) -> str | No
         "BAD_IDS": int((lookups["bad"] & demand).sum()),
         "PREFETCHES": int((~demand).sum()),
     }
-    for name, value in want.items():
-        if counters[name] != value:
-            return f"lookup counters: {name} is {counters[name]}, the events' sum is {value}"
-    return None
+    return compare_sums("lookup counters", sums, counters)

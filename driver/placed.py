@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from golden.pipeline import QueryResult
 
 from .deployment import Deployment, decoded_ids
+from .event_sums import compare_sums
 from .result_plan import table_number
 from .traces import Jobs, Records, TraceError, decode_jobs
 
@@ -105,11 +106,7 @@ def compare_held(
         wrong = _wrong_lookup(deployment, jobs, placed, expected, ids, programs)
         if wrong is not None:
             return wrong
-    sums = {"HELD_HITS": hits, "HELD_MISSES": misses}
-    for name, value in sums.items():
-        if counters[name] != value:
-            return f"held vectors: {name} is {counters[name]}, the events' sum is {value}"
-    return None
+    return compare_sums("held vectors", {"HELD_HITS": hits, "HELD_MISSES": misses}, counters)
 
 
 def _wrong_lookup(

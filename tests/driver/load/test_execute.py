@@ -80,9 +80,9 @@ def test_a_stage_ranks_as_golden_does() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_processes_rank_queries_and_are_predicted(capsys: pytest.CaptureFixture[str]) -> None:
-    """The measured p99 depends on what else the machine does, so it is printed, not bounded."""
+    """The measured p99 is bounded where the processes had the machine for themselves."""
     spec = pipeline("kaggle-2").scaled(128)
-    found = execute(spec, queries=200, max_rows=1000, seed=3)
+    found = execute(spec, queries=1000, max_rows=1000, seed=3)
     run = found.run
     assert (run.latency >= run.service.sum(axis=1) - 1e-9).all()
     assert (run.times[:, 1, START] >= run.times[:, 0, START]).all()
@@ -90,6 +90,10 @@ def test_processes_rank_queries_and_are_predicted(capsys: pytest.CaptureFixture[
     assert found.predicted_p99_range[0] <= found.predicted_p99 <= found.predicted_p99_range[1]
     with capsys.disabled():
         print(f"\nmeasured p99 over predicted: {found.ratio:.3f}, CPU {found.run_undisturbed:.3f}")
+    if min(found.run_undisturbed, found.calibration_undisturbed) > 0.98:
+        # Single runs of this length lie as far apart as the simulation says.
+        low, high = found.predicted_p99_range
+        assert 0.8 * low <= found.measured.value <= 1.2 * high
     with pytest.raises(UserError, match="1e.09 queries/s are more than the processes do"):
         execute(spec, rate=1e9, queries=100, max_rows=1000)
     workload = load_workload(spec, queries=2, max_rows=1000, seed=3)
