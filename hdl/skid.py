@@ -44,7 +44,7 @@ class ReadyRegister(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spare: Any = Signal(self._shape)
+        spare: Any = Signal(self._shape, reset_less=True)
         m.d.comb += [
             self.i.ready.eq(~self.kept),
             self.o.valid.eq(self.i.valid | self.kept),

@@ -187,11 +187,11 @@ class LineTags(wiring.Component):
     def _look(self, m: Module, facts: LineFacts, steady: Signal) -> tuple[Any, ...]:
         """First stage; returns the second one's step, "it is one", "it happens", the write port."""
         geometry = self._geometry
-        held: Any = Signal(tagged_id_layout(self._config))
+        held: Any = Signal(tagged_id_layout(self._config), reset_less=True)
         half = Signal()
         self._held = Signal()
         here: Any = Signal(self._step_layout())
-        step: Any = Signal(self._step_layout())
+        step: Any = Signal(self._step_layout(), reset_less=True)
         valid, fire, move = Signal(), Signal(), Signal()
         passes = Signal()  # the second stage takes what there is, be it a step or not
         lookup = held.lookup

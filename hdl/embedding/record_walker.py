@@ -261,9 +261,9 @@ class RecordWalker(wiring.Component):
         first_3, first_4 = Signal(), Signal()
         item_3, item_4 = Signal.like(position), Signal.like(position)
         pitch_3, pitch_4 = Signal(10), Signal(10)
-        task_3: Any = Signal(task)
-        task_4: Any = Signal(task)
-        task_5: Any = Signal(task)
+        task_3: Any = Signal(task, reset_less=True)
+        task_4: Any = Signal(task, reset_less=True)
+        task_5: Any = Signal(task, reset_less=True)
         # pitch is a multiple of 64: its low bits stay out of the product.
         offset = Signal(config.item_bits + 10)
         m.d.sync += [

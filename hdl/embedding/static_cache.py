@@ -101,7 +101,7 @@ class CacheTags(wiring.Component):
         m.d.comb += [move.eq(~self.o.valid | self.o.ready), self.i.ready.eq(move)]
 
         # Stage 1: set number.
-        request_1: Any = Signal(checked_id_layout(config))
+        request_1: Any = Signal(checked_id_layout(config), reset_less=True)
         valid_1 = Signal()
         set_1 = Signal(set_bits)
         index_1 = Signal(set_bits)
@@ -111,7 +111,7 @@ class CacheTags(wiring.Component):
         index = Signal(set_bits)
         m.d.comb += index.eq((new.id ^ new.seed) & ((1 << region.log2_sets) - 1))
         # Stage 2: tags, and the address of way 0.
-        request_2: Any = Signal(checked_id_layout(config))
+        request_2: Any = Signal(checked_id_layout(config), reset_less=True)
         valid_2 = Signal()
         base_2 = Signal(20)
         m.d.comb += [tags.addr.eq(set_1), tags.en.eq(move)]

@@ -109,13 +109,14 @@ class BankWriter(wiring.Component):
         """Stage 1: take a chunk of one source, with its base and pitch."""
         chunk = chunk_layout(self._config, self._values)
         taken: Any = Signal(
-            data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)})
+            data.StructLayout({"chunk": chunk, "base": unsigned(16), "pitch": unsigned(9)}),
+            reset_less=True,
         )
         taken_valid = Signal()
         is_dense = Signal()
         # A second place, so that whether the bank refuses writes reaches the sources a cycle late:
         # their ``ready`` is a register.
-        spare: Any = Signal.like(taken)
+        spare: Any = Signal.like(taken)  # not reset, like all data here
         spare_valid = Signal()
         spare_dense = Signal()
         chosen: Any = Signal.like(taken)
@@ -175,7 +176,7 @@ class BankWriter(wiring.Component):
         self, m: Module, taken: Any, taken_valid: Value, is_dense: Value, ready: Value
     ) -> tuple[Any, Signal]:
         """Stage 2: page and lane of the first value; the product has a register of its own."""
-        located: Any = Signal(self._located_layout())
+        located: Any = Signal(self._located_layout(), reset_less=True)
         located_valid = Signal()
         chunk = taken.chunk
         page = (chunk.k >> exact_log2(self._config.sub_array)) >> self.level
@@ -206,12 +207,11 @@ class BankWriter(wiring.Component):
         self, m: Module, located: Any, located_valid: Value, pieces_ready: Signal
     ) -> None:
         """Stage 3: pieces of up to E values. Later pieces start in the same lane, a page on."""
-        piece: Any = Signal(self._located_layout())
+        piece: Any = Signal(self._located_layout(), reset_less=True)
         piece_valid = Signal()
         write_ready = Signal()
-        final = (
-            Signal()
-        )  # the piece is its chunk's last one: nothing is compared behind the bank's ready
+        # Of the piece, known a cycle ahead: the bank waits for no comparison.
+        final = Signal()
         edge = Signal(range(2 * self._edge))
         bits = exact_log2(self._values)
         m.d.comb += [
@@ -251,7 +251,7 @@ class BankWriter(wiring.Component):
         shape = data.StructLayout({"write": bank, "row_end": 1, "slot": 1, "is_dense": 1})
         # Whether the bank refuses writes reaches the stages a cycle late.
         m.submodules.writes = writes = ReadyRegister(shape=shape)
-        offered: Any = Signal(shape)
+        offered: Any = Signal(shape, reset_less=True)
         offered_valid = Signal()
         write = offered.write
         end = Signal(range(2 * self._edge))  # one past the last lane, before wrapping

@@ -144,7 +144,9 @@ class DotUnit(wiring.Component):
 
 def _register(m: Module, enable: Value, values: list[Value], width: int, name: str) -> list[Value]:
     """Register signed values; the caller knows that ``width`` bits hold them."""
-    registers = [Signal(signed(width), name=f"{name}_{n}") for n in range(len(values))]
+    registers = [
+        Signal(signed(width), name=f"{name}_{n}", reset_less=True) for n in range(len(values))
+    ]
     with m.If(enable):
         m.d.sync += [new.eq(old) for new, old in zip(registers, values, strict=True)]
     return list(registers)

@@ -153,7 +153,10 @@ class OperandFetch(wiring.Component):
         """From words of the buffer to an operand: the words' parts at a place, then ``use``."""
         control: Value = Cat(self.log2_width, place[exact_log2(GRANULE) :])
         valid, control = carry(m, valid, control, 1, name=f"read_{name}")
-        parts = [Signal(8 * size, name=f"part_{name}_{n}") for n, size in enumerate(sizes)]
+        parts = [
+            Signal(8 * size, name=f"part_{name}_{n}", reset_less=True)
+            for n, size in enumerate(sizes)
+        ]
         with m.If(valid):
             m.d.sync += [
                 part.eq(_lowest(m, word, control[3:], f"lowest_{name}_{n}")[: len(part)])

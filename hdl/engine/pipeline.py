@@ -28,7 +28,7 @@ def carry(m: Module, valid: Value, value: Value, cycles: int, *, name: str) -> t
     """Return ``valid`` and ``value`` delayed by ``cycles``; the value only moves while valid.
 
     Registers of an idle pipeline stand still. The value means nothing while the returned valid is
-    low.
+    low; it is not reset.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def carry(m: Module, valid: Value, value: Value, cycles: int, *, name: str) -> t
         stage_valid = Signal(name=f"{name}_valid_{number + 1}")
         m.d.sync += stage_valid.eq(valid)
         if len(value):  # Verilog has no signals without bits
-            stage = Signal(value.shape(), name=f"{name}_{number + 1}")
+            stage = Signal(value.shape(), name=f"{name}_{number + 1}", reset_less=True)
             with m.If(valid):
                 m.d.sync += stage.eq(value)
             value = stage
