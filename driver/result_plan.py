@@ -2,7 +2,8 @@
 
 Policy: chosen offline from id histograms, the id first whose count times the MACs of its decoder is
 largest, as long as its set has a free way. A running device is refreshed as static caches are: the
-host loads vectors and the tags that name them between two queries (`held_loads`).
+host loads vectors and the tags that name them between two queries (`held_loads`); what they are is
+chosen by `held_refresh.HeldRefresh`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ import pytest
 
 import rpaccel
 from driver.deployment import Deployment
+from driver.held_refresh import HeldRefresh
 from driver.image import MemoryImage
 from driver.inputs import make_workload
 from driver.options import RunOptions
 from driver.placed import compare_held
 from driver.repartition import put_loads
-from driver.result_plan import held_loads, plan_results
+from driver.result_plan import held_loads
 from driver.run import run as run_options
 from driver.workload import histograms
 from golden.model import random_model
@@ -150,13 +151,15 @@ def test_wrong_contents_are_found(change: Any, told: str) -> None:
 
 
 def test_other_vectors_on_a_running_device() -> None:
-    """Contents change between two queries: both exact, each with the hits of its contents."""
+    """Contents follow the ids of a query: both runs exact, each with the hits of its contents."""
     made = workload("hybrid", "cat", decoder=(20, 8))
+    made.counts = [[count[::-1].copy() for count in stage] for stage in made.counts]
     case = Case(made, held=16, entries=80)
     models = made.quantised
-    counts = [[count[::-1].copy() for count in stage] for stage in made.counts]
-    other = plan_results(CONFIG, [model.shape for model in models], counts, 16)
     first = case.deployment.results
+    refresh = HeldRefresh(CONFIG, [model.shape for model in models], first, entries=16)
+    refresh.observe(made.queries[0].ids)
+    other = refresh.proposal()
     assert first is not None and other is not None and other.places != first.places
     before = case.query(0)
     put_loads(case.host, held_loads(CONFIG, other, models, case.image, [0]))
@@ -172,6 +175,7 @@ def test_other_vectors_on_a_running_device() -> None:
     golden = case.golden(0)
     cycle = played.outcome.result.cycles[end]
     ids = [made.queries[0].ids]
+    seen = []
     for plan, query, since in ((first, before, 0), (other, after, cycle)):
         assert played.results(query)[:, 1].tolist() == golden.scores.tolist()
         records = played.since(since)
@@ -181,6 +185,8 @@ def test_other_vectors_on_a_running_device() -> None:
         else:
             hits = int(records["placed"]["hit"].sum())
             counters = {"HELD_HITS": hits, "HELD_MISSES": len(records["placed"]) - hits}
+        seen.append(counters["HELD_HITS"])
         deployment = replace(case.deployment, results=plan)
         assert compare_held(deployment, records, [golden], ids, counters) is None
+    assert seen[1] > 2 * seen[0]
     assert compare_held(case.deployment, played.since(cycle), [golden], ids, counters) is not None
