@@ -126,28 +126,33 @@ class HashFetch(wiring.Component):
     def _cut(self, m: Module, queue: Queue, chunks: Queue) -> None:
         """Beats into a register of one word or beat, whichever is larger, and words out of it.
 
-        The register is not filled while it is used: a word lasts for a whole row block. Words
-        behind a chunk's last one are dropped.
+        It is filled while the one before is used from a second register, so that no cycle is lost
+        between words as soon as one lasts for more rows than it has beats. Words behind a chunk's
+        last one are dropped.
         """
         beat_bits, word_bits = self._config.axi_data_bits, 8 * HASH_BYTES * self._lanes
         bits = max(beat_bits, word_bits)
         beats, words, units = bits // beat_bits, bits // word_bits, 8 * HASH_CHUNK_BYTES // bits
         held = Signal(bits, reset_less=True)
         filled = Signal(range(beats + 1))
+        shown = Signal(bits, reset_less=True)
+        showing = Signal()
         unit = Signal(range(units))  # of the chunk
         used = Signal.like(chunks.o.payload)  # words of the chunk
         wanted = used != chunks.o.payload
         full = filled == beats
-        word = held.word_select(used[: exact_log2(words)], word_bits)
+        word = shown.word_select(used[: exact_log2(words)], word_bits)
         taken = Signal()
         unit_end = Signal()
         chunk_end = Signal()
+        moved = Signal()
         m.d.comb += [
             queue.o.ready.eq(~full),
-            self.o.valid.eq(full & wanted & chunks.o.valid),
+            moved.eq(full & (~showing | unit_end)),
+            self.o.valid.eq(showing & wanted & chunks.o.valid),
             taken.eq(self.o.valid & self.o.ready),
             unit_end.eq(
-                full & chunks.o.valid & (~wanted | (taken & used[: exact_log2(words)].all()))
+                showing & chunks.o.valid & (~wanted | (taken & used[: exact_log2(words)].all()))
             ),
             chunk_end.eq(unit_end & (unit == units - 1)),
             chunks.o.ready.eq(chunk_end),
@@ -161,7 +166,11 @@ class HashFetch(wiring.Component):
             m.d.sync += [held.eq(shifted), filled.eq(filled + 1)]
         with m.If(taken):
             m.d.sync += used.eq(used + 1)
+        with m.If(moved):
+            m.d.sync += [shown.eq(held), filled.eq(0), showing.eq(1)]
+        with m.Elif(unit_end):
+            m.d.sync += showing.eq(0)
         with m.If(unit_end):
-            m.d.sync += [filled.eq(0), unit.eq(unit + 1)]
+            m.d.sync += unit.eq(unit + 1)
         with m.If(chunk_end):
             m.d.sync += [used.eq(0), unit.eq(0)]

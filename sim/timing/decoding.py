@@ -125,6 +125,7 @@ class DecodingModel:
         self._places = deque([0] * CHUNKS)  # cycles from which a chunk may be asked for
         self._beat_at = -1  # cycle of the last beat that left the queue
         self._unit_from = 0  # first cycle in which the register takes a beat
+        self._shown_until = 0  # first cycle in which the second register takes a unit
         self._word = 0  # of the oldest chunk
         # Generator.
         self._generator_free = 0
@@ -268,14 +269,16 @@ class DecodingModel:
             self._take_fetch()
 
     def _fill(self, chunk: _Chunk, unit: int) -> int:
-        """Cycle from which the register holds a unit."""
+        """Cycle from which the second register shows a unit."""
         assert chunk.first is not None
         at = self._unit_from
         for n in range(self._unit_beats):
             came = chunk.first + unit * self._unit_beats + n + Queue.BUFFERED_LATENCY
             at = max(at, came, self._beat_at + 1)
             self._beat_at = at
-        return at + 1
+        moved = max(at + 1, self._shown_until)
+        self._unit_from = moved + 1
+        return moved + 1
 
     # -- codes ---------------------------------------------------------------------------------
     def _work(self) -> None:
@@ -296,9 +299,9 @@ class DecodingModel:
             self._word += 1
             self._group += 1
             if place == self._unit_words - 1:
-                self._unit_from = last + 1
+                self._shown_until = last
             elif self._word == chunk.words:
-                self._unit_from = last + 2
+                self._shown_until = last + 1
             if self._word == chunk.words:
                 self._drop(chunk)
             self._sending = self._group < slot.decoder.groups
@@ -323,11 +326,11 @@ class DecodingModel:
         """The chunk is used up: what is behind its last word passes through the register."""
         units = self._chunk_words // self._unit_words
         for unit in range(-(-chunk.words // self._unit_words), units):
-            self._unit_from = self._fill(chunk, unit) + 1
+            self._shown_until = self._fill(chunk, unit)
         self._word = 0
         self._chunks.popleft()
-        self._places.append(self._unit_from)
-        self._ask.at(self._unit_from)
+        self._places.append(self._shown_until + 1)
+        self._ask.at(self._shown_until + 1)
 
     def _try_settle(self, cycle: int) -> None:
         """Codes that the bank writer has taken by now; the job ends with the last one."""

@@ -54,6 +54,38 @@ def test_words(name: str, lanes: int, stalls: tuple[str, str]) -> None:
     assert len(memory.requests) == asked and memory.most_outstanding <= CHUNKS
 
 
+@pytest.mark.parametrize(("name", "lanes"), [("tiny", 1), ("tiny", 4), ("small", 2)])
+def test_no_cycle_between_words(name: str, lanes: int) -> None:
+    """A word that lasts for more rows than it has beats: the next one is there when it is done."""
+    config, rows, groups = preset(name), 12, 96 // lanes
+    dut = HashFetch(config=config, lanes=lanes)
+    encoder = random_encoder(96, seed=[96], policy="per-hash")
+    image = b"\0" * HASH_CHUNK_BYTES + hash_stream(encoder)
+    taken: list[int] = []
+
+    async def send(ctx: Any) -> None:
+        jobs = [{"address": HASH_CHUNK_BYTES, "groups": groups}]
+        await put_all(ctx, dut.i, jobs, stall=PATTERNS["none"], seed=1)
+
+    async def take(ctx: Any) -> None:
+        cycle = row = 0
+        while len(taken) < groups:
+            row += ctx.get(dut.o.valid)
+            ctx.set(dut.o.ready, row == rows)
+            if row == rows:
+                taken.append(cycle)
+                row = 0
+            await ctx.tick()
+            cycle += 1
+        ctx.set(dut.o.ready, 0)
+
+    memory = MemoryModel(
+        config=config, contents=bytearray(image), ordered=True, stall=PATTERNS["none"]
+    )
+    simulate(dut, send, take, background=[memory.server(dut.read)])
+    assert taken[-1] - taken[0] == rows * (groups - 1)
+
+
 @pytest.mark.parametrize("lanes", [0, 3, 32])
 def test_bad_lanes(lanes: int) -> None:
     with pytest.raises(ValueError, match=f"lanes must be a power of two, at most 16, not {lanes}"):
