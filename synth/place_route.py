@@ -11,7 +11,11 @@ from .errors import SynthesisError
 from .timing_paths import TimingPath, read_sdf
 from .tools import Progress, quiet, run_tool
 
-__all__ = ["Routed", "place_route"]
+__all__ = ["LARGE_LUTS", "Routed", "place_route"]
+
+LARGE_LUTS = 30_000
+"""Netlists with more LUTs are routed by router2, which spreads congestion over all nets at once;
+the default one takes up one net after the other and does not end on the whole device."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ def place_route(
     *,
     target_mhz: float,
     seed: int,
+    luts: int = 0,
     paths: int = 10,
     options: tuple[str, ...] = (),
     progress: Progress = quiet,
 ) -> Routed:
     """Place and route ``folder/netlist`` for ``device``.
 
+    ``luts`` of the netlist choose the router, see ``LARGE_LUTS``.
     Leaves ``seed-N.log``, ``seed-N.json`` (nextpnr's report) and ``seed-N.sdf`` in ``folder``.
 
     Raises
@@ -50,13 +56,16 @@ def place_route(
     words = [
         *device.nextpnr,
         "--json", netlist, "--freq", f"{target_mhz:g}", "--seed", str(seed),
-        "--timing-allow-fail", "--report", f"{stem}.json", "--sdf", f"{stem}.sdf", *options,
+        "--timing-allow-fail", "--report", f"{stem}.json", "--sdf", f"{stem}.sdf",
     ]  # fmt: skip
+    if luts > LARGE_LUTS:
+        words += ["--router", "router2"]
+    words += options
     module = f"yowasp_nextpnr_{device.family}"
     run_tool(
         module, f"run_nextpnr_{device.family}", words,
         folder=folder, log=f"{stem}.log",
-        heading=r"^Info: +(at initial.*|at iteration.*|\d+ \| .*|Packing.*|Routing.*|.*Fmax.*)",
+        heading=r"^Info: +(at i.*|\d+ \| .*|iter=.*|Packing.*|Routing.*|.*Fmax.*)",
         progress=progress,
     )  # fmt: skip
     report = json.loads((folder / f"{stem}.json").read_text())
