@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class ResultPlan:
 
 
 def choose_results(
-    counts: Sequence[NDArray[np.int64] | None],
+    counts: Sequence[NDArray[Any] | None],
     decoders: Sequence[Sequence[int]],
     *,
     tables: Sequence[int],
@@ -130,7 +131,7 @@ def _words(width: int) -> int:
 def plan_results(
     config: Config,
     shapes: Sequence[ModelShape],
-    counts: Sequence[Sequence[NDArray[np.int64]]],
+    counts: Sequence[Sequence[NDArray[Any]]],
     entries: int,
 ) -> ResultPlan | None:
     """At most so many vectors of a deployment's models; None where nothing is decoded.
