@@ -87,6 +87,21 @@ def test_cases_are_timed_side_by_side_and_kept(kept: Path, monkeypatch: pytest.M
     assert [timed(case()), timed(case(queries=2))] == found
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_times_the_same(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(timed_module, "_FEW", 0)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        time_all([case()], cluster=cluster.scheduler_address)
+    with monkeypatch.context() as patch:
+        patch.setattr(timed_module, "_time", lambda case: pytest.fail("timed again"))
+        found = timed(case())
+    monkeypatch.setenv("RPACCEL_CACHE", str(kept / "here"))
+    assert timed(case()) == found
+
+
 def test_interval_is_what_one_more_query_costs(kept: Path) -> None:
     alone, each = interval_cycles(case(), queries=3)
     assert alone == timed(case()).cycles
