@@ -12,6 +12,7 @@ from driver.decoded_bags import COUNTER, DecodedIds, member_number, sum_stack
 from driver.decoders import map_decoders, rows_of_decoders
 from driver.deployment import records_of, stage_shape
 from driver.errors import UserError
+from driver.inputs import make_workload
 from driver.options import RunOptions
 from driver.run import run
 from golden.dhe import integer_code
@@ -145,6 +146,18 @@ def test_bags_beyond_the_banks() -> None:
     config = replace(preset("tiny"), activation_bytes=2048)
     with pytest.raises(UserError, match="feature 0: decoder 20-9-64 needs 485 pages"):
         rows_of_decoders(config, shape, 8)
+
+
+def test_an_id_beyond_32_bits() -> None:
+    """Never cut down to another id."""
+    shape = model_of(8, (1, 1, 1)).shape
+    ids = np.array([[3, 4, (1 << 32) + 5]])
+    with pytest.raises(UserError, match="item 0: id 4294967301 is outside table 2"):
+        make_workload(
+            models=[random_model(shape, seed=1)],
+            keep=[1],
+            queries=[(np.zeros((1, 13), np.float32), ids)],
+        )
 
 
 def test_one_id_is_no_sum() -> None:
