@@ -14,7 +14,7 @@ from functools import cache
 
 from hdl.array.timing import turnaround
 from hdl.config import Config
-from hdl.engine.interaction_steps import product_lanes
+from hdl.engine.interaction_steps import interaction_steps, product_lanes, step_rows
 
 from .decoded_bags import COUNTER, sum_inputs
 from .maps import StageShape
@@ -85,9 +85,10 @@ def _costs(config: Config, shape: StageShape, row: int, column: int, level: int)
         interaction = -(-shape.product // product_lanes(multipliers, most))
         interaction += -(-shape.copied // min(edge, _COPY_BYTES))
     elif shape.dot:
-        outputs = max(1, min(most, multipliers // shape.width, edge))
+        outputs = max(1, min(most, config.row_outputs, multipliers // shape.width, edge))
         cycles = max(1, shape.width // multipliers)
-        steps = sum(-(-i // outputs) for i in range(1, shape.vectors))
+        rows = step_rows(shape.vectors, shape.width, outputs, multipliers, most)
+        steps = len(interaction_steps(shape.vectors, shape.width, outputs, rows))
         interaction = steps * cycles + -(-shape.width // _COPY_BYTES)
     else:
         interaction = -(-shape.vectors * shape.width // min(edge, _COPY_BYTES))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from golden.quantised_model import QuantisedLayer, QuantisedModel
 from hdl import program as fmt
-from hdl.engine.interaction_steps import interaction_steps, product_steps
+from hdl.engine.interaction_steps import interaction_steps, product_steps, step_lanes
 from hdl.engine.vector_bank import COPY_BYTES
 from hdl.words import pack_bytes
 
@@ -59,12 +59,15 @@ def shift_words(model: QuantisedModel, stage: StageMap) -> list[bytes]:
         return []
     words = []
     for step in interaction_steps(
-        vectors=stage.shape.vectors, width=stage.shape.width, outputs=1 << stage.log2_outputs
+        vectors=stage.shape.vectors,
+        width=stage.shape.width,
+        outputs=1 << stage.log2_outputs,
+        rows=stage.step_rows,
     ):
         first = step.k - stage.shape.width
         value = 0
-        for lane in range(step.count):
-            value |= int(model.dot_shift[first + lane]) << (4 * lane)
+        for number, lane in enumerate(step_lanes(step)):
+            value |= int(model.dot_shift[first + number]) << (4 * lane)
         words.append(value.to_bytes(size, "little"))
     return words
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hdl.config import Config
-from hdl.engine.interaction_steps import product_lanes
+from hdl.engine.interaction_steps import product_lanes, step_rows
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.program import STAGE, STREAM_CHUNK_BYTES, dot_shift_words
 
@@ -163,12 +163,13 @@ def _vector_slots(config: Config, shape: StageShape, row: int, column: int) -> t
     size = _pages(shape.vectors, config.gather_lanes) * shape.width
     # Items either share a word evenly or take whole words.
     size = max(16, 1 << (size - 1).bit_length()) if size < word else -(-size // word) * word
-    slots = min(config.vector_slots, config.bank_bytes // size)
+    bank = config.bank_bytes_at(row, column)
+    slots = min(config.vector_slots, bank // size)
     if slots < 1:
         raise UserError(
             f"{shape.name}: {shape.vectors} vectors of {shape.width} bytes need {size} bytes in "
             f"each of the {config.gather_lanes} banks of a vector buffer, {config.name} has "
-            f"{config.bank_bytes}"
+            f"{bank}"
         )
     return size, slots
 
@@ -183,6 +184,7 @@ class _Draft:
     slot_bytes: int
     slots: int
     log2_outputs: int
+    step_rows: int
     decoders: tuple[DecoderMap, ...]
     shift_words: int
     product_base: int
@@ -238,7 +240,7 @@ def map_engine(
         decoders, parameter = map_decoders(config, shape, edge=edge, rows=r, parameter=parameter)
         slot_bytes, slots = _vector_slots(config, shape, row, column)
         most = config.interaction_outputs_at(row, column)
-        outputs = max(1, min(most, multipliers // shape.width, edge))
+        outputs = max(1, min(most, config.row_outputs, multipliers // shape.width, edge))
         drafts[number] = _Draft(
             layers={"bottom": bottom_maps, "top": top_maps},
             tiles={"bottom": bottom_tiles, "top": top_tiles},
@@ -246,6 +248,7 @@ def map_engine(
             slot_bytes=slot_bytes,
             slots=slots,
             log2_outputs=outputs.bit_length() - 1,
+            step_rows=step_rows(shape.vectors, shape.width, outputs, multipliers, most),
             decoders=decoders,
             shift_words=dot_shift_words(most),
             product_base=_product_base(shape, first * edge),
@@ -283,6 +286,7 @@ def map_engine(
             slot_bytes=draft.slot_bytes,
             slots=draft.slots,
             log2_outputs=draft.log2_outputs,
+            step_rows=draft.step_rows,
             decoders=tuple(
                 _placed(place, resident.get((number, place.part))) for place in draft.decoders
             ),

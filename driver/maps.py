@@ -132,6 +132,8 @@ class StageMap:
     """Bank address of codes: behind the vectors of bags."""
     product_base: int = 0
     """k of the first product among the interaction's outputs."""
+    step_rows: int = 1
+    """Vectors i of a dot step."""
     product_lanes: int = 1
     """Products of a step."""
 

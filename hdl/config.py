@@ -24,6 +24,10 @@ LINE_BYTES = 64
 """Line of the look-ahead cache and burst of a gather read."""
 MOST_HASH_LANES = 16
 """Of one engine: codes that a bank write takes."""
+_MOST_MULTIPLIERS = 256
+"""Of an interaction unit that takes one vector i a step; its outputs are 32 at most."""
+_WIDE_MULTIPLIERS, _WIDE_OUTPUTS = 2048, 128
+"""Of the unit of the whole grid's engine where ``interaction_outputs`` says so: 4 vectors i."""
 
 
 class ConfigError(ValueError):
@@ -74,7 +78,8 @@ class Config:
     dot_multipliers: int
     """Interaction multipliers of a grid of single engines, all sub-arrays together."""
     interaction_outputs: int = 16
-    """Most outputs that an interaction unit hands over in a cycle, 16 or 32."""
+    """Most outputs that an interaction unit hands over in a cycle, 16 or 32. 128: the engine of the
+    whole grid has a wide unit, which works on several vectors i in a step; others have up to 32."""
     weight_bytes: int
     """Weight bank of one sub-array, bytes."""
     activation_bytes: int
@@ -154,7 +159,7 @@ class Config:
         limits = {
             "grid": (1, 8), "sub_array": (4, 32), "rows": (4, 256), "gather_lanes": (1, 32),
             "lane_bytes": (16, 64), "axi_data_bits": (64, 512), "axi_channels": (1, 4),
-            "activation_memories": (1, 2), "interaction_outputs": (16, 32),
+            "activation_memories": (1, 2), "interaction_outputs": (16, 128),
             "filter_contexts": (2, 16), "filter_lanes": (1, 16),
             "filter_survivors": (1, max(1, self.filter_lanes // 2)), "queries_in_flight": (1, 8),
             "cache_ways": (1, 8), "macs_per_dsp": (1, 2),
@@ -180,20 +185,35 @@ class Config:
                 f"filter_lanes must be at most the number of engines = {len(self.anchors)}, "
                 f"not {self.filter_lanes}"
             )
-        if self.dot_multipliers < 4 * self.grid**2:
-            raise ConfigError(
-                f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
-                f"not {self.dot_multipliers}"
-            )
-        if self.sorter_cells and not 2 <= self.sorter_cells <= 256:
-            raise ConfigError(f"sorter_cells must be 0 or in 2..256, not {self.sorter_cells}")
-        self._check_caches()
-        self._check_hash_lanes()
+        self._check_interaction()
         if self.reads_in_flight < self.gather_lanes:
             raise ConfigError(
                 f"reads_in_flight must be at least gather_lanes = {self.gather_lanes}, "
                 f"not {self.reads_in_flight}"
             )
+
+    def _check_interaction(self) -> None:
+        if self.dot_multipliers < 4 * self.grid**2:
+            raise ConfigError(
+                f"dot_multipliers must be at least 4 per sub-array = {4 * self.grid**2}, "
+                f"not {self.dot_multipliers}"
+            )
+        if self.interaction_outputs not in (16, 32, _WIDE_OUTPUTS):
+            raise ConfigError(
+                f"interaction_outputs must be 16, 32 or {_WIDE_OUTPUTS}, "
+                f"not {self.interaction_outputs}"
+            )
+        if self.interaction_outputs == _WIDE_OUTPUTS:
+            for field, least in (("dot_multipliers", _WIDE_MULTIPLIERS), ("gather_lanes", 4)):
+                if getattr(self, field) < least:
+                    raise ConfigError(
+                        f"{field} must be at least {least} for interaction_outputs = "
+                        f"{_WIDE_OUTPUTS}, not {getattr(self, field)}"
+                    )
+        if self.sorter_cells and not 2 <= self.sorter_cells <= 256:
+            raise ConfigError(f"sorter_cells must be 0 or in 2..256, not {self.sorter_cells}")
+        self._check_caches()
+        self._check_hash_lanes()
 
     def _check_caches(self) -> None:
         unit = LINE_BYTES * self.cache_ways * self.gather_lanes
@@ -429,15 +449,28 @@ class Config:
         """PEs along the edge of the largest engine anchored at sub-array (row, column)."""
         return self.sub_array << self.largest_level_at(row, column)
 
+    def wide_interaction_at(self, row: int, column: int) -> bool:
+        """The interaction unit at an anchor takes several vectors i in a step."""
+        whole = self.largest_level_at(row, column) == self.levels - 1
+        return whole and self.interaction_outputs == _WIDE_OUTPUTS
+
     def interaction_multipliers_at(self, row: int, column: int) -> int:
         """Multipliers of the interaction unit at an anchor: grows with the largest engine there."""
         share = self.dot_multipliers // self.sub_arrays
-        return min(256, share << (2 * self.largest_level_at(row, column)))
+        most = _WIDE_MULTIPLIERS if self.wide_interaction_at(row, column) else _MOST_MULTIPLIERS
+        return min(most, share << (2 * self.largest_level_at(row, column)))
+
+    @property
+    def row_outputs(self) -> int:
+        """Most outputs of one vector i in a cycle."""
+        return min(self.interaction_outputs, 32)
 
     def interaction_outputs_at(self, row: int, column: int) -> int:
-        """The same at an anchor: vectors have 4 values at least, copies 16 bytes."""
+        """Outputs of the unit at an anchor: vectors have 4 values at least, copies 16 bytes."""
+        if self.wide_interaction_at(row, column):
+            return _WIDE_OUTPUTS
         vectors = self.interaction_multipliers_at(row, column) // 4
-        return min(self.interaction_outputs, max(16, vectors))
+        return min(self.row_outputs, max(16, vectors))
 
     # -- embedding -----------------------------------------------------------------------------
     @property
@@ -450,10 +483,13 @@ class Config:
         """Look-ahead cache line data of one lane."""
         return self.look_ahead_bytes // self.gather_lanes
 
-    @property
-    def bank_bytes(self) -> int:
-        """One bank of an engine's vector buffer: vectors of one gather lane."""
-        return self.vector_bytes // self.gather_lanes
+    def bank_bytes_at(self, row: int, column: int) -> int:
+        """One bank of the vector buffer at an anchor: vectors of one gather lane.
+
+        A wide unit takes items several times as fast and has twice the room: rows that miss take as
+        long for it as for others.
+        """
+        return self.vector_bytes // self.gather_lanes << self.wide_interaction_at(row, column)
 
     @property
     def lane_words(self) -> int:
@@ -588,7 +624,7 @@ _MEDIUM = Config(
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
-    activation_bytes=4096, activation_memories=2, interaction_outputs=32, vector_bytes=8192,
+    activation_bytes=4096, activation_memories=2, interaction_outputs=128, vector_bytes=8192,
     gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
     decoded_bytes=4096, held_bytes=64 << 10, axi_data_bits=512, axi_channels=4,
@@ -601,6 +637,7 @@ def without_fission(config: Config) -> Config:
     """The same device as one engine of the whole grid, which hands over one score a cycle."""
     return replace(
         config,
+        rows=_monolithic_rows(config),
         features=replace(config.features, fission=False),
         filter_lanes=1,
         filter_survivors=1,
@@ -608,11 +645,18 @@ def without_fission(config: Config) -> Config:
     )
 
 
+def _monolithic_rows(config: Config) -> int:
+    """Row blocks of the whole grid's engine: as many rows as it has, for a layer's outputs are not
+    back in the banks earlier; shorter blocks wait for them."""
+    return max(config.rows, config.edge)
+
+
 def _baseline(config: Config, name: str) -> Config:
     """The same device without fission, on-chip filter, look-ahead cache and hash lanes."""
     return replace(
         config,
         name=name,
+        rows=_monolithic_rows(config),
         hash_lanes=0,
         decoded_bytes=0,
         held_bytes=0,

@@ -135,7 +135,7 @@ class GatherScene:
             fields = {
                 "base": self.bases[table],
                 "log2_row_bytes": self.row_bytes.bit_length() - 1,
-                "offset": k * self.row_bytes % config.bank_bytes,
+                "offset": k * self.row_bytes % config.bank_bytes_at(0, 0),
                 "cached": self.cached > 0,
                 "rows": self.rows,
                 "seed": seed,

@@ -12,8 +12,21 @@ from amaranth.utils import exact_log2
 from ..config import Config
 from ..interfaces import bank_write_layout, chunk_layout
 from ..skid import ReadyRegister
+from .interaction_steps import ROW_LANES
 
-__all__ = ["BankWriter", "row_done_layout"]
+__all__ = ["BankWriter", "row_done_layout", "writer_capacity", "writer_stages"]
+
+
+def writer_stages(values: int) -> int:
+    """Registers between a chunk of an engine with chunks of up to so many values and its write:
+    taken, located, piece, write; long chunks are turned in two cycles."""
+    return 5 if values > ROW_LANES else 4
+
+
+def writer_capacity(values: int) -> int:
+    """Chunks inside while the bank refuses writes: one waits behind the first stage, one write
+    behind the last one."""
+    return writer_stages(values) + 1 + ReadyRegister.CAPACITY
 
 
 def row_done_layout() -> data.StructLayout:
@@ -30,9 +43,9 @@ class BankWriter(wiring.Component):
     one longer than E is split into pieces of E values. Address bits above the lane's half are
     dropped: bases are checked when the program is made.
 
-    Flow control: one piece a cycle, 4 cycles from chunk to write. When both sources have a chunk
-    they take turns. base and pitch are sampled when the chunk is taken. A chunk waits as long as
-    the bank refuses writes.
+    Flow control: one piece a cycle, ``writer_stages`` cycles from chunk to write. When both sources
+    have a chunk they take turns. base and pitch are sampled when the chunk is taken. A chunk waits
+    as long as the bank refuses writes.
 
     Parameters
     ----------
@@ -66,19 +79,13 @@ class BankWriter(wiring.Component):
     dense_row: Any
     chunk_row: Any
 
-    STAGES = 4
-    """Registers between a chunk and its write: taken, located, piece, write."""
-
-    CAPACITY = STAGES + 1 + ReadyRegister.CAPACITY
-    """Chunks inside while the bank refuses writes: one waits behind the first stage, one write
-    behind the last one."""
-
     def __init__(self, *, config: Config, row: int, column: int) -> None:
         for name, value in (("row", row), ("column", column)):
             if not 0 <= value < config.grid:
                 raise ValueError(f"{name} must be in 0..{config.grid - 1}, not {value!r}")
         self._config = config
         self._edge = config.largest_edge_at(row, column)
+        self._largest_level = config.largest_level_at(row, column)
         self._values = config.interaction_outputs_at(row, column)
         super().__init__(
             {
@@ -233,9 +240,54 @@ class BankWriter(wiring.Component):
                 final.eq(piece.count <= edge << 1),
                 piece.address.eq(piece.wrapped_address),
                 piece.wrapped_address.eq(piece.wrapped_address + piece.pitch),
-                piece.data.as_value().eq(piece.data.as_value() >> (edge[:bits] << 3)),
+                piece.data.as_value().eq(self._following(piece.data.as_value(), edge[:bits])),
             ]
-        self._write(m, piece, piece_valid, final, edge, write_ready)
+        if writer_stages(self._values) == 4:
+            self._write(m, piece, piece_valid, final, edge, write_ready)
+            return
+        # Long chunks: turned by the lower half of the places, then by the rest.
+        turned: Any = Signal(self._located_layout())
+        turned_valid = Signal()
+        turned_final = Signal()
+        turned_ready = Signal()
+        half = bits // 2
+        data_in = [piece.data.as_value().word_select(n, 8) for n in range(self._values)]
+        m.d.comb += write_ready.eq(~turned_valid | turned_ready)
+        with m.If(write_ready):
+            m.d.sync += [
+                turned_valid.eq(piece_valid),
+                turned_final.eq(final),
+                turned.eq(piece),
+                turned.data.as_value().eq(Cat(self._turn(data_in, piece.start, range(half)))),
+            ]
+        self._write(m, turned, turned_valid, turned_final, edge, turned_ready)
+
+    def _following(self, values: Value, edge: Value) -> Value:
+        """Values of the next piece: E further on."""
+        if writer_stages(self._values) == 4:
+            return values >> (edge << 3)
+        following: Value = values  # an E of a chunk's length has no second piece
+        for level in range(self._largest_level + 1):
+            length = 8 * (self._config.sub_array << level)
+            following = Mux(self.level == level, values[length:], following)
+        return following
+
+    def _turn(self, values: list[Value], start: Value, bits: range) -> list[Value]:
+        """Values moved up by these bits of ``start``, round the end of the first E lanes."""
+        for bit in bits:
+            if bit >= len(start):
+                break
+            by = 1 << bit
+            moved = []
+            for lane in range(len(values)):
+                source = values[(lane - by) % len(values)]
+                for level in range(self._largest_level + 1):
+                    edge = self._config.sub_array << level
+                    if lane < by < edge < len(values):
+                        source = Mux(self.level == level, values[lane - by + edge], source)
+                moved.append(source)
+            values = [Mux(start[bit], new, old) for new, old in zip(moved, values, strict=True)]
+        return values
 
     def _write(
         self,
@@ -282,10 +334,17 @@ class BankWriter(wiring.Component):
                     write.enable[lane].eq((lane < edge) & (straight | wrapped)),
                     write.wrapped[lane].eq(wrapped),
                 ]
+            turned: list[Value] = []
+            if writer_stages(self._values) > 4:
+                turned = [piece.data.as_value().word_select(n, 8) for n in range(self._values)]
+                turned = self._turn(turned, piece.start, range(bits // 2, bits))
             for lane in range(min(self._values, self._edge)):
                 rotated = Signal(8, name=f"rotated_{lane}")
-                m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:bits] & rotation_mask])
-                # Chunks are 16 or 32 long: lanes that far apart carry the same value.
+                if turned:
+                    m.d.comb += rotated.eq(turned[lane])
+                else:
+                    m.d.comb += rotated.eq(piece.data[(lane - piece.start)[:bits] & rotation_mask])
+                # Chunks are 16, 32 or 128 long: lanes that far apart carry the same value.
                 for copy in range(lane, self._edge, self._values):
                     m.d.sync += write.data[copy].eq(rotated)
         out = writes.o.payload

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..multiplier import registered_product
-from .interaction_steps import product_lanes
+from .interaction_steps import ROW_LANES, most_rows, product_lanes
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
+from .vector_buffer import MAX_VECTOR_BYTES
 
 __all__ = ["DOT_WIDTH", "DotUnit", "dot_latency"]
 
@@ -22,7 +23,13 @@ DOT_WIDTH = 23
 
 def dot_latency(multipliers: int) -> int:
     """Cycles from operands to outputs: products, two tree levels a cycle, accumulation."""
-    return 2 + (exact_log2(multipliers) + 1) // 2
+    return 2 + (_tree_levels(multipliers) + 1) // 2
+
+
+def _tree_levels(multipliers: int) -> int:
+    """Levels of the adder tree; a wide unit needs no sum of more than a vector."""
+    levels = exact_log2(multipliers)
+    return levels if multipliers <= 256 else exact_log2(MAX_VECTOR_BYTES)
 
 
 class DotUnit(wiring.Component):
@@ -32,6 +39,8 @@ class DotUnit(wiring.Component):
     d / M valid cycles, of which the first has ``first``; other outputs then mean nothing.
     With ``copy`` output n is byte n of b. With ``product`` output n is product n, of the first
     ``product_lanes``. Nothing can overflow.
+    A wide unit (more than ``ROW_LANES`` outputs) has its multipliers in parts, one or more a vector
+    a, as `OperandFetch` lays them out: outputs ``ROW_LANES`` * r + n are the sums of the r-th.
 
     A step every cycle; ``latency`` cycles: products, two tree levels a cycle, accumulation.
     Registers move only with a valid step, those of the products not with copies, those of the sums
@@ -40,7 +49,7 @@ class DotUnit(wiring.Component):
     Parameters
     ----------
     multipliers
-        M, a power of two, 4..256.
+        M, a power of two, 4..256, of a wide unit more.
     outputs
         Most outputs of a step, 16 or up to M / 4.
 
@@ -49,7 +58,7 @@ class DotUnit(wiring.Component):
     valid, copy, product, first, log2_width
         Of the step, together with its operands.
     a, b
-        Operands, byte 0 lowest.
+        Operands, byte 0 lowest, in as many parts as a step may have vectors a.
     o
         Outputs.
     """
@@ -59,8 +68,8 @@ class DotUnit(wiring.Component):
     product: Signal
     first: Signal
     log2_width: Signal
-    a: Signal
-    b: Signal
+    a: Any
+    b: Any
     o: Any
 
     def __init__(self, *, multipliers: int, outputs: int = 16) -> None:
@@ -74,6 +83,7 @@ class DotUnit(wiring.Component):
                 f"multipliers, not {outputs!r}"
             )
         self._multipliers, self._outputs = multipliers, outputs
+        rows = most_rows(outputs)
         super().__init__(
             {
                 "valid": In(1),
@@ -81,8 +91,8 @@ class DotUnit(wiring.Component):
                 "product": In(1),
                 "first": In(1),
                 "log2_width": In(3),
-                "a": In(8 * multipliers),
-                "b": In(8 * max(multipliers, COPY_BYTES)),
+                "a": In(8 * multipliers // rows).array(rows),
+                "b": In(8 * max(multipliers, COPY_BYTES) // rows).array(rows),
                 "o": Out(data.ArrayLayout(signed(DOT_WIDTH), outputs)),
             }
         )
@@ -98,7 +108,7 @@ class DotUnit(wiring.Component):
         valid: Value = self.valid
         # Copies and products are chosen from the beginning: no sum replaces them.
         control: Value = Cat(self.copy | self.product, self.log2_width, self.first, self.product)
-        top = exact_log2(self._multipliers)
+        top = _tree_levels(self._multipliers)
         level = 0
         while level < top:
             valid, control = carry(m, valid, control, 1, name=f"control_{level}")
@@ -115,8 +125,9 @@ class DotUnit(wiring.Component):
                 sums = [low + high for low, high in zip(sums[::2], sums[1::2], strict=True)]
                 # The root also serves vectors longer than M.
                 take = ~whole & ((log2_width >= top) if level == top else (log2_width == level))
+                places = self._places(level)
                 chosen = [
-                    Mux(take, sums[n], old) if n < len(sums) else old
+                    Mux(take, sums[places[n]], old) if n in places else old
                     for n, old in enumerate(chosen)
                 ]
             sums = _register(m, valid & ~whole, sums, 16 + level, f"sum_{level}")
@@ -128,18 +139,35 @@ class DotUnit(wiring.Component):
             m.d.sync += [self.o[n].eq(chosen[n]) for n in range(1, self._outputs)]
         return m
 
+    def _places(self, level: int) -> dict[int, int]:
+        """Sum that becomes each output, of those of vectors of ``1 << level`` values."""
+        sums = self._multipliers >> level
+        rows = most_rows(self._outputs)
+        if rows == 1:
+            return {n: n for n in range(min(sums, self._outputs))}
+        row = min(sums, max(sums // rows, ROW_LANES))  # of a vector a
+        return {
+            r * ROW_LANES + n: r * row + n
+            for r in range(sums // row)
+            for n in range(min(row, ROW_LANES))
+        }
+
     def _products(self, m: Module, platform: object) -> tuple[list[Value], list[Value]]:
         """First stage: the products; copied bytes start as the chosen outputs."""
-        a = [self.a.word_select(n, 8).as_signed() for n in range(self._multipliers)]
-        b = [self.b.word_select(n, 8).as_signed() for n in range(self._multipliers)]
-        copied = [self.b.word_select(n, 8).as_signed() for n in range(self._outputs)]
+        a, b = (
+            [part.word_select(n, 8).as_signed() for part in parts for n in range(len(part) // 8)]
+            for parts in (self.a, self.b)
+        )
+        lanes = min(self._outputs, ROW_LANES)
+        copied = b[:lanes]
+        others: list[Value] = [Const(0, signed(8))] * (self._outputs - lanes)
         enable = Signal()
         m.d.comb += enable.eq(self.valid & ~self.copy)
         products: list[Value] = [
             registered_product(m, platform, x, y, name=f"multiplier_{n}", enable=enable)
-            for n, (x, y) in enumerate(zip(a, b, strict=True))
+            for n, (x, y) in enumerate(zip(a, b, strict=False))
         ]
-        return products, _register(m, self.valid & self.copy, copied, 8, "copied")
+        return products, _register(m, self.valid & self.copy, copied, 8, "copied") + others
 
 
 def _register(m: Module, enable: Value, values: list[Value], width: int, name: str) -> list[Value]:

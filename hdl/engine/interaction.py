@@ -17,10 +17,11 @@ from ..queue import Queue
 from ..share import share
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit, dot_latency
-from .interaction_steps import product_lanes
+from .interaction_steps import most_rows, product_lanes
 from .operand_fetch import OperandFetch
 from .pipeline import carry
 from .round_clamp import RoundClamp
+from .row_join import RowJoin, row_join_latency
 from .step_generator import StepGenerator
 from .vector_buffer import VectorBuffer, bank_word_bytes, group_banks
 
@@ -31,9 +32,10 @@ SPARE_CREDITS = 6
 """Chunks on their way beside those in the pipeline: more than a credit takes to come back."""
 
 
-def interaction_latency(multipliers: int) -> int:
+def interaction_latency(multipliers: int, outputs: int) -> int:
     """Cycles from a step to its chunk at the output queue."""
-    return OperandFetch.LATENCY + dot_latency(multipliers) + RoundClamp.LATENCY
+    latency = OperandFetch.LATENCY + dot_latency(multipliers) + RoundClamp.LATENCY
+    return latency + row_join_latency(outputs)
 
 
 class Interaction(wiring.Component):
@@ -41,9 +43,9 @@ class Interaction(wiring.Component):
 
     ``CAT``: all bytes of the vector slot in order. ``DOT``: the dense vector, then
     ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
-    ``interaction_steps``; ``dot_shift_words`` words of DOT_SHIFTS a step. With ``products`` there
-    is no dense vector: products of pairs of vectors, rounded and clamped alike, in the order of
-    ``product_steps``, then copies of the other vectors. A product step takes one shift, the same in
+    ``interaction_steps``, in a wide unit several vectors i a step; ``dot_shift_words`` words of
+    DOT_SHIFTS a step. With ``products`` there is no dense vector: products of pairs of vectors,
+    rounded and clamped alike, in the order of ``product_steps``, then copies of the other vectors. A product step takes one shift, the same in
     all lanes of its word.
 
     Flow control: a step a cycle (a dot step with d > M takes d / M); items follow each other
@@ -124,6 +126,7 @@ class Interaction(wiring.Component):
         self._unit = row * config.grid + column if unit is None else unit
         self._multipliers = config.interaction_multipliers_at(row, column)
         self._outputs = config.interaction_outputs_at(row, column)
+        self._rows = most_rows(self._outputs)
         self._buffer = VectorBuffer(config=config, row=row, column=column, decoded=decoded)
         self._copier = DenseCopier(
             config=config,
@@ -140,7 +143,7 @@ class Interaction(wiring.Component):
             banks=config.gather_lanes,
             group=group_banks(config, row, column),
             word=word,
-            depth=config.bank_bytes // word,
+            depth=config.bank_bytes_at(row, column) // word,
             multipliers=self._multipliers,
             outputs=self._outputs,
         )
@@ -172,7 +175,7 @@ class Interaction(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a step to its chunk at the output queue."""
-        return interaction_latency(self._multipliers)
+        return interaction_latency(self._multipliers, self._outputs)
 
     @property
     def read_enables(self) -> tuple[Signal, Signal]:
@@ -196,7 +199,8 @@ class Interaction(wiring.Component):
         m.submodules.generator = share(platform, generator, kind)
         m.submodules.fetch = share(platform, self._fetch, f"operand_fetch_{size}")
         m.submodules.dot = share(platform, self._dot, f"dot_unit_{size}")
-        lanes = product_lanes(size, self._outputs)  # as many as dot products, or more
+        # Products are as many as dot products of a vector i, or more.
+        lanes = max(self._dots, product_lanes(size, self._outputs))
         round_clamp = RoundClamp(outputs=self._outputs, dots=lanes)
         kind = f"round_clamp_{self._outputs}_{lanes}"
         m.submodules.round_clamp = share(platform, round_clamp, kind)
@@ -233,11 +237,12 @@ class Interaction(wiring.Component):
         for port in range(2):
             for name in ("read_address", "read_enable", "read_bank"):
                 m.d.comb += getattr(buffer, name)[port].eq(getattr(fetch, name)[port])
-        m.d.comb += fetch.word_a.eq(buffer.word_a)
-        m.d.comb += [new.eq(old) for new, old in zip(fetch.words_b, buffer.words_b, strict=True)]
+        for new, old in ((fetch.words_a, buffer.words_a), (fetch.words_b, buffer.words_b)):
+            m.d.comb += [word.eq(read) for word, read in zip(new, old, strict=True)]
+        names = ("log2_rows",) if self._rows > 1 else ()
         for name in (
             "valid", "load_a", "address_a", "bank_a", "address_b", "bank_b", "log2_group",
-            "log2_width",
+            "log2_width", *names,
         ):  # fmt: skip
             m.d.comb += getattr(fetch, name).eq(getattr(step, name))
         # Together with the operands.
@@ -252,8 +257,8 @@ class Interaction(wiring.Component):
             dot.first.eq(control[shift_end]),
             dot.product.eq(control[shift_end + 1]),
             dot.log2_width.eq(control[shift_end + 2 :]),
-            dot.a.eq(fetch.a),
-            dot.b.eq(fetch.b),
+            *(new.eq(part) for new, part in zip(dot.a, fetch.a, strict=True)),
+            *(new.eq(part) for new, part in zip(dot.b, fetch.b, strict=True)),
         ]
         # Together with the sums; the shifts are read two cycles earlier.
         reads, control = carry(m, valid, control[:shift_end], dot.latency - 2, name="dot_control")
@@ -264,7 +269,23 @@ class Interaction(wiring.Component):
             round_clamp.i.eq(dot.o),
             round_clamp.shift.as_value().eq(Mux(copy, 0, shifts)),
         ]
-        return round_clamp.o
+        if self._rows == 1:
+            return round_clamp.o
+        return self._join(m, step, round_clamp.o)
+
+    def _join(self, m: Module, step: Any, values: Any) -> Any:
+        """Outputs of several vectors i next to each other."""
+        m.submodules.join = join = RowJoin(outputs=self._outputs)
+        before = self.latency - row_join_latency(self._outputs)
+        fields: Value = Cat(step.log2_rows.any(), step.i)
+        moves, fields = carry(m, step.valid, fields, before, name="join_control")
+        m.d.comb += [
+            join.valid.eq(moves),
+            join.joined.eq(fields[0]),
+            join.first.eq(fields[1:]),
+            join.i.eq(values),
+        ]
+        return join.o
 
     @property
     def _dots(self) -> int:
@@ -325,9 +346,9 @@ class Interaction(wiring.Component):
         valid, fields = carry(m, step.chunk, fields, self.latency, name="chunk_fields")
         start = 1
         for name in names:
-            value = getattr(payload.chunk, name)
-            m.d.comb += value.eq(fields[start : start + len(value)])
-            start += len(value)
+            value, length = getattr(payload.chunk, name), len(getattr(step, name))
+            m.d.comb += value.eq(fields[start : start + length])
+            start += length
         m.d.comb += [
             payload.last_row.eq(fields[0]),
             chunks.i.valid.eq(valid),

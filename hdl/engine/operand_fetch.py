@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from .interaction_steps import ROW_LANES, most_rows
 from .pipeline import carry
 from .vector_bank import COPY_BYTES
 from .vector_buffer import GRANULE, MAX_VECTOR_BYTES
@@ -25,6 +26,11 @@ class OperandFetch(wiring.Component):
     or in all banks and one behind the other from that address on. Operand a repeats the one vector
     in ``bank_a`` at ``address_a`` so that multiplier n works on element n % d of it. Vectors and
     groups are aligned to their size, so each bank is asked for one word.
+
+    A wide unit (more than ``ROW_LANES`` outputs) has several vectors a, in banks side by side, and
+    repeats the block of operand b for each of them: its multipliers are cut into as many equal
+    parts as it can have vectors, and a vector takes one part, or 2, 4 when 32 * d is more than one.
+    The layout follows from d alone: what fewer vectors leave out holds values that nobody takes.
 
     A step every cycle; ``LATENCY`` cycles from places to operands: memory, choice of the banks (in
     the vector buffer) and place in the word, packing. Whole words are not registered: with 32 banks
@@ -43,7 +49,7 @@ class OperandFetch(wiring.Component):
     multipliers
         M: bytes of operand a. Operand b has at least 16 bytes, for copies.
     outputs
-        Most vectors of operand b.
+        Most outputs of a step: operand b has as many vectors, a wide unit's ``ROW_LANES``.
 
     Members
     -------
@@ -53,10 +59,12 @@ class OperandFetch(wiring.Component):
         It has a new operand a.
     address_a, bank_a, address_b, bank_b, log2_group, log2_width
         Of the step. ``bank_b`` is a multiple of the group; 0 when the group is all banks.
-    read_address, read_enable, read_bank, word_a, words_b
+    log2_rows
+        Of a wide unit: vectors a of the step; ``bank_a`` is a multiple of their number.
+    read_address, read_enable, read_bank, words_a, words_b
         To and from the vector buffer, words one cycle after the address.
     a, b
-        The operands, byte 0 lowest.
+        The operands, byte 0 lowest, in as many parts as a step may have vectors a.
     """
 
     LATENCY = 3
@@ -69,13 +77,14 @@ class OperandFetch(wiring.Component):
     bank_b: Signal
     log2_group: Signal
     log2_width: Signal
+    log2_rows: Signal
     read_address: Any
     read_enable: Any
     read_bank: Any
-    word_a: Signal
+    words_a: Any
     words_b: Any
-    a: Signal
-    b: Signal
+    a: Any
+    b: Any
 
     def __init__(
         self,
@@ -99,8 +108,12 @@ class OperandFetch(wiring.Component):
         self._group = group
         self._word = word
         self._multipliers = multipliers
-        self._outputs = outputs
-        self._vector = min(multipliers, word)  # most bytes of operand a in a cycle
+        self._vectors = min(outputs, ROW_LANES)  # of operand b
+        self._rows = most_rows(outputs)
+        self._vector = min(multipliers, word)  # most bytes of a vector a in a cycle
+        self._repeated = multipliers  # bytes that it is repeated to
+        if self._rows > 1:
+            self._vector = self._repeated = MAX_VECTOR_BYTES
         self._block = max(multipliers, COPY_BYTES)
         least = max(min(multipliers, MAX_VECTOR_BYTES), self._block // banks)
         if word < least:
@@ -118,13 +131,14 @@ class OperandFetch(wiring.Component):
                 "bank_b": In(range(banks)),
                 "log2_group": In(3),
                 "log2_width": In(3),
+                **({"log2_rows": In(2)} if self._rows > 1 else {}),
                 "read_address": Out(range(depth)).array(2),
                 "read_enable": Out(banks).array(2),
                 "read_bank": Out(range(banks)).array(2),
-                "word_a": In(8 * word),
+                "words_a": In(8 * word).array(self._rows),
                 "words_b": In(8 * word).array(group),
-                "a": Out(8 * multipliers),
-                "b": Out(8 * self._block),
+                "a": Out(8 * multipliers // self._rows).array(self._rows),
+                "b": Out(8 * self._block // self._rows).array(self._rows),
             }
         )
 
@@ -132,12 +146,18 @@ class OperandFetch(wiring.Component):
         m = Module()
         word_bits = exact_log2(self._word)
         self._read(m, word_bits)
-        a, b = [self.word_a], list(self.words_b)
+        a, b = list(self.words_a), list(self.words_b)
         load = self.valid & self.load_a
-        self._align(m, "a", load, self.address_a[:word_bits], a, [self._vector], self._repeat)
-        self._align(
+        sizes = [self._vector] * self._rows
+        vectors = self._align(m, "a", load, self.address_a[:word_bits], a, sizes, self._repeat)
+        block = self._align(
             m, "b", self.valid, self.address_b[:word_bits], b, self._slot_bytes(), self._pack
         )
+        times = self._multipliers // (self._repeated * self._rows)
+        m.d.comb += [
+            *(part.eq(v.replicate(times)) for part, v in zip(self.a, vectors, strict=True)),
+            *(part.eq(values) for part, values in zip(self.b, block, strict=True)),
+        ]
         return m
 
     def _align(
@@ -148,8 +168,8 @@ class OperandFetch(wiring.Component):
         place: Value,
         words: list[Signal],
         sizes: list[int],
-        use: Callable[[Module, list[Signal], Value], Value],
-    ) -> None:
+        use: Callable[[Module, list[Signal], Value], list[Value]],
+    ) -> list[Signal]:
         """From words of the buffer to an operand: the words' parts at a place, then ``use``."""
         control: Value = Cat(self.log2_width, place[exact_log2(GRANULE) :])
         valid, control = carry(m, valid, control, 1, name=f"read_{name}")
@@ -163,8 +183,11 @@ class OperandFetch(wiring.Component):
                 for n, (part, word) in enumerate(zip(parts, words, strict=True))
             ]
         valid, control = carry(m, valid, control[:3], 1, name=f"place_{name}")
+        used = use(m, parts, control)
+        operand = [Signal(len(part), name=f"operand_{name}_{n}") for n, part in enumerate(used)]
         with m.If(valid):
-            m.d.sync += getattr(self, name).eq(use(m, parts, control))
+            m.d.sync += [new.eq(part) for new, part in zip(operand, used, strict=True)]
+        return operand
 
     def _read(self, m: Module, word_bits: int) -> None:
         """Addresses to all banks, enables to those that the step needs."""
@@ -176,8 +199,11 @@ class OperandFetch(wiring.Component):
         ]
         for number in range(self._banks):
             group = (self.bank_b ^ number) >> self.log2_group
+            mine = self.bank_a == number
+            if self._rows > 1:
+                mine = ((self.bank_a ^ number) >> self.log2_rows) == 0
             m.d.comb += [
-                self.read_enable[0][number].eq(self.valid & self.load_a & (self.bank_a == number)),
+                self.read_enable[0][number].eq(self.valid & self.load_a & mine),
                 self.read_enable[1][number].eq(self.valid & (group == 0)),
             ]
 
@@ -186,33 +212,50 @@ class OperandFetch(wiring.Component):
         # The n-th bank takes part in groups of more than n banks only.
         return [min(self._word, self._block >> n.bit_length()) for n in range(self._group)]
 
-    def _repeat(self, m: Module, parts: list[Signal], log2_width: Value) -> Value:
-        """Repeat the lowest d bytes: each step doubles the part that is already right."""
-        (vector,) = parts
-        part: Value = vector[: 8 * GRANULE]
-        for step in range(exact_log2(GRANULE), exact_log2(self._multipliers)):
-            upper = vector[8 << step : 16 << step]
-            # Vectors have at most 128 bytes: the upper half of 256 always repeats.
-            repeated = Signal(16 << step, name=f"repeated_{step}")
-            high = part if not len(upper) else Mux(log2_width <= step, part, upper)
-            m.d.comb += repeated.eq(Cat(part, high))
-            part = repeated
-        return part
+    def _repeat(self, m: Module, parts: list[Signal], log2_width: Value) -> list[Value]:
+        """Repeat the lowest d bytes: each step doubles the part that is already right.
 
-    def _pack(self, m: Module, parts: list[Signal], log2_width: Value) -> Value:
+        In a wide unit, for each part of its multipliers, of the vector that it works on.
+        """
+        repeated: list[Value] = []
+        for number in range(self._rows):
+            vector: Value = parts[0]
+            if self._rows > 1:
+                first = number * (self._multipliers // self._rows)  # multiplier
+                vector = _table([parts[first // self._row_bytes(w)] for w in range(8)], log2_width)
+            part: Value = vector[: 8 * GRANULE]
+            for step in range(exact_log2(GRANULE), exact_log2(self._repeated)):
+                upper = vector[8 << step : 16 << step]
+                # Vectors have at most 128 bytes: the upper half of 256 always repeats.
+                doubled = Signal(16 << step, name=f"repeated_{number}_{step}")
+                high = part if not len(upper) else Mux(log2_width <= step, part, upper)
+                m.d.comb += doubled.eq(Cat(part, high))
+                part = doubled
+            repeated.append(part)
+        return repeated
+
+    def _row_bytes(self, log2_width: int) -> int:
+        """Multipliers that a vector a of so many bytes has."""
+        part = self._block // self._rows
+        return min(self._block, max(part, self._vectors << log2_width))
+
+    def _pack(self, m: Module, parts: list[Signal], log2_width: Value) -> list[Value]:
         """Vectors from the banks of a group side by side; one behind the other when it is all."""
         granules = []
         for position in range(0, self._block, GRANULE):
             choices: list[Value] = []
             for width in (2, 3, *range(2, 8)):  # vectors have 4 bytes at least
-                vector, inside = position >> width, position & ((1 << width) - 1)
+                # In a wide unit again for each vector a.
+                inside = position % self._row_bytes(width) if self._rows > 1 else position
+                vector, inside = inside >> width, inside & ((1 << width) - 1)
                 place = (vector // self._banks << width) + inside
                 bank = vector % self._banks
-                used = vector < self._outputs and bank < len(parts)
+                used = vector < self._vectors and bank < len(parts)
                 granule = parts[bank][8 * place :][: 8 * GRANULE] if used else Const(0, 0)
                 choices.append(granule if len(granule) else Const(0, 8 * GRANULE))
             granules.append(_table(choices, log2_width))
-        return Cat(granules)
+        count = len(granules) // self._rows
+        return [Cat(granules[n : n + count]) for n in range(0, len(granules), count)]
 
 
 def _table(choices: list[Value], index: Value) -> Value:

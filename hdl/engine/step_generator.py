@@ -12,7 +12,7 @@ from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..program import DOT_SHIFT_WORDS, STAGE, InteractionMode
-from .interaction_steps import product_lanes
+from .interaction_steps import ROW_LANES, most_rows, product_lanes
 from .vector_bank import COPY_BYTES
 
 __all__ = ["PRODUCT_FIELDS", "StepGenerator", "item_layout", "step_layout"]
@@ -39,8 +39,9 @@ def item_layout(config: Config) -> data.StructLayout:
     )
 
 
-def step_layout(config: Config) -> data.StructLayout:
-    """One cycle of the interaction's datapath."""
+def step_layout(config: Config, outputs: int) -> data.StructLayout:
+    """One cycle of the interaction's datapath at a unit of so many outputs."""
+    several = {"log2_rows": unsigned(2), "i": range(ROW_LANES)} if most_rows(outputs) > 1 else {}
     return data.StructLayout(
         {
             "valid": unsigned(1),
@@ -59,7 +60,8 @@ def step_layout(config: Config) -> data.StructLayout:
             "slot": unsigned(1),
             "row": unsigned(config.row_bits),
             "k": unsigned(13),
-            "count": unsigned(config.interaction_outputs.bit_length()),
+            "count": unsigned(max(outputs, config.row_outputs).bit_length()),
+            **several,  # a dot step has 1, 2 or 4 vectors i, of which this is the first
             "last": unsigned(1),  # last chunk of the row
             "chunk": unsigned(1),  # valid and final
             "last_row": unsigned(1),
@@ -78,7 +80,8 @@ class StepGenerator(wiring.Component):
     """Emits the steps of an item: products, plain copies, then dot steps, in their fixed order.
 
     ``CAT`` copies all vectors, 16 bytes a step. ``DOT`` copies the dense vector so, then runs the
-    steps of ``interaction_steps``; one of d > multipliers takes d / multipliers cycles. With
+    steps of ``interaction_steps``; one of d > multipliers takes d / multipliers cycles. A wide unit
+    takes as many vectors i in a step as ``step_rows`` says. With
     ``products`` their steps come first, as ``product_steps`` lists them, from vector 1 on; ``CAT``
     then copies the vectors behind them, of the last two ``tail`` units of 16 bytes each.
     Vector v is in bank v mod G, so going on to the next vector is going on to the next bank, and
@@ -129,6 +132,7 @@ class StepGenerator(wiring.Component):
             )
         self._config = config
         self._multipliers = multipliers
+        self._rows = most_rows(outputs)
         self._product_lanes = product_lanes(multipliers, outputs)
         self._log2_banks = exact_log2(config.gather_lanes)
         super().__init__(
@@ -137,7 +141,7 @@ class StepGenerator(wiring.Component):
                 "ready": In(1),
                 "next_ready": In(1),
                 "enable": In(1),
-                "step": Out(step_layout(config)),
+                "step": Out(step_layout(config, outputs)),
                 "release": Out(1),
                 "busy": Out(1),
             }
@@ -162,7 +166,7 @@ class StepGenerator(wiring.Component):
                     "remaining": unsigned(14),  # bytes to copy
                     "copy_only": unsigned(1),
                     "width": unsigned(8),  # d
-                    "outputs": unsigned(self._config.interaction_outputs.bit_length()),  # P
+                    "outputs": unsigned(self._config.row_outputs.bit_length()),  # P
                     "copy_move": move,
                     "dot_move": move,
                     "i": unsigned(7),
@@ -173,6 +177,8 @@ class StepGenerator(wiring.Component):
                     "single": unsigned(1),  # vectors are no longer than a step
                     "final": unsigned(1),  # part is the vectors' last one
                     "vector_end": unsigned(1),  # i <= next_j
+                    # Of steps of several vectors i; 0: of one.
+                    **({"log2_rows": unsigned(2), "left": unsigned(7)} if self._rows > 1 else {}),
                     "part": unsigned(7),  # byte inside the vectors: they are longer than a step
                     "bank_i": range(banks),
                     "address_i": unsigned(13),
@@ -190,7 +196,7 @@ class StepGenerator(wiring.Component):
             with m.If(state.phase == _Phase.COPY):
                 self._copy(m, item, state)
             with m.If(state.phase == _Phase.DOT):
-                self._dot(m, item, state)
+                self._dot_phase(m, item, state)
             with m.If(state.phase == _Phase.PRODUCT):
                 self._product(m, item, state)
         self._take_item(m, item, state)
@@ -210,6 +216,14 @@ class StepGenerator(wiring.Component):
             copies.eq(Mux(width < COPY_BYTES, exact_log2(COPY_BYTES) - new.log2_width, 0)),
             self.item.ready.eq(Mux(self.busy, self.release & self.next_ready, self.ready)),
         ]
+        several: list[Any] = []
+        joined: Value = Const(0, 1)
+        if self._rows > 1:
+            log2_rows = self._log2_rows(new)
+            joined = log2_rows.any()
+            several = [state.log2_rows.eq(log2_rows), state.left.eq(new.vectors)]
+        # Steps of several vectors begin with vector 0, which has no outputs.
+        start = (Const(0), new.address)
         with m.If(self.release):
             m.d.sync += state.phase.eq(_Phase.IDLE)
         with m.If(self.item.valid & self.item.ready):
@@ -226,7 +240,8 @@ class StepGenerator(wiring.Component):
                 state.copy_only.eq(cat | (new.vectors == 1)),
                 state.width.eq(width),
                 state.outputs.eq(1 << new.log2_outputs),
-                state.i.eq(1),
+                *several,
+                state.i.eq(Mux(joined, 0, 1)),
                 state.j.eq(0),
                 state.next_j.eq(1 << new.log2_outputs),
                 state.last_i.eq(new.vectors == 2),
@@ -234,8 +249,8 @@ class StepGenerator(wiring.Component):
                 state.final.eq(width <= self._multipliers),
                 state.vector_end.eq(1),
                 state.part.eq(0),
-                state.bank_i.eq(vector_1[0]),
-                state.address_i.eq(vector_1[1]),
+                state.bank_i.eq(Mux(joined, start[0], vector_1[0])),
+                state.address_i.eq(Mux(joined, start[1], vector_1[1])),
                 state.bank_j.eq(Mux(products, vector_2[0], 0)),
                 state.address_j.eq(Mux(products, vector_2[1], new.address)),
                 state.k.eq(Mux(products, new.product_base, 0)),
@@ -243,6 +258,16 @@ class StepGenerator(wiring.Component):
                 *self._move(state.copy_move, copies, width),
                 *self._move(state.dot_move, new.log2_outputs, width),
             ]
+
+    def _log2_rows(self, new: Any) -> Value:
+        """Of ``step_rows``, for items that are no products."""
+        fits = (new.vectors <= ROW_LANES) & (new.log2_outputs == exact_log2(ROW_LANES))
+        fits &= new.products == 0
+        widths = [max(1, min(self._rows, self._multipliers // (ROW_LANES << n))) for n in range(8)]
+        rows: Value = Const(0, 2)
+        for log2_width, count in enumerate(widths):
+            rows = Mux(new.log2_width == log2_width, exact_log2(count), rows)
+        return Mux(fits, rows, 0)[:2]
 
     def _following(
         self, bank: Any, address: Value, width: Value, vectors: int
@@ -261,7 +286,7 @@ class StepGenerator(wiring.Component):
     def _move(self, move: Any, log2_vectors: Value, width: Value) -> list[Any]:
         """Assignments of the way past ``1 << log2_vectors`` vectors."""
         top = self._log2_banks
-        most = exact_log2(self._config.interaction_outputs) - top  # vectors of a step
+        most = exact_log2(self._config.row_outputs) - top  # vectors of a step
         rounds = [(width << n) for n in range(max(0, most) + 1)]  # more vectors than banks
         length: Value = rounds[0]
         for number, value in enumerate(rounds):
@@ -289,6 +314,8 @@ class StepGenerator(wiring.Component):
             step.k.eq(state.k),
             step.last_row.eq(item.last_row),
         ]
+        if self._rows > 1:
+            m.d.sync += [step.log2_rows.eq(0), step.i.eq(state.i)]
 
     def _next_vectors(self, m: Module, state: Any, move: Any) -> None:
         """On to the next block of vectors j."""
@@ -378,6 +405,49 @@ class StepGenerator(wiring.Component):
                 state.address_j.eq(item.address),
             ]
             m.d.comb += self.release.eq(state.copy_only)
+
+    def _dot_phase(self, m: Module, item: Any, state: Any) -> None:
+        """A step of one vector i, or of several."""
+        if self._rows == 1:
+            self._dot(m, item, state)
+            return
+        with m.If(state.log2_rows == 0):
+            self._dot(m, item, state)
+        with m.Else():
+            self._dots(m, item, state)
+
+    def _dots(self, m: Module, item: Any, state: Any) -> None:
+        """Vectors i, i + 1, .. with all before them; on to the next ones."""
+        step, i = self.step, state.i
+        rows = Signal(range(self._rows + 1))
+        m.d.comb += rows.eq(1 << state.log2_rows)
+        item_end = state.left <= rows
+        # Outputs of 1, 2, .. vectors: i each, and 1, 2, .. more.
+        counts = [n * i + n * (n - 1) // 2 for n in range(1, self._rows + 1)]
+        count: Value = counts[0]
+        for number, value in enumerate(counts[1:], 2):
+            count = Mux(Mux(item_end, state.left, rows) == number, value, count)
+        count = count[: len(step.count)]
+        bank = state.bank_i + rows
+        m.d.comb += self.release.eq(item_end)
+        self._emit(m, item, state, state.dot_move)
+        m.d.sync += [
+            step.copy.eq(0),
+            step.product.eq(0),
+            step.load_a.eq(1),
+            step.first.eq(1),
+            step.final.eq(1),
+            step.count.eq(count),
+            step.last.eq(item_end),
+            step.log2_rows.eq(state.log2_rows),
+            state.k.eq(state.k + count),
+            state.shift_address.eq(state.shift_address + 1),
+            state.i.eq(i + rows),
+            state.left.eq(state.left - rows),
+            state.bank_i.eq(bank),
+        ]
+        with m.If(bank[self._log2_banks]):
+            m.d.sync += state.address_i.eq(state.address_i + state.width)
 
     def _dot(self, m: Module, item: Any, state: Any) -> None:
         step = self.step

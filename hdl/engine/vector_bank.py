@@ -42,6 +42,8 @@ class VectorBank(wiring.Component):
         Device configuration.
     word
         Bytes of a word, a power of two of at least ``lane_bytes``.
+    depth
+        Number of words.
     dense
         Dense vectors are written, too; else ``dense_write`` is never ready.
 
@@ -64,14 +66,14 @@ class VectorBank(wiring.Component):
     read_enable: Any
     read_data: Any
 
-    def __init__(self, *, config: Config, word: int, dense: bool) -> None:
+    def __init__(self, *, config: Config, word: int, depth: int, dense: bool) -> None:
         if word < config.lane_bytes or word & (word - 1):
             raise ValueError(
                 f"word must be a power of two of at least {config.lane_bytes}, not {word!r}"
             )
         self._config = config
         self._word = word
-        self._depth = config.bank_bytes // word
+        self._depth = depth
         self._dense = dense
         super().__init__(
             {

@@ -12,6 +12,7 @@ from amaranth.utils import exact_log2
 from ..config import Config
 from ..interfaces import row_write_layout
 from ..share import share
+from .interaction_steps import most_rows
 from .pipeline import carry
 from .ring_pointer import RingPointer
 from .vector_bank import COPY_BYTES, VectorBank, dense_write_layout
@@ -27,7 +28,10 @@ MAX_VECTOR_BYTES = 128
 def bank_word_bytes(config: Config, row: int, column: int) -> int:
     """Bytes of a word of a bank: what a dot step needs of one vector, or a row word."""
     multipliers = config.interaction_multipliers_at(row, column)
-    return max(config.lane_bytes, min(multipliers, MAX_VECTOR_BYTES))
+    word = max(config.lane_bytes, min(multipliers, MAX_VECTOR_BYTES))
+    if config.wide_interaction_at(row, column):  # all vectors of an item in a step
+        return max(word, multipliers // config.gather_lanes)
+    return word
 
 
 def group_banks(config: Config, row: int, column: int) -> int:
@@ -88,8 +92,8 @@ class VectorBuffer(wiring.Component):
     read_address, read_enable, read_bank
         Two ports; each reads a word of the same address in all banks that are enabled.
         ``read_bank`` is the first of them; of a group of P it is a multiple of P.
-    word_a
-        Word of the first port, of that bank.
+    words_a
+        Words of the first port, of that bank and, in a wide unit, of those behind it.
     words_b
         Words of the second port, of the group's banks in order; words beyond the group mean
         nothing.
@@ -113,7 +117,7 @@ class VectorBuffer(wiring.Component):
     read_address: Any
     read_enable: Any
     read_bank: Any
-    word_a: Signal
+    words_a: Any
     words_b: Any
 
     def __init__(self, *, config: Config, row: int, column: int, decoded: bool = False) -> None:
@@ -125,13 +129,15 @@ class VectorBuffer(wiring.Component):
         self._word = bank_word_bytes(config, row, column)
         self._banks = config.gather_lanes
         self._group = group_banks(config, row, column)
+        self._wide = config.wide_interaction_at(row, column)
+        self._rows = most_rows(config.interaction_outputs_at(row, column))
         least = 2 * self._word * self._banks
         if not least <= config.vector_bytes <= 8192:
             raise ValueError(
                 f"vector_bytes must be in {least}..8192 for {self._banks} banks with words of "
                 f"{self._word} bytes, not {config.vector_bytes}"
             )
-        self._depth = config.bank_bytes // self._word
+        self._depth = config.bank_bytes_at(row, column) // self._word
         super().__init__(
             {
                 "unit": In(8),
@@ -151,7 +157,7 @@ class VectorBuffer(wiring.Component):
                 "read_address": In(range(self._depth)).array(2),
                 "read_enable": In(self._banks).array(2),
                 "read_bank": In(range(self._banks)).array(2),
-                "word_a": Out(8 * self._word),
+                "words_a": Out(8 * self._word).array(self._rows),
                 "words_b": Out(8 * self._word).array(self._group),
                 **({"dense_bank": In(range(self._banks))} if decoded else {}),
             }
@@ -163,8 +169,9 @@ class VectorBuffer(wiring.Component):
         read: list[list[Value]] = [[], []]
         for number, lands in enumerate(landing):
             dense = self._decoded or number == 0
-            bank = VectorBank(config=self._config, word=self._word, dense=dense)
-            kind = f"vector_bank_{self._word}{'_dense' if dense else ''}"
+            bank = VectorBank(config=self._config, word=self._word, depth=self._depth, dense=dense)
+            wide = "_wide" if self._wide else ""
+            kind = f"vector_bank_{self._word}{wide}{'_dense' if dense else ''}"
             m.submodules[f"bank_{number}"] = share(platform, bank, kind)
             row = self.row_write[number]
             m.d.comb += [
@@ -189,7 +196,7 @@ class VectorBuffer(wiring.Component):
                     bank.read_enable[port].eq(self.read_enable[port][number]),
                 ]
                 read[port].append(bank.read_data[port])
-        self._choose(m, 0, read[0], [self.word_a])
+        self._choose(m, 0, read[0], list(self.words_a))
         self._choose(m, 1, read[1], list(self.words_b))
         self._ring(m)
         self._count(m, landing)

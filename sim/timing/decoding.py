@@ -19,7 +19,6 @@ from hdl.dhe.hash_fetch import CHUNKS
 from hdl.dhe.hash_lane import HashLane
 from hdl.dhe.layouts import HASH_BYTES, HASH_CHUNK_BYTES
 from hdl.dhe.miss_list import MissList
-from hdl.engine.bank_writer import BankWriter
 from hdl.queue import Queue
 
 from .events import Clock, Poll
@@ -30,8 +29,6 @@ __all__ = ["DecodingModel"]
 
 _LANDING = HashLane.LATENCY + 1 + Queue.BUFFERED_LATENCY
 """Ids sent into the lanes to their codes at the bank writer."""
-_WRITTEN = BankWriter.STAGES + 1
-"""A chunk taken by the bank writer to the pulse of its row."""
 _LIST = 1 + MissList.LATENCY
 """A wish for a list that is picked, without the rows, to its end."""
 
@@ -72,6 +69,8 @@ class DecodingModel:
     ----------
     lanes
         Hash lanes.
+    writer_stages
+        Of the engine's bank writer.
     on_wish
         (cycle, slot, decoder, rows): its phase is wanted from this cycle on.
     on_making
@@ -89,12 +88,14 @@ class DecodingModel:
         reads: HashReads,
         *,
         lanes: int,
+        writer_stages: int,
         on_wish: Callable[[int, int, DecoderPlan, int], None],
         on_making: Callable[[int, int, bool], None],
         on_decoded: Callable[[int, int], None],
         taken: Callable[[int, int, int], int],
     ) -> None:
         self._clock, self._reads, self._lanes = clock, reads, lanes
+        self._writer_stages = writer_stages
         self._holds = config.held_bytes > 0
         self.held = (0, 0)
         """Ids looked up among finished vectors: hits and misses."""
@@ -354,7 +355,8 @@ class DecodingModel:
             return
         self._job = None
         self._generator_free = self._last_code + 1
-        wish = self._last_code + _WRITTEN + 1
+        # Taken by the bank writer, written, the pulse of its row.
+        wish = self._last_code + self._writer_stages + 2
         self._clock.at(max(wish, cycle), self._landed, number)
         self._take_job()
 

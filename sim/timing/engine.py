@@ -10,6 +10,7 @@ from hdl.array.timing import WRITE_STAGE, turnaround
 from hdl.array.timing import latency as write_back_latency
 from hdl.config import Config
 from hdl.embedding.record_unpacker import chunk_bytes
+from hdl.engine.bank_writer import writer_stages
 from hdl.engine.cause import Cause
 from hdl.engine.engine import PHASES_WAITING
 from hdl.engine.job_slot import JobSlot
@@ -175,6 +176,7 @@ class EngineModel:
                 config,
                 hash_reads,
                 lanes=config.hash_lanes_at(plan.row, plan.column),
+                writer_stages=writer_stages(outputs),
                 on_wish=self._wish,
                 on_making=self._making,
                 on_decoded=self._decoded,

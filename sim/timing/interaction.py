@@ -12,9 +12,14 @@ from dataclasses import dataclass
 
 from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
 from hdl.config import Config
-from hdl.engine.bank_writer import BankWriter
+from hdl.engine.bank_writer import writer_stages
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
-from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
+from hdl.engine.interaction_steps import (
+    interaction_steps,
+    product_lanes,
+    product_steps,
+    step_rows,
+)
 from hdl.engine.vector_bank import COPY_BYTES
 from hdl.queue import Queue
 
@@ -49,9 +54,10 @@ def item_chunks(program: ProgramPlan, multipliers: int, outputs: int) -> list[Ch
     chunks = [Chunk(k, min(COPY_BYTES, copied - k), 1) for k in range(0, copied, COPY_BYTES)]
     if program.dot:
         cycles = max(1, program.width // multipliers)
+        rows = step_rows(program.vectors, program.width, program.outputs, multipliers, outputs)
         chunks += [
             Chunk(step.k, step.count, cycles)
-            for step in interaction_steps(program.vectors, program.width, program.outputs)
+            for step in interaction_steps(program.vectors, program.width, program.outputs, rows)
         ]
     return products + chunks
 
@@ -166,7 +172,8 @@ class InteractionModel:
         self._on_idle, self._on_release, self._on_row = on_idle, on_release, on_row
         self._edge = config.sub_array << plan.level
         multipliers = config.interaction_multipliers_at(plan.row, plan.column)
-        latency = interaction_latency(multipliers)
+        outputs = config.interaction_outputs_at(plan.row, plan.column)
+        latency = interaction_latency(multipliers, outputs)
         self._credits = latency + SPARE_CREDITS
         # Step, its register, pipeline, chunk queue.
         self._to_writer = 1 + latency + Queue.BUFFERED_LATENCY
@@ -191,9 +198,13 @@ class InteractionModel:
         self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
         # Bank writer: when the chunk before came to the first register, and left each.
         self._entered = self._located = self._piece = self._write = self._written = -1
+        # Between piece and write where chunks are long: see the bank writer.
+        self._turned = -1
+        self._stages = writer_stages(outputs)
+        self._turns = self._stages > writer_stages(1)
         self.accepted: deque[tuple[int, int]] | None = None
         """Cycle and writes of each chunk, kept for `taken` where it is not None."""
-        self._dense_written = deque([-1], maxlen=BankWriter.CAPACITY)  # the last dense chunks
+        self._dense_written = deque([-1], maxlen=self._stages + 1)  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
     @property
@@ -296,7 +307,7 @@ class InteractionModel:
         edge, free = self._edge, self._windows[slot].free
         entered, located, piece = self._entered, self._located, self._piece
         write, written = self._write, self._written
-        to_writer = self._to_writer
+        to_writer, turns = self._to_writer, self._turns
         for index in range(position, len(chunks)):
             chunk = chunks[index]
             at = step + 1
@@ -314,20 +325,24 @@ class InteractionModel:
             accepted = max(step + to_writer, entered + 1)
             entered = max(accepted, located)
             located = max(entered + 1, piece)
-            piece = max(located + 1, write)
+            piece = max(located + 1, self._turned if turns else write)
             taken.append(accepted)
             if self.accepted is not None:
                 self.accepted.append((accepted, -(-chunk.count // edge)))
             lane, count = chunk.k % edge, chunk.count
             at = piece + 1
             while True:
-                write = max(at, written)
+                if turns:
+                    self._turned = at = max(at, write)
+                    write = max(at + 1, written)
+                else:
+                    write = at = max(at, written)
                 size = min(count, edge)
                 written = free(write + 1, lane, size)
                 count -= size
                 if not count:
                     break
-                at = write + 1
+                at += 1
         self._step_at = step
         self._entered, self._located, self._piece = entered, located, piece
         self._write, self._written = write, written
@@ -349,7 +364,7 @@ class InteractionModel:
     def dense_ready(self) -> int:
         """Cycle from which the bank writer takes a dense chunk."""
         written = self._dense_written
-        return written[0] if len(written) == BankWriter.CAPACITY else 0
+        return written[0] if len(written) == written.maxlen else 0
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int) -> int:
         """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
@@ -357,7 +372,7 @@ class InteractionModel:
         It passes beside the interaction's chunks, which lose the cycles of its writes.
         """
         edge = self._edge
-        at = max(cycle + BankWriter.STAGES, self._dense_written[-1] + 1)
+        at = max(cycle + self._stages, self._dense_written[-1] + 1)
         lane = k % edge
         pieces = -(-count // edge)
         for _ in range(pieces):

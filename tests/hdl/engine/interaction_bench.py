@@ -11,7 +11,13 @@ import numpy as np
 
 from hdl.config import Config
 from hdl.engine.interaction import Interaction, interaction_job_layout
-from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
+from hdl.engine.interaction_steps import (
+    interaction_steps,
+    product_lanes,
+    product_steps,
+    step_lanes,
+    step_rows,
+)
 from hdl.engine.vector_buffer import bank_word_bytes
 from hdl.interfaces import config_write_layout, row_write_layout
 from hdl.program import ALL_UNITS, DOT_SHIFT_WORDS, InteractionMode, Target, dot_shift_words
@@ -57,13 +63,15 @@ class Case:
         self.slot_bytes = max(16, 1 << (needed - 1).bit_length())
         if needed > word:
             self.slot_bytes = -(-needed // word) * word
-        fit = min(16, self.config.bank_bytes // self.slot_bytes)
+        fit = min(16, self.config.bank_bytes_at(row, column) // self.slot_bytes)
         assert fit >= 1, "test case does not fit the vector buffer"
         self.slots = min(self.slots or fit, fit)
         self.outputs = self.config.interaction_outputs_at(row, column)
-        limit = min(self.outputs, max(1, self.multipliers // self.width), self.edge)
+        most = min(self.outputs, self.config.row_outputs)
+        limit = min(most, max(1, self.multipliers // self.width), self.edge)
         self.log2_outputs = limit.bit_length() - 1
-        self.steps = interaction_steps(self.vectors, self.width, 1 << self.log2_outputs)
+        self.step_rows = step_rows(self.vectors, self.width, limit, self.multipliers, self.outputs)
+        self.steps = interaction_steps(self.vectors, self.width, limit, self.step_rows)
         self.shift_words = dot_shift_words(self.outputs)
         lanes = product_lanes(self.multipliers, self.outputs)
         self.product_base = 7 * self.edge
@@ -130,9 +138,9 @@ class Case:
         products = vectors @ vectors.T
         outputs = vectors[0].tolist()
         shift_of = {
-            step.k + n: int(self.shifts[number][n])
+            step.k + n: int(self.shifts[number][lane])
             for number, step in enumerate(self.steps)
-            for n in range(step.count)
+            for n, lane in enumerate(step_lanes(step))
         }
         for i in range(1, self.vectors):
             for j in range(i):

@@ -24,6 +24,9 @@ CASES = [
     ("medium", (2, 2), 0),
     ("medium", (0, 0), 2),
     ("paper", (4, 4), 1),
+    ("baseline", (0, 0), 3),  # chunks of up to 128 values, turned in two cycles
+    ("paper", (0, 0), 1),  # in pieces of 32
+    ("paper", (0, 0), 0),
 ]
 
 

@@ -32,7 +32,7 @@ class _Ring:
         self.rng = random.Random(repr((slots, features)))
         self.items = 2 * slots + 3
         lanes = config.gather_lanes
-        self.content = [bytearray(config.bank_bytes) for _ in range(lanes)]
+        self.content = [bytearray(config.bank_bytes_at(*anchor)) for _ in range(lanes)]
         self.needed = {v % lanes for v in range(1, features + 1)}
         self.finished = [0] * lanes
         self.allocated: list[int] = []  # first bytes of the slots, in order
@@ -141,7 +141,7 @@ class _Ring:
             ctx.set(dut.read_enable[port], 0)
             ctx.set(dut.read_address[port], 0)
         await ctx.tick().repeat(self.rng.randrange(1, 4))  # the words stay
-        words = [(dut.word_a, place, banks[0])]
+        words = [(dut.words_a[0], place, banks[0])]
         words += [(dut.words_b[n], address, banks[1] + n) for n in range(group)]
         for word, base, bank in words:
             data = ctx.get(word).to_bytes(self.word, "little")

@@ -137,5 +137,5 @@ def test_products(
 
 def _check(case: Case, bench: Bench, log: _Log) -> None:
     # The step's register, the pipeline, the queue of chunks.
-    delay = 1 + interaction_latency(case.multipliers) + Queue.BUFFERED_LATENCY
+    delay = 1 + interaction_latency(case.multipliers, case.outputs) + Queue.BUFFERED_LATENCY
     assert _predict(case, log) == [cycle - delay for cycle in bench.row_cycles]
