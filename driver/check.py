@@ -103,7 +103,8 @@ def _compare(
     placed = decode_placed(deployment, jobs, records["placed"])
     hit = None if placed is None else placed.hit
     decode_columns(deployment, jobs, records["columns"], traces, hit)
-    decode_interaction(deployment, jobs, records["interaction"], traces)
+    chunks = [records[name] for name in ("interaction", "wide_interaction") if name in records]
+    decode_interaction(deployment, jobs, chunks, traces)
     parts = [len(result.stages[0].forwarded) for result in expected]
     decode_survivors(jobs, records["survivors"], traces, parts)
     for number, (golden, stages, result) in enumerate(zip(expected, traces, results, strict=True)):

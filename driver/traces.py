@@ -318,8 +318,16 @@ def _phases(deployment: Deployment, number: int, stage: StageMap) -> list[_Phase
     return phases
 
 
-def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, traces: Traces) -> None:
-    """Put every chunk of the interaction units into the stage's ``interaction`` tensor."""
+def decode_interaction(
+    deployment: Deployment, jobs: Jobs, chunks: Sequence[Records], traces: Traces
+) -> None:
+    """Put every chunk of the interaction units into the stage's ``interaction`` tensor.
+
+    Parameters
+    ----------
+    chunks
+        Of the units and, where there is one, of the wide one.
+    """
     counts: dict[tuple[int, int], NDArray[np.uint8]] = {}
     for q, stages in enumerate(traces):
         for s, trace in stages.items():
@@ -328,7 +336,8 @@ def decode_interaction(deployment: Deployment, jobs: Jobs, chunks: Records, trac
             counts[q, s] = np.zeros(shape, np.uint8)
     for engine in deployment.partition.engines:
         for slot in (0, 1):
-            part = chunks.where((chunks.source == engine.unit) & (chunks["slot"] == slot))
+            events = chunks[deployment.config.wide_interaction_at(engine.row, engine.column)]
+            part = events.where((events.source == engine.unit) & (events["slot"] == slot))
             if len(part) == 0:
                 continue
             # Rows of different programs come in the order of the jobs: count rows over all of them.

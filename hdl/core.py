@@ -372,7 +372,9 @@ class Core(wiring.Component):
             out(ports["columns"], index, record.valid, view(record, ports["columns"]))
         for u, engine in zip(config.anchors, engines, strict=True):
             chunk = engine.trace_chunk
-            out(ports["interaction"], u, chunk.valid, view(chunk.chunk, ports["interaction"]))
+            wide = config.wide_interaction_at(*divmod(u, config.grid))
+            port = ports["wide_interaction" if wide else "interaction"]
+            out(port, u, chunk.valid, view(chunk.chunk, port))
             last = Signal(Cause, name=f"last_cause_{u}")
             m.d.sync += last.eq(engine.cause)
             out(ports["causes"], u, last != engine.cause, {"cause": engine.cause})

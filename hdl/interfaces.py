@@ -181,9 +181,9 @@ def chunk_layout(config: Config, values: int = 16) -> data.StructLayout:
     )
 
 
-def chunk_event_layout(config: Config) -> data.StructLayout:
-    """Event for traces: a chunk is handed over."""
-    chunk = chunk_layout(config, config.interaction_outputs)
+def chunk_event_layout(config: Config, values: int) -> data.StructLayout:
+    """Event for traces: a chunk of up to so many values is handed over."""
+    chunk = chunk_layout(config, values)
     return data.StructLayout({"valid": unsigned(1), "chunk": chunk})
 
 

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import Member, Out
 from .config import Config
 from .dhe.miss_list import placed_layout
 from .embedding.lane_layouts import filled_layout, tag_step_layout
-from .interfaces import QUERY_BITS, lookup_event_layout
+from .interfaces import QUERY_BITS, chunk_layout, lookup_event_layout
 from .ranking.funnel_layouts import kept_layout
 
 __all__ = ["TracePort", "trace_members", "trace_ports"]
@@ -38,13 +38,15 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
     """All kinds of events, in the order of the ports.
 
     ``columns``: a value leaves a column (source: sub-array * S + column). ``interaction``: a chunk
-    leaves an interaction unit (source: anchor). ``jobs``: a row block is sent. ``causes``: what an
-    engine does changes (source: anchor). ``lookups``: a lookup's outcome is decided, ``tag_steps``:
-    the tags' decisions that make it up, ``fills``: a line has come (source: lane).
+    leaves an interaction unit (source: anchor), ``wide_interaction``: the wide one. ``jobs``: a row
+    block is sent. ``causes``: what an engine does changes (source: anchor). ``lookups``: a lookup's
+    outcome is decided, ``tag_steps``: the tags' decisions that make it up, ``fills``: a line has
+    come (source: lane).
     ``placed``: an id of a decoded feature was looked up among held vectors (source: anchor).
     ``survivors``: a selection keeps an item (where the host filters: a result leaves, its position
     as item, context 0).
     """
+    wide = config.interaction_outputs > config.row_outputs
     return (
         TracePort(
             name="columns",
@@ -61,16 +63,18 @@ def trace_ports(config: Config) -> tuple[TracePort, ...]:
         TracePort(
             name="interaction",
             count=config.sub_arrays,
-            payload=data.StructLayout(
-                {
-                    "slot": unsigned(1),
-                    "row": unsigned(config.row_bits),
-                    "k": unsigned(13),
-                    "count": unsigned(config.interaction_outputs.bit_length()),
-                    "last": unsigned(1),
-                    "data": data.ArrayLayout(signed(8), config.interaction_outputs),
-                }
-            ),
+            payload=chunk_layout(config, config.row_outputs),
+        ),
+        *(
+            (
+                TracePort(
+                    name="wide_interaction",
+                    count=1,
+                    payload=chunk_layout(config, config.interaction_outputs),
+                ),
+            )
+            if wide
+            else ()
         ),
         TracePort(
             name="jobs",

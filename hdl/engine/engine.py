@@ -194,7 +194,11 @@ class Engine(wiring.Component):
                 "o_score": Out(stream.Signature(position_score_layout(config))),
                 "cause": Out(Cause),
                 "fault": Out(1),
-                "trace_chunk": Out(chunk_event_layout(config)),
+                "trace_chunk": Out(
+                    chunk_event_layout(
+                        config, max(config.row_outputs, config.interaction_outputs_at(row, column))
+                    )
+                ),
                 **decoding,
             }
         )

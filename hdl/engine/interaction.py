@@ -45,8 +45,8 @@ class Interaction(wiring.Component):
     ``clamp8((dot + (shift ? 1 << (shift - 1) : 0)) >> shift)`` for each pair in the order of
     ``interaction_steps``, in a wide unit several vectors i a step; ``dot_shift_words`` words of
     DOT_SHIFTS a step. With ``products`` there is no dense vector: products of pairs of vectors,
-    rounded and clamped alike, in the order of ``product_steps``, then copies of the other vectors. A product step takes one shift, the same in
-    all lanes of its word.
+    rounded and clamped alike, in the order of ``product_steps``, then copies of the other vectors.
+    A product step takes one shift, the same in all lanes of its word.
 
     Flow control: a step a cycle (a dot step with d > M takes d / M); items follow each other
     without a gap when their vectors are there. The pipeline behind the step generator never stalls:

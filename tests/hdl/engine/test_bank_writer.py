@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hdl.config import preset
-from hdl.engine.bank_writer import BankWriter
+from hdl.engine.bank_writer import BankWriter, writer_stages
 from hdl.interfaces import chunk_layout
 from tests.hdl.support import get_all, put_all, simulate
 
@@ -76,7 +76,7 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
     dut = BankWriter(config=config, row=anchor[0], column=anchor[1])
     rows, pitch, dense_pitch = 4, rng.randrange(4, 9), rng.randrange(4, 9)
     half = config.activation_bytes // 2
-    values, dense_values = min(70, 120 * edge // pitch), 13
+    values, dense_values = min(70 if most <= 32 else 400, 120 * edge // pitch), 13
     chunks = _chunks(rng, values, rows, most)
     dense = _chunks(rng, dense_values, rows)
     base = rng.randrange(half // 4)
@@ -123,34 +123,60 @@ def test_both_sources_land(name: str, anchor: tuple[int, int], level: int, stall
     assert rows_done.count(("dense", dense[0]["slot"])) == rows
 
 
-def test_one_piece_a_cycle_and_stable_payload() -> None:
-    config = preset("tiny")
+@pytest.mark.parametrize(("name", "level"), [("tiny", 0), ("baseline", 3)])
+def test_one_piece_a_cycle_and_stable_payload(name: str, level: int) -> None:
+    config = preset(name)
     dut = BankWriter(config=config, row=0, column=0)
-    layout = chunk_layout(config)
+    most = config.interaction_outputs_at(0, 0)
+    layout = chunk_layout(config, most)
+    pieces = 8 * max(1, most // (config.sub_array << level))
     writes: list[int] = []
     held: list[Any] = []
 
     async def source(ctx: Any) -> None:
-        ctx.set(dut.level, 0)
+        ctx.set(dut.level, level)
         ctx.set(dut.chunk_pitch, 4)
-        values = [layout.const({"k": 16 * n, "count": 16, "data": [n] * 16}) for n in range(8)]
+        values = [
+            layout.const({"k": most * n, "count": most, "data": [n] * most}) for n in range(8)
+        ]
         await put_all(ctx, dut.i_chunk, values, stall=0.0, seed=0)
 
     async def bank(ctx: Any) -> None:
-        await ctx.tick().repeat(5)
         while not ctx.get(dut.bank_write.valid):
             await ctx.tick()
+        await ctx.tick().repeat(5)  # until it is full
         for _ in range(6):  # refused: the payload must not move
             held.append(ctx.get(dut.bank_write.payload.as_value()))
             await ctx.tick()
         ctx.set(dut.bank_write.ready, 1)
-        for _ in range(4 * 8):
+        for _ in range(pieces):
             writes.append(ctx.get(dut.bank_write.valid))
             await ctx.tick()
+        assert not ctx.get(dut.bank_write.valid)
 
     simulate(dut, source, bank, cycles=1000)
     assert len(set(held)) == 1
     assert all(writes)
+
+
+@pytest.mark.parametrize(("name", "values"), [("tiny", 16), ("baseline", 128)])
+def test_cycles_from_chunk_to_write(name: str, values: int) -> None:
+    config = preset(name)
+    dut = BankWriter(config=config, row=0, column=0)
+    layout = chunk_layout(config, values)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.level, config.levels - 1)
+        ctx.set(dut.i_chunk.payload, layout.const({"count": 3, "last": 1}))
+        ctx.set(dut.i_chunk.valid, 1)
+        assert ctx.get(dut.i_chunk.ready)
+        for _ in range(writer_stages(values)):
+            assert not ctx.get(dut.bank_write.valid)
+            await ctx.tick()
+            ctx.set(dut.i_chunk.valid, 0)
+        assert ctx.get(dut.bank_write.valid)
+
+    simulate(dut, bench, cycles=100)
 
 
 def test_bad_anchor() -> None:

@@ -65,7 +65,8 @@ def test_sums(multipliers: int, outputs: int) -> None:
             command = commands[cycle] if cycle < len(commands) else (0,) * 7 + (False,)
             names = ("valid", "copy", "product", "first", "log2_width", "a", "b")
             for name, value in zip(names, command[:7], strict=True):
-                ctx.set(getattr(dut, name), value)
+                port = getattr(dut, name)
+                ctx.set(port[0] if name in "ab" else port, value)
             if cycle >= dut.latency and finals[cycle - dut.latency]:
                 outputs = waiting.pop(0)
                 assert [ctx.get(dut.o[n]) for n in range(len(outputs))] == outputs
@@ -73,6 +74,50 @@ def test_sums(multipliers: int, outputs: int) -> None:
         assert not waiting
 
     simulate(dut, bench, cycles=2000)
+
+
+@pytest.mark.parametrize("log2_width", range(2, 8))
+def test_sums_of_a_wide_unit(log2_width: int) -> None:
+    """Lane 32 r + n is the n-th sum of the r-th vector a's part of the multipliers."""
+    multipliers, outputs, rows = 2048, 128, 4
+    dut = DotUnit(multipliers=multipliers, outputs=outputs)
+    numbers = np.random.default_rng(log2_width)
+    width = 1 << log2_width
+    part = min(multipliers, max(multipliers // rows, 32 * width))
+
+    async def bench(ctx: Any) -> None:
+        for kind in ("extreme", "sums", "copy", "product", "sums"):
+            a, b = (
+                np.full(multipliers, -128)
+                if kind == "extreme"
+                else numbers.integers(-128, 128, multipliers)
+                for _ in range(2)
+            )
+            for name in ("copy", "product"):
+                ctx.set(getattr(dut, name), name == kind)
+            ctx.set(dut.valid, 1)
+            ctx.set(dut.first, 1)
+            ctx.set(dut.log2_width, log2_width)
+            for port, values in ((dut.a, a), (dut.b, b)):
+                for n, piece in enumerate(values.reshape(rows, -1)):
+                    ctx.set(port[n], _bits(piece))
+            await ctx.tick()
+            ctx.set(dut.valid, 0)
+            await ctx.tick().repeat(dut.latency - 1)
+            if kind == "copy":
+                expected = {n: b[n] for n in range(16)}
+            elif kind == "product":
+                expected = {n: a[n] * b[n] for n in range(product_lanes(multipliers, outputs))}
+            else:
+                sums = (a * b).reshape(-1, part // width, width).sum(axis=2)
+                expected = {
+                    32 * r + n: sums[r, n]
+                    for r in range(len(sums))
+                    for n in range(min(32, part // width))
+                }
+            assert {n: ctx.get(dut.o[n]) for n in expected} == expected
+
+    simulate(dut, bench, cycles=200)
 
 
 @pytest.mark.parametrize("dots", [16, 4, 1])

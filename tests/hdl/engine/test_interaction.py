@@ -13,6 +13,8 @@ from hdl.program import InteractionMode
 from tests.hdl.engine.interaction_bench import Bench, Case
 
 DOT, CAT = InteractionMode.DOT, InteractionMode.CAT
+WIDE = replace(preset("medium"), interaction_outputs=128, dot_multipliers=2048)
+"""A wide unit on a small grid, with 8 banks."""
 
 
 @pytest.mark.parametrize("mode", [DOT, CAT])
@@ -66,6 +68,70 @@ def test_thirty_two_outputs(lanes: int) -> None:
         stall=0.1, loader_stall=0.3,
     )  # fmt: skip
     assert case.log2_outputs == 5
+    Bench(case).run()
+
+
+@pytest.mark.parametrize(
+    ("width", "vectors", "rows"),
+    [
+        (4, 27, 4), (8, 6, 4), (16, 27, 4), (16, 32, 4), (32, 27, 2), (32, 2, 2), (4, 1, 4),
+        (16, 35, 1),  # more vectors than a row has lanes
+        (64, 19, 1), (128, 7, 1),
+    ],
+)  # fmt: skip
+def test_wide_unit(width: int, vectors: int, rows: int) -> None:
+    """Several vectors i a step, over banks that hold several vectors of an item each."""
+    case = Case(
+        config=WIDE, anchor=(0, 0), level=2, mode=DOT, width=width, vectors=vectors, jobs=[3, 2],
+        stall=0.2, loader_stall=0.3, slots=3 if width < 64 else 0,
+    )  # fmt: skip
+    assert (case.multipliers, case.outputs, case.step_rows) == (2048, 128, rows)
+    Bench(case).run()
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "width", "rows"),
+    [
+        ("baseline", 3, 32, 2), ("baseline", 3, 16, 4), ("paper", 3, 4, 4),
+        ("paper", 1, 32, 2),  # E of 32: chunks of 51 values
+        ("paper", 0, 16, 1),  # E of 16: a row has fewer lanes
+    ],
+)  # fmt: skip
+def test_wide_unit_of_presets(name: str, level: int, width: int, rows: int) -> None:
+    """27 vectors in 32 banks."""
+    case = Case(
+        config=preset(name), anchor=(0, 0), level=level, mode=DOT, width=width, vectors=27,
+        jobs=[4],
+    )  # fmt: skip
+    assert (case.multipliers, case.step_rows) == (2048, rows)
+    bench = Bench(case)
+    bench.run()
+    steps = -(-width // 16) + len(case.steps)
+    if rows > 1:
+        assert bench.row_cycles[3] - bench.row_cycles[2] == steps == {4: 8, 16: 8, 32: 16}[width]
+
+
+def test_wide_unit_copies_and_multiplies() -> None:
+    case = Case(
+        config=WIDE, anchor=(0, 0), level=2, mode=CAT, width=32, vectors=11, jobs=[2, 1],
+        stall=0.1,
+    )  # fmt: skip
+    Bench(case).run()
+    case = Case(
+        config=WIDE, anchor=(0, 0), level=2, mode=CAT, width=64, vectors=9, jobs=[2], stall=0.1,
+        products=2, tail=16,
+    )  # fmt: skip
+    Bench(case).run()
+
+
+@pytest.mark.parametrize(
+    ("name", "anchor"), [("paper", (1, 1)), ("paper", (0, 2)), ("paper", (0, 4))]
+)
+def test_other_units_of_a_device_with_a_wide_one(name: str, anchor: tuple[int, int]) -> None:
+    case = Case(
+        config=preset(name), anchor=anchor, level=0, mode=DOT, width=16, vectors=27, jobs=[2],
+    )  # fmt: skip
+    assert case.outputs <= 32 and case.step_rows == 1
     Bench(case).run()
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hdl.engine.interaction_steps import interaction_steps, product_lanes, product_steps
+from hdl.engine.interaction_steps import (
+    interaction_steps,
+    product_lanes,
+    product_steps,
+    step_lanes,
+    step_rows,
+)
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 4, 8, 16, 32])
@@ -15,6 +21,35 @@ def test_lower_triangle_row_major(vectors: int, outputs: int) -> None:
     triangle = [(i, j) for i in range(1, vectors) for j in range(i)]
     assert pairs == [(i, j, 16 + n) for n, (i, j) in enumerate(triangle)]
     assert all(1 <= s.count <= outputs and s.j0 % outputs == 0 for s in steps)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4, 9, 27, 32])
+def test_several_vectors_a_step(vectors: int, rows: int) -> None:
+    """All outputs of a step's vectors are consecutive, each in a lane of its own."""
+    steps = interaction_steps(vectors, 16, 32, rows)
+    outputs = [
+        (step.i + lane // 32, lane % 32, step.k + n)
+        for step in steps
+        for n, lane in enumerate(step_lanes(step))
+    ]
+    triangle = [(i, j) for i in range(1, vectors) for j in range(i)]
+    assert outputs == [(i, j, 16 + n) for n, (i, j) in enumerate(triangle)]
+    assert all(s.count == len(step_lanes(s)) and s.i % rows == 0 for s in steps)
+    assert len(steps) == (-(-vectors // rows) if vectors > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "width", "outputs", "rows"),
+    [
+        (27, 4, 32, 4), (27, 16, 32, 4), (27, 32, 32, 2), (27, 64, 32, 1), (7, 128, 16, 1),
+        (32, 16, 32, 4), (33, 16, 32, 1),  # more than a row's lanes
+        (9, 16, 16, 1),  # an engine whose pages end within a row
+    ],
+)  # fmt: skip
+def test_vectors_of_a_step(vectors: int, width: int, outputs: int, rows: int) -> None:
+    assert step_rows(vectors, width, outputs, 2048, 128) == rows
+    assert step_rows(vectors, width, min(outputs, 256 // width), 256, 32) == 1
 
 
 @pytest.mark.parametrize("arguments", [(0, 16, 1), (3, 0, 1), (3, 16, 33)])

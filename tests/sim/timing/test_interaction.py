@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,23 @@ def test_last_steps(
     # Chunks fit the engine's lanes: the bench takes one a cycle, as the bank writer then does.
     case = Case(
         config=preset("small"), anchor=(0, 0), level=2, mode=mode, width=width, vectors=vectors,
+        jobs=[5, 3], slots=slots, loader_stall=stall, dense_read_latency=DENSE_LATENCY,
+    )  # fmt: skip
+    bench = Bench(case)
+    log = _Log(bench)
+    bench.run(watch=log.watch)
+    _check(case, bench, log)
+
+
+@pytest.mark.parametrize(
+    ("width", "vectors", "slots", "stall"),
+    [(32, 27, 0, 0.0), (16, 27, 2, 0.5), (4, 9, 0, 0.0), (16, 35, 0, 0.3)],
+)
+def test_last_steps_of_a_wide_unit(width: int, vectors: int, slots: int, stall: float) -> None:
+    # Chunks of several pieces: the bench takes one a cycle, so does the model at an edge of 128.
+    config = replace(preset("medium"), interaction_outputs=128, dot_multipliers=2048)
+    case = Case(
+        config=config, anchor=(0, 0), level=2, mode=DOT, width=width, vectors=vectors,
         jobs=[5, 3], slots=slots, loader_stall=stall, dense_read_latency=DENSE_LATENCY,
     )  # fmt: skip
     bench = Bench(case)
