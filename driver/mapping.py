@@ -164,7 +164,7 @@ def _vector_slots(config: Config, shape: StageShape, row: int, column: int) -> t
     # Items either share a word evenly or take whole words.
     size = max(16, 1 << (size - 1).bit_length()) if size < word else -(-size // word) * word
     bank = config.bank_bytes_at(row, column)
-    slots = min(config.vector_slots, bank // size)
+    slots = min(config.vector_slots_at(row, column), bank // size)
     if slots < 1:
         raise UserError(
             f"{shape.name}: {shape.vectors} vectors of {shape.width} bytes need {size} bytes in "

@@ -486,10 +486,11 @@ class Config:
     def bank_bytes_at(self, row: int, column: int) -> int:
         """One bank of the vector buffer at an anchor: vectors of one gather lane.
 
-        A wide unit takes items several times as fast and has twice the room: rows that miss take as
-        long for it as for others.
+        A wide unit takes items several times as fast and has four times the room: rows that miss
+        take as long for it as for others.
         """
-        return self.vector_bytes // self.gather_lanes << self.wide_interaction_at(row, column)
+        wide = self.wide_interaction_at(row, column)
+        return self.vector_bytes // self.gather_lanes << 2 * wide
 
     @property
     def lane_words(self) -> int:
@@ -501,10 +502,9 @@ class Config:
         """Outstanding reads of one gather lane (its AXI ids)."""
         return max(1, self.reads_in_flight * self.axi_channels // self.gather_lanes)
 
-    @property
-    def vector_slots(self) -> int:
-        """Most items the vector buffer of an engine holds at once."""
-        return 16
+    def vector_slots_at(self, row: int, column: int) -> int:
+        """Most items that the vector buffer at an anchor holds at once."""
+        return 31 if self.wide_interaction_at(row, column) else 16
 
     # -- ranking -------------------------------------------------------------------------------
     @property

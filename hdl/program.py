@@ -200,7 +200,7 @@ STAGE = data.StructLayout(
         "input_base": unsigned(16),  # bank address of the dense input, page 0
         "output_base": unsigned(16),  # bank address of the interaction's output, page 0
         "slot_bytes": unsigned(14),  # bytes of one item in each bank of the vector buffer
-        "slots": unsigned(5),  # items the vector buffer holds, 1..16
+        "slots": unsigned(5),  # items the vector buffer holds, at most as many as it can
         "_pad1": unsigned(13),
         # word 2, 3
         "bottom_tiles": unsigned(24),  # weight tiles of the phase

@@ -103,6 +103,7 @@ class DenseCopier(wiring.Component):
         self._decoded = decoded
         self._holds = decoded and config.held_bytes > 0
         self._largest_level = config.largest_level_at(row, column)
+        self._slots = config.vector_slots_at(row, column)
         self._dense_read_latency = dense_read_latency
         super().__init__(
             {
@@ -123,7 +124,7 @@ class DenseCopier(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.ring = ring = RingPointer()
+        m.submodules.ring = ring = RingPointer(most=self._slots)
         job: Any = Signal(interaction_job_layout(self._config))
         row = Signal(self._config.row_bits)
         part = Signal(7)  # first value of the unit

@@ -14,10 +14,15 @@ class RingPointer(wiring.Component):
 
     ``advance`` moves to the next slot with the next cycle; after slot ``slots - 1`` comes slot 0.
 
+    Parameters
+    ----------
+    most
+        Most slots, 1..31.
+
     Members
     -------
     slots
-        Slots of the ring, 1..16; changed only together with ``clear``.
+        Slots of the ring, 1..``most``; changed only together with ``clear``.
     slot_bytes
         Bytes between slots; changed only together with ``clear``.
     clear
@@ -35,14 +40,16 @@ class RingPointer(wiring.Component):
     index: Signal
     address: Signal
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int) -> None:
+        if not 1 <= most <= 31:
+            raise ValueError(f"most must be in 1..31, not {most!r}")
         super().__init__(
             {
                 "slots": In(5),
                 "slot_bytes": In(14),
                 "clear": In(1),
                 "advance": In(1),
-                "index": Out(4),
+                "index": Out(range(most)),
                 "address": Out(13),
             }
         )

@@ -82,7 +82,7 @@ class VectorBuffer(wiring.Component):
         Empties the ring and goes back to slot 0. No row may be under way.
     can_allocate, allocate, allocate_index, allocate_address
         ``allocate`` takes the shown slot, only while ``can_allocate``; the address is the slot's
-        first byte in every bank.
+        first byte in every bank, the index its number mod 16.
     ready, next_ready
         The oldest item is complete; so is the one after it. They go by ``features`` of the cycle
         before.
@@ -130,6 +130,7 @@ class VectorBuffer(wiring.Component):
         self._banks = config.gather_lanes
         self._group = group_banks(config, row, column)
         self._wide = config.wide_interaction_at(row, column)
+        self._slots = config.vector_slots_at(row, column)
         self._rows = most_rows(config.interaction_outputs_at(row, column))
         least = 2 * self._word * self._banks
         if not least <= config.vector_bytes <= 8192:
@@ -222,8 +223,8 @@ class VectorBuffer(wiring.Component):
 
     def _ring(self, m: Module) -> None:
         """Slots in use."""
-        m.submodules.tail = tail = RingPointer()
-        used = Signal(range(self._config.vector_slots + 1))
+        m.submodules.tail = tail = RingPointer(most=self._slots)
+        used = Signal(range(self._slots + 1))
         room = Signal(init=1)  # used < slots, or there is nothing to wait for
         no_features = self.features == 0
         m.d.comb += [
@@ -253,7 +254,7 @@ class VectorBuffer(wiring.Component):
         for number, lands in enumerate(landing):
             # Vector 0 is the dense one: lane 0 first serves vector G.
             needed = Signal(name=f"needed_{number}")
-            finished = Signal(range(self._config.vector_slots + 1), name=f"finished_{number}")
+            finished = Signal(range(self._slots + 1), name=f"finished_{number}")
             # A cycle after ``features``: no row lands before one was asked for.
             m.d.sync += needed.eq(self.features >= (number or self._banks))
             ready.append(~needed | (finished != 0))

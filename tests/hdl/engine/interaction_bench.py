@@ -63,7 +63,10 @@ class Case:
         self.slot_bytes = max(16, 1 << (needed - 1).bit_length())
         if needed > word:
             self.slot_bytes = -(-needed // word) * word
-        fit = min(16, self.config.bank_bytes_at(row, column) // self.slot_bytes)
+        fit = min(
+            self.config.vector_slots_at(row, column),
+            self.config.bank_bytes_at(row, column) // self.slot_bytes,
+        )
         assert fit >= 1, "test case does not fit the vector buffer"
         self.slots = min(self.slots or fit, fit)
         self.outputs = self.config.interaction_outputs_at(row, column)
@@ -278,8 +281,8 @@ class Bench:
                 ctx.set(dut.row_write[lane], layout.const(word))
             if take:
                 index, address = ctx.get(dut.allocate_index), ctx.get(dut.allocate_address)
-                assert address == index * case.slot_bytes
-                assert index == item % case.slots
+                assert address == item % case.slots * case.slot_bytes
+                assert index == item % case.slots % 16
                 for queue, words in zip(pending, self._words(item, address), strict=True):
                     queue += words
                 item += 1

@@ -349,6 +349,32 @@ def test_what_large_devices_have(name: str, items: int, partition: str | None) -
     check(run_workload(config, parse_partition(config, partition, stages=2), workload, seed=1))
 
 
+WIDE = replace(
+    TINY, name="wide", sub_array=16, weight_bytes=16384, dot_multipliers=2048, gather_lanes=4,
+    interaction_outputs=128, axi_data_bits=128, static_cache_bytes=12288, look_ahead_bytes=4096,
+)  # fmt: skip
+"""A grid of edge 32 with a wide interaction unit: chunks of more than a page."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "items", "partition", "memories"),
+    [
+        ("kaggle-1", 48, None, 1),
+        ("kaggle-1", 100, None, 2),
+        ("kaggle-2", 64, "16x16:4", 1),  # the wide unit on a small engine, beside others
+        ("kaggle-2-cat", 48, None, 1),
+        ("mprec-kaggle-select", 32, None, 1),  # codes by the same bank writer
+    ],
+)
+def test_wide_interaction(name: str, items: int, partition: str | None, memories: int) -> None:
+    config = replace(WIDE, activation_memories=memories)
+    spec = pipeline(name).scaled(items)
+    workload = load_workload(spec, queries=1, max_rows=1000, seed=1)
+    stages = len(spec.stages)
+    check(run_workload(config, parse_partition(config, partition, stages=stages), workload, seed=1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "partition"),
