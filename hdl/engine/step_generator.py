@@ -158,6 +158,11 @@ class StepGenerator(wiring.Component):
                 "bytes": unsigned(13),  # on the way from the last bank to the first
             }
         )
+        several = {
+            "log2_rows": unsigned(2),
+            "left": unsigned(7),  # vectors from i on
+            "rows_end": unsigned(1),  # they are no more than a step's
+        }
         item: Any = Signal(item_layout(self._config))
         state: Any = Signal(
             data.StructLayout(
@@ -178,7 +183,7 @@ class StepGenerator(wiring.Component):
                     "final": unsigned(1),  # part is the vectors' last one
                     "vector_end": unsigned(1),  # i <= next_j
                     # Of steps of several vectors i; 0: of one.
-                    **({"log2_rows": unsigned(2), "left": unsigned(7)} if self._rows > 1 else {}),
+                    **(several if self._rows > 1 else {}),
                     "part": unsigned(7),  # byte inside the vectors: they are longer than a step
                     "bank_i": range(banks),
                     "address_i": unsigned(13),
@@ -221,7 +226,11 @@ class StepGenerator(wiring.Component):
         if self._rows > 1:
             log2_rows = self._log2_rows(new)
             joined = log2_rows.any()
-            several = [state.log2_rows.eq(log2_rows), state.left.eq(new.vectors)]
+            several = [
+                state.log2_rows.eq(log2_rows),
+                state.left.eq(new.vectors),
+                state.rows_end.eq(new.vectors <= (1 << log2_rows)),
+            ]
         # Steps of several vectors begin with vector 0, which has no outputs.
         start = (Const(0), new.address)
         with m.If(self.release):
@@ -421,7 +430,7 @@ class StepGenerator(wiring.Component):
         step, i = self.step, state.i
         rows = Signal(range(self._rows + 1))
         m.d.comb += rows.eq(1 << state.log2_rows)
-        item_end = state.left <= rows
+        item_end = state.rows_end
         # Outputs of 1, 2, .. vectors: i each, and 1, 2, .. more.
         counts = [n * i + n * (n - 1) // 2 for n in range(1, self._rows + 1)]
         count: Value = counts[0]
@@ -437,6 +446,7 @@ class StepGenerator(wiring.Component):
             step.load_a.eq(1),
             step.first.eq(1),
             step.final.eq(1),
+            step.chunk.eq(1),
             step.count.eq(count),
             step.last.eq(item_end),
             step.log2_rows.eq(state.log2_rows),
@@ -444,6 +454,7 @@ class StepGenerator(wiring.Component):
             state.shift_address.eq(state.shift_address + 1),
             state.i.eq(i + rows),
             state.left.eq(state.left - rows),
+            state.rows_end.eq(state.left <= rows << 1),
             state.bank_i.eq(bank),
         ]
         with m.If(bank[self._log2_banks]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
 from hdl.config import Config
-from hdl.engine.bank_writer import writer_stages
+from hdl.engine.bank_writer import writer_capacity, writer_stages
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
 from hdl.engine.interaction_steps import (
     interaction_steps,
@@ -204,7 +204,7 @@ class InteractionModel:
         self._turns = self._stages > writer_stages(1)
         self.accepted: deque[tuple[int, int]] | None = None
         """Cycle and writes of each chunk, kept for `taken` where it is not None."""
-        self._dense_written = deque([-1], maxlen=self._stages + 1)  # the last dense chunks
+        self._dense_written = deque([-1], maxlen=writer_capacity(outputs))  # the last dense chunks
 
     # -- copier --------------------------------------------------------------------------------
     @property
