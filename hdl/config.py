@@ -624,7 +624,7 @@ _MEDIUM = Config(
 )  # fmt: skip
 _PAPER = Config(
     name="paper", grid=8, sub_array=16, rows=64, dot_multipliers=4096, weight_bytes=131072,
-    activation_bytes=4096, activation_memories=2, interaction_outputs=128, vector_bytes=8192,
+    activation_bytes=4096, activation_memories=2, interaction_outputs=32, vector_bytes=8192,
     gather_lanes=32, lane_bytes=32,
     static_cache_bytes=12 << 20, look_ahead_bytes=4 << 20, lookup_queue=128, hash_lanes=32,
     decoded_bytes=4096, held_bytes=64 << 10, axi_data_bits=512, axi_channels=4,
@@ -638,6 +638,7 @@ def without_fission(config: Config) -> Config:
     return replace(
         config,
         rows=_monolithic_rows(config),
+        interaction_outputs=_monolithic_outputs(config),
         features=replace(config.features, fission=False),
         filter_lanes=1,
         filter_survivors=1,
@@ -651,12 +652,20 @@ def _monolithic_rows(config: Config) -> int:
     return max(config.rows, config.edge)
 
 
+def _monolithic_outputs(config: Config) -> int:
+    """A wide interaction unit where one of a vector i a step is slower than the array: with an
+    edge of 128, the MLPs of 27 vectors take 6 to 20 tiles an item, its dot products 26 steps."""
+    wide = config.edge >= 128 and config.dot_multipliers >= _WIDE_MULTIPLIERS
+    return _WIDE_OUTPUTS if wide else config.interaction_outputs
+
+
 def _baseline(config: Config, name: str) -> Config:
     """The same device without fission, on-chip filter, look-ahead cache and hash lanes."""
     return replace(
         config,
         name=name,
         rows=_monolithic_rows(config),
+        interaction_outputs=_monolithic_outputs(config),
         hash_lanes=0,
         decoded_bytes=0,
         held_bytes=0,

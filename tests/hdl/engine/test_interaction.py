@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from hdl.config import preset
+from hdl.config import Config, preset
 from hdl.program import InteractionMode
 from tests.hdl.engine.interaction_bench import Bench, Case
 
 DOT, CAT = InteractionMode.DOT, InteractionMode.CAT
 WIDE = replace(preset("medium"), interaction_outputs=128, dot_multipliers=2048)
 """A wide unit on a small grid, with 8 banks."""
+CUT = replace(preset("paper"), interaction_outputs=128)
+"""One on a device whose other engines have narrow ones."""
 
 
 @pytest.mark.parametrize("mode", [DOT, CAT])
@@ -90,18 +92,17 @@ def test_wide_unit(width: int, vectors: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "level", "width", "rows"),
+    ("config", "level", "width", "rows"),
     [
-        ("baseline", 3, 32, 2), ("baseline", 3, 16, 4), ("paper", 3, 4, 4),
-        ("paper", 1, 32, 2),  # E of 32: chunks of 51 values
-        ("paper", 0, 16, 1),  # E of 16: a row has fewer lanes
+        (preset("baseline"), 3, 32, 2), (preset("baseline"), 3, 16, 4), (CUT, 3, 4, 4),
+        (CUT, 1, 32, 2),  # E of 32: chunks of 51 values
+        (CUT, 0, 16, 1),  # E of 16: a row has fewer lanes
     ],
 )  # fmt: skip
-def test_wide_unit_of_presets(name: str, level: int, width: int, rows: int) -> None:
+def test_wide_unit_of_32_banks(config: Config, level: int, width: int, rows: int) -> None:
     """27 vectors in 32 banks."""
     case = Case(
-        config=preset(name), anchor=(0, 0), level=level, mode=DOT, width=width, vectors=27,
-        jobs=[4],
+        config=config, anchor=(0, 0), level=level, mode=DOT, width=width, vectors=27, jobs=[4],
     )  # fmt: skip
     assert (case.multipliers, case.step_rows) == (2048, rows)
     bench = Bench(case)
@@ -124,12 +125,10 @@ def test_wide_unit_copies_and_multiplies() -> None:
     Bench(case).run()
 
 
-@pytest.mark.parametrize(
-    ("name", "anchor"), [("paper", (1, 1)), ("paper", (0, 2)), ("paper", (0, 4))]
-)
-def test_other_units_of_a_device_with_a_wide_one(name: str, anchor: tuple[int, int]) -> None:
+@pytest.mark.parametrize("anchor", [(1, 1), (0, 2), (0, 4)])
+def test_other_units_of_a_device_with_a_wide_one(anchor: tuple[int, int]) -> None:
     case = Case(
-        config=preset(name), anchor=anchor, level=0, mode=DOT, width=16, vectors=27, jobs=[2],
+        config=CUT, anchor=anchor, level=0, mode=DOT, width=16, vectors=27, jobs=[2],
     )  # fmt: skip
     assert case.outputs <= 32 and case.step_rows == 1
     Bench(case).run()
