@@ -132,8 +132,7 @@ def synthesise(
             progress(f"place and route, seed {seed} ({number} of {len(seeds)})")
             result = place_route(
                 device, folder, _FLAT,
-                target_mhz=target_mhz, seed=seed, luts=totals["luts"],
-                options=options, progress=progress,
+                target_mhz=target_mhz, seed=seed, options=options, progress=progress,
             )  # fmt: skip
             progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")
             routed.append(result)

@@ -11,11 +11,7 @@ from .errors import SynthesisError
 from .timing_paths import TimingPath, read_sdf
 from .tools import Progress, quiet, run_tool
 
-__all__ = ["LARGE_LUTS", "Routed", "place_route"]
-
-LARGE_LUTS = 30_000
-"""Netlists with more LUTs are routed by router2, which spreads congestion over all nets at once;
-the default one takes up one net after the other and does not end on the whole device."""
+__all__ = ["Routed", "place_route"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +33,12 @@ def place_route(
     *,
     target_mhz: float,
     seed: int,
-    luts: int = 0,
     paths: int = 10,
     options: tuple[str, ...] = (),
     progress: Progress = quiet,
 ) -> Routed:
     """Place and route ``folder/netlist`` for ``device``.
 
-    ``luts`` of the netlist choose the router, see ``LARGE_LUTS``.
     Leaves ``seed-N.log``, ``seed-N.json`` (nextpnr's report) and ``seed-N.sdf`` in ``folder``.
 
     Raises
@@ -56,11 +50,8 @@ def place_route(
     words = [
         *device.nextpnr,
         "--json", netlist, "--freq", f"{target_mhz:g}", "--seed", str(seed),
-        "--timing-allow-fail", "--report", f"{stem}.json", "--sdf", f"{stem}.sdf",
+        "--timing-allow-fail", "--report", f"{stem}.json", "--sdf", f"{stem}.sdf", *options,
     ]  # fmt: skip
-    if luts > LARGE_LUTS:
-        words += ["--router", "router2"]
-    words += options
     module = f"yowasp_nextpnr_{device.family}"
     run_tool(
         module, f"run_nextpnr_{device.family}", words,

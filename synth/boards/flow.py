@@ -93,7 +93,7 @@ def build_board(
     bitstream = None
     for seed in () if lacking else seeds:
         progress(f"place and route, seed {seed}")
-        routed.append(_route(design, part, folder, seed, totals["luts"], progress))
+        routed.append(_route(design, part, folder, seed, progress))
         if routed[-1].fmax_mhz >= design.pll.output_mhz:
             bitstream = _pack(folder, seed, progress)
             break
@@ -124,11 +124,11 @@ def _netlist(
 
 
 def _route(
-    design: BoardDesign, part: Device, folder: Path, seed: int, luts: int, progress: Progress
+    design: BoardDesign, part: Device, folder: Path, seed: int, progress: Progress
 ) -> Routed:
     return place_route(
         part, folder, _FLAT,
-        target_mhz=design.pll.output_mhz, seed=seed, luts=luts,
+        target_mhz=design.pll.output_mhz, seed=seed,
         options=("--lpf", "top.lpf", "--textcfg", f"seed-{seed}.config"), progress=progress,
     )  # fmt: skip
 
