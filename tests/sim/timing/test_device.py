@@ -506,6 +506,11 @@ def drawn(draw: st.DrawFn, config: Config, most: int) -> tuple[Partition, Worklo
     return draw_partition(draw, config, len(workload.models)), workload
 
 
+LARGE_CASES = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+"""A case that fails is shown with its weights: better than a warning in place of the failure."""
+
+
+@LARGE_CASES
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(TINY, 40))
 def test_drawn_models(case: tuple[Partition, Workload]) -> None:
@@ -513,6 +518,7 @@ def test_drawn_models(case: tuple[Partition, Workload]) -> None:
 
 
 @pytest.mark.slow
+@LARGE_CASES
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(TINY, 150))
 def test_many_drawn_models(case: tuple[Partition, Workload]) -> None:
@@ -520,6 +526,7 @@ def test_many_drawn_models(case: tuple[Partition, Workload]) -> None:
 
 
 @pytest.mark.slow
+@LARGE_CASES
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=drawn(SMALL, 400))
 def test_drawn_models_on_small(case: tuple[Partition, Workload]) -> None:
