@@ -66,12 +66,15 @@ def _predict(case: Case, log: _Log) -> list[int]:
         slots.release()
         released.append(cycle)
 
-    windows = BankWindows(case.edge)
+    # The bench takes a chunk a cycle: banks at least as wide as a chunk, which 128 outputs have.
+    edge = max(case.edge, case.outputs)
+    windows = BankWindows(edge)
     model = InteractionModel(
         clock, case.config, plan, (windows, windows), ready=slots.ready,
         row_lands=slots.row_lands, on_idle=lambda _: None, on_release=release,
         on_row=lambda *_: None,
     )  # fmt: skip
+    model._edge = edge
     chunks = item_chunks(program, case.multipliers, case.outputs)
 
     def finished(cycle: int, lane: int) -> None:
@@ -119,7 +122,6 @@ def test_last_steps(
     [(32, 27, 0, 0.0), (16, 27, 2, 0.5), (4, 9, 0, 0.0), (16, 35, 0, 0.3)],
 )
 def test_last_steps_of_a_wide_unit(width: int, vectors: int, slots: int, stall: float) -> None:
-    # Chunks of several pieces: the bench takes one a cycle, so does the model at an edge of 128.
     config = replace(preset("medium"), interaction_outputs=128, dot_multipliers=2048)
     case = Case(
         config=config, anchor=(0, 0), level=2, mode=DOT, width=width, vectors=vectors,
