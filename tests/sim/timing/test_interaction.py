@@ -111,10 +111,7 @@ def test_last_steps(
         config=preset("small"), anchor=(0, 0), level=2, mode=mode, width=width, vectors=vectors,
         jobs=[5, 3], slots=slots, loader_stall=stall, dense_read_latency=DENSE_LATENCY,
     )  # fmt: skip
-    bench = Bench(case)
-    log = _Log(bench)
-    bench.run(watch=log.watch)
-    _check(case, bench, log)
+    _check(case)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +124,7 @@ def test_last_steps_of_a_wide_unit(width: int, vectors: int, slots: int, stall: 
         config=config, anchor=(0, 0), level=2, mode=DOT, width=width, vectors=vectors,
         jobs=[5, 3], slots=slots, loader_stall=stall, dense_read_latency=DENSE_LATENCY,
     )  # fmt: skip
-    bench = Bench(case)
-    log = _Log(bench)
-    bench.run(watch=log.watch)
-    _check(case, bench, log)
+    _check(case)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +143,13 @@ def test_products(
         config=preset("small"), anchor=(0, 0), level=2, mode=CAT, width=width, vectors=vectors,
         jobs=[5, 3], slots=slots, loader_stall=stall, products=products, tail=tail,
     )  # fmt: skip
+    _check(case)
+
+
+def _check(case: Case) -> None:
     bench = Bench(case)
     log = _Log(bench)
     bench.run(watch=log.watch)
-    _check(case, bench, log)
-
-
-def _check(case: Case, bench: Bench, log: _Log) -> None:
     # The step's register, the pipeline, the queue of chunks.
     delay = 1 + interaction_latency(case.multipliers, case.outputs) + Queue.BUFFERED_LATENCY
     assert _predict(case, log) == [cycle - delay for cycle in bench.row_cycles]
