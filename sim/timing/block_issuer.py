@@ -106,6 +106,8 @@ class BlockIssuerModel:
         """An engine has a free slot from ``cycle`` on."""
         self._search.at(cycle)
         self._sample.at(cycle + 2)
+        if self.prefetcher is not None:
+            self.prefetcher.freed(cycle)
 
     def _was_free(self, cycle: int, unit: int) -> bool:
         """The engine had a free slot in ``cycle``, which lies a few cycles back."""

@@ -29,10 +29,13 @@ class _List:
     """The list of one context."""
 
     context: StageContext
-    listed: int = 0
+    grown: list[tuple[int, int]] = field(default_factory=list)
+    """Cycles from which it has so many rows."""
     place: int = 0
     """The next row to be fetched ahead."""
     looked_up: int = 0
+    until: int | None = None
+    """From when its query is not in flight any more."""
     walks: deque[int] = field(default_factory=deque)
     """Cycles from which further rows count as looked up."""
 
@@ -42,6 +45,20 @@ class _List:
             self.walks.popleft()
             self.looked_up += 1
         return self.looked_up
+
+    def listed(self, cycle: int) -> int:
+        """Its rows in ``cycle``."""
+        return max((rows for since, rows in self.grown if since <= cycle), default=0)
+
+    def flies(self, cycle: int) -> bool:
+        """Its query was in flight in ``cycle``."""
+        return self.until is None or cycle < self.until
+
+    def follow(self, cycle: int) -> None:
+        """The next row is as far from the lookups, as counted in ``cycle``, as ``MARGIN`` says."""
+        counted = self.count(cycle)
+        if counted:
+            self.place = max(self.place, counted + Prefetcher.MARGIN)
 
 
 class PrefetcherModel:
@@ -78,6 +95,7 @@ class PrefetcherModel:
         self._lists: dict[int, _List] = {}
         self._pick_from = 0
         self._chosen: _List | None = None
+        self._before: _List | None = None  # in the round before
         self._job: tuple[Group, int] | None = None
         self._full: int | None = None  # a round found no room: when the next one may begin
 
@@ -89,35 +107,46 @@ class PrefetcherModel:
 
     def retired(self, cycle: int, query: int) -> None:
         """A query is not in flight any more: its lists count for nothing."""
-        for number in [n for n, held in self._lists.items() if held.context.query == query]:
-            del self._lists[number]
-        self._again(cycle)
+        for held in self._lists.values():
+            if held.context.query == query:
+                held.until = cycle + 1
+        self._again(cycle, cycle + 2)
 
     def grown(self, cycle: int, group: Group) -> None:
         """A list got longer in ``cycle``."""
-        self._lists[group.context.number].listed = group.position + group.rows
-        self._idle.at(cycle + 2)
+        held = self._lists[group.context.number]
+        held.grown.append((cycle + 1, group.position + group.rows))
+        self._again(cycle, cycle + 2)
+
+    def freed(self, cycle: int) -> None:
+        """An engine has a free slot from ``cycle`` on: its stage needs nothing fetched ahead."""
+        self._again(cycle + 2)
 
     def taken(self, cycle: int) -> None:
         """An engine took a job in ``cycle``: its stage may have no free one from now on."""
-        self._idle.at(cycle + 3)
+        self._again(cycle + 3)
 
     def walked(self, cycle: int, context: int) -> None:
         """A loader picks a row of a context in ``cycle``."""
         held = self._lists.get(context)
         if held is not None:
-            held.walks.append(cycle + _WALKED)
-            self._again(cycle + _WALKED + 2 - _SIZE)
+            shown = cycle + _WALKED
+            held.walks.append(shown)
+            self._again(shown + 2 - _SIZE, shown + 2)
 
     def wake(self, cycle: int) -> None:
         """A loader may take a job from ``cycle`` on."""
         self._offer.at(cycle)
 
-    def _again(self, cycle: int) -> None:
-        """There may be room again for rounds that begin from ``cycle`` on."""
-        if self._full is not None:
-            late = max(0, cycle - self._full)
-            self._idle.at(self._full + -(-late // _ROUND) * _ROUND)
+    def _again(self, *cycles: int) -> None:
+        """What is looked at in rounds that begin from these cycles on may be another than before:
+        as a list is picked, or as its rows are counted."""
+        for cycle in cycles:
+            start = self._pick_from if self._full is None else self._full
+            late = max(0, cycle - start, self._clock.now - start)
+            if self._full is not None:
+                late = -(-late // _ROUND) * _ROUND
+            self._idle.at(start + late)
 
     # -- rounds --------------------------------------------------------------------------------
     def _pick(self, cycle: int) -> None:
@@ -127,16 +156,23 @@ class PrefetcherModel:
         if self._full is not None and (cycle - self._full) % _ROUND:
             return
         self._full = None
+        before = self._before = self._chosen
         wants = []
         for number, held in sorted(self._lists.items()):
-            counted = held.count(cycle - 2)
-            if counted and held is not self._chosen:
-                held.place = max(held.place, counted + Prefetcher.MARGIN)
-            if held.place < held.listed and not self._available(cycle - 2, held.context.stage):
+            if held is not before:
+                held.follow(cycle - 2)
+            more = held.place < held.listed(cycle - 1) and held.flies(cycle - 1)
+            if more and not self._available(cycle - 2, held.context.stage):
                 wants.append(number)
-        self._chosen = None
         if not wants:
+            # Its next row follows the lookups from now on, until it is picked again.
+            self._chosen = None
+            if before is not None:
+                self._idle.at(cycle + 1)
             return
+        for held in self._lists.values():
+            if held is not before:
+                held.follow(cycle)
         oldest = self._oldest(cycle - 1)
         self._chosen = self._lists[min(wants, key=lambda n: (n < oldest, n))]
         self._pick_from = cycle + _ROUND
@@ -146,12 +182,18 @@ class PrefetcherModel:
         """SIZE, then FILL."""
         held = self._chosen
         assert held is not None
-        ahead = sum(max(0, other.place - other.count(cycle - 2)) for other in self._lists.values())
+        ahead = sum(
+            max(0, other.place - other.count(cycle - 2))
+            for other in self._lists.values()
+            if other.flies(cycle - 2)
+        )
         window = self._plan.stages[held.context.stage].ahead
-        rows = max(0, min(held.listed - held.place, window - ahead, self._config.rows))
+        left = max(0, held.listed(cycle) - held.place)
+        rows = max(0, min(left, window - ahead, self._config.rows))
         if not rows:
+            # Round follows round, the same list picked, until something changes.
             self._full = self._pick_from
-            if held.place >= held.listed:
+            if not left or held is not self._before:
                 self._idle.at(self._pick_from)
             return
         group = Group(context=held.context, sub_batch=0, position=held.place, stride=1, rows=rows)
