@@ -59,6 +59,12 @@ class _UnitJobs:
     id_row: int = 0
     freed: int = 0
     """Cycle from which the place of the last job that left is free."""
+    known: int = 0
+    """Cycle from which the walker knows of the last job that came (``JobTable``'s counts)."""
+
+    def shown(self, queue: deque[LoaderJob], cycle: int) -> bool:
+        """The walker sees a job in the queue into which they come."""
+        return len(queue) > 1 or (bool(queue) and self.known <= cycle)
 
 
 def round_robin(candidates: list[int], last: int) -> int:
@@ -115,6 +121,7 @@ class _Loader:
         """A row block is taken in ``cycle``; rows to be fetched ahead have no dense pass."""
         jobs = self._jobs[job.unit]
         (jobs.ids if job.prefetch else jobs.dense).append(job)
+        jobs.known = cycle + 1
         self._walk.at(cycle + 1)
 
     def wake(self, cycle: int) -> None:
@@ -133,7 +140,7 @@ class _Loader:
                 self._jobs[opened[0].unit].ids.append(opened[0])
                 opened = self._dense_open = None
         if opened is None:
-            waiting = [u for u in self._units if self._jobs[u].dense]
+            waiting = [u for u in self._units if self._jobs[u].shown(self._jobs[u].dense, cycle)]
             if waiting:
                 unit = self._dense_last = round_robin(waiting, self._dense_last)
                 jobs = self._jobs[unit]
@@ -150,7 +157,8 @@ class _Loader:
             for u in self._units
             if u != before and self._jobs[u].ids and self._engines[u].can_allocate
         ]
-        if before != self._prefetch and self._jobs[self._prefetch].ids:
+        ahead = self._jobs[self._prefetch]
+        if before != self._prefetch and ahead.shown(ahead.ids, cycle):
             ready.append(self._prefetch)  # the last unit, and in need of no slot
         if not self._plan.dense_bytes:
             opened = None
