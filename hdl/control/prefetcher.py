@@ -133,9 +133,10 @@ class Prefetcher(wiring.Component):
             with m.State("READ"):
                 m.next = "SIZE"
             with m.State("SIZE"):
-                window = self.context.ahead
+                window, listed = self.context.ahead, Array(self.listed)[number]
                 m.d.sync += [
-                    left.eq(Array(self.listed)[number] - position),
+                    # Rows looked up as the list was picked may have moved it behind its end.
+                    left.eq(Mux(position < listed, listed - position, 0)),
                     room.eq(Mux(total < window, window - total, 0)),
                 ]
                 m.next = "FILL"
