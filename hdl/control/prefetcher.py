@@ -96,10 +96,10 @@ class Prefetcher(wiring.Component):
         contexts = config.filter_contexts
         self._next = [Signal(self._count, name=f"next_{c}") for c in range(contexts)]
         self._ahead = [Signal(self._count, name=f"ahead_{c}") for c in range(contexts)]
-        reserve = Signal()
+        reserve, fixed = Signal(), Signal()
         rows = Signal(config.row_bits + 1)
         chosen = Signal(contexts)  # one-hot
-        wants = self._follow(m, reserve, chosen, rows)
+        wants = self._follow(m, reserve, fixed, chosen, rows)
         behind = Signal(contexts)  # contexts from the oldest one to the end of the numbers
         total = Signal(self._count + 4)
         m.d.sync += [
@@ -133,6 +133,7 @@ class Prefetcher(wiring.Component):
             with m.State("READ"):
                 m.next = "SIZE"
             with m.State("SIZE"):
+                m.d.comb += fixed.eq(1)
                 window, listed = self.context.ahead, Array(self.listed)[number]
                 m.d.sync += [
                     # Rows looked up as the list was picked may have moved it behind its end.
@@ -142,6 +143,7 @@ class Prefetcher(wiring.Component):
                 m.next = "FILL"
             with m.State("FILL"):
                 # Rows looked up since then are left in the job: they are few, see ``MARGIN``.
+                m.d.comb += fixed.eq(1)
                 fill_job(m, job, self.context, block, rows)
                 m.next = "PICK"
                 with m.If(rows != 0):
@@ -153,19 +155,30 @@ class Prefetcher(wiring.Component):
                     m.next = "PICK"
         return m
 
-    def _follow(self, m: Module, reserve: Signal, chosen: Signal, rows: Signal) -> Signal:
-        """Next row of each list and the rows fetched before it; returns lists that want more."""
+    def _follow(
+        self, m: Module, reserve: Signal, fixed: Signal, chosen: Signal, rows: Signal
+    ) -> Signal:
+        """Next row of each list and the rows fetched before it; returns lists that want more.
+
+        ``fixed``: the chosen list's next row is not to change, but by ``reserve``.
+        """
         wants = Signal(self._config.filter_contexts)
         for c in range(self._config.filter_contexts):
             looked_up = Signal(self._count, name=f"looked_up_{c}")
             events = (event.valid & (event.context == c) for event in self.walked)
             step = Signal(range(self._config.record_loaders + 1), name=f"step_{c}")
             place, floor = self._next[c], Signal(self._count, name=f"floor_{c}")
-            m.d.comb += floor.eq(Mux(looked_up == 0, 0, looked_up + self.MARGIN))
+            close = Signal(name=f"close_{c}")  # the lookups have come too close
+            m.d.comb += [
+                floor.eq(Mux(looked_up == 0, 0, looked_up + self.MARGIN)),
+                close.eq(place < floor),
+            ]
             m.d.sync += [
                 step.eq(sum(events, start=Value.cast(0))),
                 looked_up.eq(looked_up + step),
-                self._ahead[c].eq(Mux(self.flight[c] & (place > looked_up), place - looked_up, 0)),
+                self._ahead[c].eq(
+                    Mux(self.flight[c], Mux(close, self.MARGIN, place - looked_up), 0)
+                ),
                 wants[c].eq(
                     self.flight[c]
                     & (place < self.listed[c])
@@ -174,7 +187,7 @@ class Prefetcher(wiring.Component):
             ]
             with m.If(reserve & chosen[c]):
                 m.d.sync += place.eq(place + rows)
-            with m.Elif((place < floor) & ~chosen[c]):
+            with m.Elif(close & ~(chosen[c] & fixed)):
                 m.d.sync += place.eq(floor)
             with m.If(self.opened & (self.number == c)):
                 m.d.sync += [looked_up.eq(0), place.eq(0), wants[c].eq(0)]

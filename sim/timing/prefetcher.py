@@ -95,7 +95,7 @@ class PrefetcherModel:
         self._lists: dict[int, _List] = {}
         self._pick_from = 0
         self._chosen: _List | None = None
-        self._before: _List | None = None  # in the round before
+        self._fixed = -1  # last cycle in which its next row was fixed
         self._job: tuple[Group, int] | None = None
         self._full: int | None = None  # a round found no room: when the next one may begin
 
@@ -155,45 +155,43 @@ class PrefetcherModel:
             return
         if self._full is not None and (cycle - self._full) % _ROUND:
             return
+        # In the last two cycles of a round the next row of the list is fixed.
+        fixed = cycle if self._full is not None else self._fixed
         self._full = None
-        before = self._before = self._chosen
         wants = []
         for number, held in sorted(self._lists.items()):
-            if held is not before:
+            if held is not self._chosen or cycle - 2 > fixed:
                 held.follow(cycle - 2)
+            elif fixed == cycle:
+                held.follow(cycle - 3)
             more = held.place < held.listed(cycle - 1) and held.flies(cycle - 1)
             if more and not self._available(cycle - 2, held.context.stage):
                 wants.append(number)
         if not wants:
-            # Its next row follows the lookups from now on, until it is picked again.
-            self._chosen = None
-            if before is not None:
-                self._idle.at(cycle + 1)
             return
-        for held in self._lists.values():
-            if held is not before:
-                held.follow(cycle)
         oldest = self._oldest(cycle - 1)
         self._chosen = self._lists[min(wants, key=lambda n: (n < oldest, n))]
         self._pick_from = cycle + _ROUND
         self._clock.at(cycle + _SIZE, self._count)
 
     def _count(self, cycle: int) -> None:
-        """SIZE, then FILL."""
+        """SIZE, then FILL: the list's next row is fixed."""
         held = self._chosen
         assert held is not None
-        ahead = sum(
-            max(0, other.place - other.count(cycle - 2))
-            for other in self._lists.values()
-            if other.flies(cycle - 2)
-        )
+        ahead = 0
+        for other in self._lists.values():
+            other.follow(cycle - 2)
+            if other.flies(cycle - 2):
+                ahead += other.place - other.looked_up
+        held.follow(cycle - 1)
+        self._fixed = cycle + 1
         window = self._plan.stages[held.context.stage].ahead
         left = max(0, held.listed(cycle) - held.place)
         rows = max(0, min(left, window - ahead, self._config.rows))
         if not rows:
             # Round follows round, the same list picked, until something changes.
             self._full = self._pick_from
-            if not left or held is not self._before:
+            if not left:
                 self._idle.at(self._pick_from)
             return
         group = Group(context=held.context, sub_batch=0, position=held.place, stride=1, rows=rows)
