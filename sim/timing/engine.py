@@ -125,7 +125,7 @@ class EngineModel:
         outputs = config.interaction_outputs_at(plan.row, plan.column)
         self._chunks = {n: item_chunks(p, multipliers, outputs) for n, p in plan.programs.items()}
         # Write-backs that keep other writes of a slot off the banks.
-        memories = [BankWindows(self.edge) for _ in range(config.activation_memories)]
+        memories = [BankWindows(clock, self.edge) for _ in range(config.activation_memories)]
         self._windows = (memories[0], memories[-1])
         self.array = ArraySchedule(
             config=config,
@@ -229,11 +229,11 @@ class EngineModel:
         if self._program(slot).products:  # there are no dense values to be waited for
             self._clock.at(cycle + 1, self._dense_complete, number)
 
-    def dense_ready(self, slot: int, k: int) -> int | None:
+    def dense_ready(self, cycle: int, slot: int, k: int) -> int | None:
         """See `EngineSide`."""
         if not self._slots[slot].staged:
             return None
-        return 0 if self._is_id(k) else self._interaction.dense_ready
+        return cycle if self._is_id(k) else self._interaction.dense_ready(cycle)
 
     def _is_id(self, k: int) -> bool:
         """Bytes from k on of a record's dense part are ids, which the engine keeps."""

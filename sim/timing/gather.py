@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from golden.look_ahead import LineCache, Outcome
 from hdl.array.timing import REQUANTISE_LATENCY
-from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import LINE_BYTES, Config
 from hdl.embedding.feature_table import FeatureTable
 from hdl.embedding.granules import GRANULE_BYTES
@@ -24,7 +23,7 @@ from hdl.queue import Queue
 from hdl.skid import StreamRegister
 
 from .events import Clock, Poll
-from .memory import Memory
+from .memory import FIRST_LOADER, Memory
 from .rigid_pipe import RigidPipe
 from .units import EngineSide, Lookup, Sums
 
@@ -101,7 +100,7 @@ class _Lane:
         self._queue_latency = StreamRegister.LATENCY + (
             Queue.BUFFERED_LATENCY if buffered else Queue.LATENCY
         )
-        self._requester = ORDERED_REQUESTERS + config.record_loaders + number
+        self._requester = FIRST_LOADER + config.record_loaders + number
         self._beats = geometry.beats
         self.cache = LineCache(
             sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits

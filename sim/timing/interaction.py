@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from hdl.array.timing import DENSE_LATENCY, WRITE_STAGE
 from hdl.config import Config
-from hdl.engine.bank_writer import writer_capacity, writer_stages
 from hdl.engine.interaction import SPARE_CREDITS, interaction_latency
 from hdl.engine.interaction_steps import (
     interaction_steps,
@@ -24,10 +23,14 @@ from hdl.engine.vector_bank import COPY_BYTES
 from hdl.queue import Queue
 
 from .array import ArraySchedule
+from .bank_writer import BankWriterModel, Passing, RowEnd
 from .events import Clock, Poll
 from .plan import EnginePlan, ProgramPlan
 
 __all__ = ["BankWindows", "Chunk", "InteractionModel", "item_chunks"]
+
+_PAST = 8
+"""Chunks that came before now and are still remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class BankWindows:
     c + 1 + E + n + WRITE_STAGE; other writes to that lane wait.
     """
 
-    def __init__(self, edge: int) -> None:
-        self._edge = edge
+    def __init__(self, clock: Clock, edge: int) -> None:
+        self._clock, self._edge = clock, edge
         self._delay = ArraySchedule.CONTROL_LATENCY + edge + WRITE_STAGE
         self._windows: deque[tuple[int, int]] = deque()  # first and last row at lane 0
         self.history: deque[tuple[int, int]] | None = None
@@ -106,10 +109,11 @@ class BankWindows:
     def free(self, cycle: int, lane: int, count: int) -> int:
         """First cycle from ``cycle`` on in which ``count`` lanes from ``lane`` on are free.
 
-        Lanes wrap around. Later calls must not ask for cycles before this answer.
+        Lanes wrap around. Never asked for what lies before now.
         """
         windows, edge = self._windows, self._edge
-        while windows and windows[0][1] + edge <= cycle:
+        now = self._clock.now
+        while windows and windows[0][1] + edge <= now:
             windows.popleft()
         end = lane + count
         for first, last in windows:
@@ -195,16 +199,14 @@ class InteractionModel:
         self._take = Poll(clock, self._try_take)
         self._steps: tuple[list[Chunk], int, int, bool] | None = None  # chunks, next, slot, last
         self._step_at = -1  # cycle of the last step
-        self._taken: deque[int] = deque(maxlen=self._credits)  # chunks at the bank writer
-        # Bank writer: when the chunk before came to the first register, and left each.
-        self._entered = self._located = self._piece = self._write = self._written = -1
-        # Between piece and write where chunks are long: see the bank writer.
-        self._turned = -1
-        self._stages = writer_stages(outputs)
-        self._turns = self._stages > writer_stages(1)
-        self.accepted: deque[tuple[int, int]] | None = None
-        """Cycle and writes of each chunk, kept for `taken` where it is not None."""
-        self._dense_written = deque([-1], maxlen=writer_capacity(outputs))  # the last dense chunks
+        self._writer = BankWriterModel(
+            edge=self._edge,
+            outputs=outputs,
+            free=tuple(window.free for window in windows),
+            remembered=self._ahead + self._credits + _PAST,
+        )
+        self.accepted: deque[Passing] | None = None
+        """Chunks at the bank writer, kept for `taken` where it is not None."""
 
     # -- copier --------------------------------------------------------------------------------
     @property
@@ -288,13 +290,13 @@ class InteractionModel:
         """
         accepted = self.accepted
         assert accepted is not None
-        while accepted and accepted[0][0] < first:
+        while accepted and accepted[0].accepted < first:
             accepted.popleft()
         count = 0
-        for cycle, writes in accepted:
-            if cycle > last:
+        for passing in accepted:
+            if passing.accepted > last:
                 break
-            count += writes
+            count += -(-passing.count // self._edge)
         return count
 
     # -- steps and chunks ----------------------------------------------------------------------
@@ -303,52 +305,35 @@ class InteractionModel:
         assert self._steps is not None
         chunks, position, slot, last = self._steps
         limit = cycle + self._ahead
-        step, taken, credits_max = self._step_at, self._taken, self._credits
-        edge, free = self._edge, self._windows[slot].free
-        entered, located, piece = self._entered, self._located, self._piece
-        write, written = self._write, self._written
-        to_writer, turns = self._to_writer, self._turns
+        step, credits_max, to_writer = self._step_at, self._credits, self._to_writer
+        writer, latest = self._writer, self._writer.latest
+        end, last_chunk = RowEnd(), len(chunks) - 1
         for index in range(position, len(chunks)):
             chunk = chunks[index]
             at = step + 1
-            if len(taken) == credits_max and taken[0] >= at:
-                at = taken[0] + 1
+            if len(latest) >= credits_max:
+                at = max(at, latest[-credits_max].accepted + 1)
             if at > limit:
                 self._steps = (chunks, index, slot, last)
                 self._step_at = step
-                self._entered, self._located, self._piece = entered, located, piece
-                self._write, self._written = write, written
                 self._clock.at(max(cycle + 1, at - self._ahead // 2), self._run_steps)
                 return
             step = at + chunk.cycles - 1
-            # Accepted when the spare place is free: the chunk before is in the first register.
-            accepted = max(step + to_writer, entered + 1)
-            entered = max(accepted, located)
-            located = max(entered + 1, piece)
-            piece = max(located + 1, self._turned if turns else write)
-            taken.append(accepted)
+            ends = end if index == last_chunk else None
+            passing = writer.chunk(step + to_writer, slot, chunk.k, chunk.count, ends)
             if self.accepted is not None:
-                self.accepted.append((accepted, -(-chunk.count // edge)))
-            lane, count = chunk.k % edge, chunk.count
-            at = piece + 1
-            while True:
-                if turns:
-                    self._turned = at = max(at, write)
-                    write = max(at + 1, written)
-                else:
-                    write = at = max(at, written)
-                size = min(count, edge)
-                written = free(write + 1, lane, size)
-                count -= size
-                if not count:
-                    break
-                at += 1
+                self.accepted.append(passing)
         self._step_at = step
-        self._entered, self._located, self._piece = entered, located, piece
-        self._write, self._written = write, written
         self._steps = None
         self._clock.at(max(step, cycle), self._released, step)
-        self._clock.at(max(written + 1, cycle), self._on_row, slot)
+        self._clock.at(max(end.written + 1, cycle), self._row_written, slot, end)
+
+    def _row_written(self, cycle: int, slot: int, end: RowEnd) -> None:
+        """Pulse, unless dense chunks have put the row's last write off meanwhile."""
+        if end.written + 1 > cycle:
+            self._clock.at(end.written + 1, self._row_written, slot, end)
+            return
+        self._on_row(cycle, slot)
 
     def _released(self, cycle: int, step: int) -> None:
         """The item's last step: the slot is free, the next item is taken in this cycle."""
@@ -360,24 +345,10 @@ class InteractionModel:
         self.wake(cycle)
 
     # -- dense inputs --------------------------------------------------------------------------
-    @property
-    def dense_ready(self) -> int:
-        """Cycle from which the bank writer takes a dense chunk."""
-        written = self._dense_written
-        return written[0] if len(written) == written.maxlen else 0
+    def dense_ready(self, cycle: int) -> int:
+        """Cycle from ``cycle`` on in which the bank writer may take a dense chunk."""
+        return self._writer.dense_ready(cycle)
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int) -> int:
-        """A dense chunk is taken in ``cycle``; returns the cycle of its last write.
-
-        It passes beside the interaction's chunks, which lose the cycles of its writes.
-        """
-        edge = self._edge
-        at = max(cycle + self._stages, self._dense_written[-1] + 1)
-        lane = k % edge
-        pieces = -(-count // edge)
-        for _ in range(pieces):
-            at = self._windows[slot].free(at, lane, min(count, edge)) + 1
-        written = at - 1
-        self._dense_written.append(written)
-        self._written = written if self._written < written else self._written + pieces
-        return written
+        """A dense chunk is taken in ``cycle``; returns the cycle of its last write."""
+        return self._writer.dense(cycle, slot, k, count)

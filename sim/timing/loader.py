@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from hdl.bus.beat_buffer import BEATS, BeatBuffer
 from hdl.bus.interleave import channel_number
-from hdl.bus.read_crossbar import ORDERED_REQUESTERS
 from hdl.config import Config
 from hdl.embedding.record_reader import PARTS
 from hdl.embedding.record_unpacker import chunk_bytes
@@ -21,7 +20,7 @@ from hdl.embedding.record_walker import RecordWalker
 from .events import Clock, Poll
 from .gather import Gather
 from .lane_merge import LaneMergeModel
-from .memory import Memory
+from .memory import FIRST_LOADER, Memory
 from .plan import Plan
 from .units import EngineSide, LoaderJob, Lookup
 
@@ -246,7 +245,7 @@ class _Loader:
                     self._step.at(at + BeatBuffer.LATENCY)
 
             channel = channel_number(self._config, address)
-            requester = ORDERED_REQUESTERS + self._number
+            requester = FIRST_LOADER + self._number
             self._owner.memory.read(cycle, requester, channel, address, beats, landed)
             left -= beats
             address += beats * size
@@ -308,7 +307,7 @@ class _Loader:
         size, beat_bytes = chunk_bytes(self._config), self._config.axi_bytes
         engine = self._engines[part.job.unit]
         done = part.pieces * size
-        ready = engine.dense_ready(part.job.slot, done)
+        ready = engine.dense_ready(cycle, part.job.slot, done)
         if ready is None:
             return False
         if ready > cycle:

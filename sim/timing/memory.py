@@ -21,10 +21,17 @@ __all__ = [
     "Banks",
     "DATA_LATENCY",
     "Dram",
+    "FIRST_LOADER",
     "Memory",
     "OnBeats",
     "REQUEST_LATENCY",
+    "STREAMER",
 ]
+
+STREAMER = 1
+"""Requester of the weight streamer: behind the front end, see ``Config.read_requesters``."""
+FIRST_LOADER = STREAMER + 1
+"""Of the first record loader; the gather lanes are behind the loaders."""
 
 OnBeats = Callable[[int, int], None]
 """Called with the cycle of the first beat at the requester and the number of beats."""

@@ -17,14 +17,12 @@ from hdl.engine.weight_streamer import WeightStreamer
 from hdl.program import STREAM_CHUNK_BYTES
 
 from .events import Clock, Poll
-from .memory import Memory
+from .memory import STREAMER, Memory
 from .plan import EnginePlan, PhasePlan
 
 __all__ = ["StreamerModel"]
 
 _NEVER = 1 << 62
-REQUESTER = 1
-"""Of the weight streamer at the read crossbar."""
 
 
 class _Lane:
@@ -227,7 +225,7 @@ class StreamerModel:
             self._deliver()
 
         # The request register adds a cycle.
-        self._memory.read(cycle + 1, REQUESTER, 0, address, takers[0].chunk_beats, landed)
+        self._memory.read(cycle + 1, STREAMER, 0, address, takers[0].chunk_beats, landed)
         for lane in takers:
             lane.accept(cycle + 1)
         self.wake(cycle + 1)

@@ -78,9 +78,9 @@ class EngineSide(Protocol):
     @property
     def can_allocate(self) -> bool: ...
     def allocate(self, cycle: int) -> None: ...
-    def dense_ready(self, slot: int, k: int) -> int | None:
-        """Cycle from which a chunk of the slot's job, from byte k on, is taken; None: not known
-        yet."""
+    def dense_ready(self, cycle: int, slot: int, k: int) -> int | None:
+        """Cycle from ``cycle`` on in which a chunk of the slot's job, from byte k on, may be taken;
+        None: not known yet."""
 
     def dense_chunk(self, cycle: int, slot: int, k: int, count: int, last: bool) -> None: ...
     def row_word(self, cycle: int, lane: int, item_last: bool) -> None:

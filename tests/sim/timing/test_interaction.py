@@ -68,13 +68,13 @@ def _predict(case: Case, log: _Log) -> list[int]:
 
     # The bench takes a chunk a cycle: banks at least as wide as a chunk, which 128 outputs have.
     edge = max(case.edge, case.outputs)
-    windows = BankWindows(edge)
+    windows = BankWindows(clock, edge)
     model = InteractionModel(
         clock, case.config, plan, (windows, windows), ready=slots.ready,
         row_lands=slots.row_lands, on_idle=lambda _: None, on_release=release,
         on_row=lambda *_: None,
     )  # fmt: skip
-    model._edge = edge
+    model._edge = model._writer._edge = edge
     chunks = item_chunks(program, case.multipliers, case.outputs)
 
     def finished(cycle: int, lane: int) -> None:
