@@ -21,7 +21,7 @@ from .device import generator_key
 from .options import RunOptions
 from .run import run
 
-__all__ = ["DSP_BITS", "block_rams", "counted_hardware", "dsp_blocks", "estimate", "flip_flops"]
+__all__ = ["DSP_BITS", "block_rams", "dsp_blocks", "estimate", "flip_flops"]
 
 DSP_BITS = 18
 """Operand width of a DSP block's multiplier (ECP5 MULT18X18, also a safe value elsewhere)."""
@@ -133,11 +133,6 @@ def _hardware(census: Census) -> dict[str, int]:
         "block_rams": block_rams(census),
         "on_chip_bytes": census.memory_bits // 8,
     }
-
-
-def counted_hardware(config: Config, progress: Callable[[str], None]) -> dict[str, int]:
-    """Flip-flops, DSP multipliers, block RAMs and memory bytes of a whole device."""
-    return _hardware(_counted(config, progress)["device"])
 
 
 def estimate(

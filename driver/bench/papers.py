@@ -14,11 +14,12 @@ from typing import Any
 
 from ..errors import UserError
 from ..schedule.timed import time_all
+from .papers_area import figure_11
 from .papers_cases import paper_cases
 from .papers_mprec import figure_mprec
 from .papers_platforms import figure_7, figure_14
 from .papers_serving import figure_5, figure_12, figure_12_partitions, figure_13
-from .papers_work import figure_1c, figure_3, figure_10a, figure_10b, figure_10c, figure_11
+from .papers_work import figure_1c, figure_3, figure_10a, figure_10b, figure_10c
 
 __all__ = ["FIGURES", "bench_papers"]
 
@@ -31,7 +32,7 @@ FIGURES: dict[str, tuple[str, Figure]] = {
     "10a": ("RecPipe Fig. 10a: utilisation by engine size", figure_10a),
     "10b": ("RecPipe Fig. 10b: filter", figure_10b),
     "10c": ("RecPipe Fig. 10c: split of the static cache", figure_10c),
-    "11": ("RecPipe Fig. 11: hardware", figure_11),
+    "11": ("RecPipe Fig. 11: area, as gates", figure_11),
     "12": ("RecPipe Fig. 12: latency against load", figure_12),
     "12-partitions": ("RecPipe Fig. 12, lower half: cuts", figure_12_partitions),
     "13": ("RecPipe Fig. 13: larger models", figure_13),

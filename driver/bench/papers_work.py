@@ -1,5 +1,5 @@
 """RecPipe's figures of models and units: work saved (1c), quality (3), utilisation (10a), filter
-(10b), cache split (10c), area (11)."""
+(10b), cache split (10c)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .papers_devices import padded_cycles
 from .papers_serving import devices
 from .table import table_text
 
-__all__ = ["figure_1c", "figure_3", "figure_10a", "figure_10b", "figure_10c", "figure_11",
+__all__ = ["figure_1c", "figure_3", "figure_10a", "figure_10b", "figure_10c",
            "utilization_cases"]  # fmt: skip
 
 Progress = Callable[[str], None]
@@ -192,31 +192,5 @@ def figure_10c(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         f"Published access cycles by share: {theirs}. Bound: one cycle, all hits. Ours, best "
         f"{best:.2f}: rows of their own width, packed, so the front end needs a small share "
         "(synthetic ids, Zipf 1.05)."
-    )
-    return {"rows": rows, "text": f"{table_text(columns, rows)}\n{words}"}
-
-
-def figure_11(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """Hardware of the baseline and the whole device, counted before synthesis."""
-    from ..estimate import counted_hardware
-
-    whole, base = devices(args)
-    counts = {config.name: counted_hardware(config, progress) for config in (base, whole)}
-    rows = [
-        {
-            "figure": key,
-            "baseline": counts[base.name][key],
-            "device": counts[whole.name][key],
-            "times": f"{counts[whole.name][key] / max(1, counts[base.name][key]):.2f}",
-        }
-        for key in ("flip_flops", "dsps", "block_rams", "on_chip_bytes")
-    ]
-    columns = {"figure": "figure", "baseline": base.name, "device": whole.name, "times": "times"}
-    words = (
-        f"Published: {published.AREA['overhead'] * 100:.1f} % more area for the whole chip, "
-        f"{published.AREA['array'] * 100:.1f} % for the cut array, in which most units are not "
-        "counted. Not confirmed for the whole device: every sub-array has accumulators, "
-        "requantisers, banks and engine control of its own here. Cells of the array by Yosys: "
-        "`rpaccel bench fission-cost`. Power is not reproduced."
     )
     return {"rows": rows, "text": f"{table_text(columns, rows)}\n{words}"}

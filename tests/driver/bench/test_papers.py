@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from driver.bench import papers, papers_devices, papers_serving, papers_work
+from driver.bench import papers, papers_area, papers_devices, papers_serving, papers_work
 from driver.bench.papers_devices import padded_cycles
 from driver.errors import UserError
 from driver.load.queue import compiled
 from driver.schedule.funnel_quality import ShippedItems
 from driver.schedule.timed import Case, Timing
 from golden.model import SHAPES
-from hdl.config import preset
+from hdl.config import Config, preset
 from rpaccel import cli
+from synth.gates import Gates
 
 
 def _edge(case: Case) -> int:
@@ -50,6 +52,18 @@ def _ask(words: dict[str, Any]) -> dict[str, Any]:
     return {"times": times}
 
 
+def _gates(config: Config, *, workers: int, progress: object) -> dict[str, Gates]:
+    """Equal arrays and rows; a device with fission has more of the rest, and a filter."""
+    rich = config.features.fission
+    bits = Counter({(8, 1000, 2): 5 if rich else 4})
+    gates = {
+        papers_area.ARRAY: Gates(Counter({"$_XOR_": 60, "$_DFF_P_": 40}), 100_000),
+        papers_area.ACTIVATIONS: Gates(memories=bits),
+        papers_area.CONTROL: Gates(Counter({"$_NOT_": 30 if rich else 10}), 60 if rich else 20),
+    }
+    return gates | ({papers_area.FILTER: Gates(Counter({"$_NOR_": 50}), 3560)} if rich else {})
+
+
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     compiled()  # once, into the usual cache
@@ -65,13 +79,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     monkeypatch.setattr(papers_work, "shipped_items", lambda p: ShippedItems(labels, scores))
     monkeypatch.setattr(papers_work, "_POLICY_QUERIES", 1)
-    monkeypatch.setattr(
-        "driver.estimate.counted_hardware",
-        lambda config, progress: dict.fromkeys(
-            ("flip_flops", "dsps", "block_rams", "on_chip_bytes"),
-            2 if config.features.fission else 1,
-        ),
-    )
+    monkeypatch.setattr("driver.bench.papers_area.gates_by_unit", _gates)
     return tmp_path
 
 
@@ -137,8 +145,39 @@ def test_units(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["edge"] for row in found["10a"]["rows"]] == [16, 8, 4]
     assert found["10b"]["rows"][0]["recall"] == "1.0000"
     assert any(row["loaded"] == "yes" for row in found["10c"]["rows"])
-    assert found["11"]["rows"][0]["times"] == "2.00"
     assert "Power is not reproduced" in capsys.readouterr().out
+
+
+def test_area_is_counted_by_unit_and_compared_by_what_is_added(
+    quick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(quick, "11")["11"]
+    rows = {row["unit"]: row for row in found["rows"]}
+    assert rows["filter"]["cells_times"] is None and rows["filter"]["device_cells"] == 50
+    assert rows["queries, control, registers"]["cells_times"] == "3.00"
+    assert rows["whole device"]["baseline_cells"] == 110
+    assert rows["whole device"]["device_cells"] == 180
+    # 100 000 transistors of logic, 4000 bytes with two ports: 356 000 make up the baseline.
+    shares = {row["part"]: row for row in found["shares"]}
+    assert shares["activation banks"]["share"] == pytest.approx(100 * 256 / 356)
+    assert shares["activation banks"]["added"] == pytest.approx(100 * 64 / 356)
+    assert shares["filter"]["logic_added"] == pytest.approx(1.0)
+    assert shares["filter"]["published_added"] == pytest.approx(1.75, abs=0.005)
+    everything = shares["all of these"]
+    assert everything["added"] == pytest.approx(1 + 100 * 64 / 356)
+    assert everything["published_added"] == pytest.approx(7.67, abs=0.005)
+    assert "Not confirmed: 7.7 % more area" in capsys.readouterr().out
+
+
+def test_area_without_yosys_is_said_and_the_others_go_on(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("RPACCEL_CACHE", str(quick))
+    monkeypatch.setattr("synth.tools.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("driver.bench.papers_area.devices", lambda args: [preset("tiny")] * 2)
+    found = run(quick, "1c", "11")
+    assert "extra 'synth'" in found["11"]["error"] and found["1c"]["rows"]
 
 
 def test_platforms_and_data_sets(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
