@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amaranth.hdl import Module, Signal
@@ -97,14 +98,15 @@ class Outer(wiring.Component):
             m.d.comb += [leaf.a.eq(value), leaf.b.eq(self.b)]
             value = leaf.q
         m.d.comb += [inner.a.eq(value), self.q.eq(inner.q)]
-        m.submodules.words = words = Memory(shape=8, depth=16, init=[])
+        words: Memory[Any, Any] = Memory(shape=8, depth=16, init=[])
         write, reads = words.write_port(), [words.read_port(), words.read_port()]
         m.d.comb += [write.addr.eq(self.b), write.data.eq(self.data), write.en.eq(self.write)]
         for port, address, out in zip(
             reads, (self.a, self.b), (self.left, self.right), strict=True
         ):
             m.d.comb += [port.addr.eq(address), out.eq(port.data)]
-        m.submodules.table = table = Memory(shape=1, depth=4, init=[0, 0, 0, 1])
+        table: Memory[Any, Any] = Memory(shape=1, depth=4, init=[0, 0, 0, 1])
+        m.submodules += words, table
         bit = table.read_port(domain="comb")
         m.d.comb += [bit.addr.eq(self.a[:2]), self.both.eq(bit.data)]
         return m
