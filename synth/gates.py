@@ -37,6 +37,8 @@ _PORT = re.compile(r"^  wire .*\b(?:input|output) \d+ .*$", re.MULTILINE)
 _CELL = re.compile(r"^  cell \\(\S+) \\\S+$", re.MULTILINE)
 _GATE = re.compile(r"\$_(?:NOT|NAND|NOR|XOR|XNOR|N?MUX|AOI[34]|OAI[34]|DFF_P)_")
 _MEMORY, _FLIP_FLOP = "$mem_v2", "$_DFF_P_"
+_ABC = "strash;dc2;map"
+"""Of Yosys's own script without what searches by SAT: a third of the time for 1 to 3 % more."""
 _STAT, _MEMORIES = "stat.json", "memories.json"
 
 
@@ -136,7 +138,7 @@ def _script(top: str) -> str:
             "opt_expr",
             "opt_merge",
             "opt_clean",
-            "abc -g cmos",
+            f"abc -g cmos -script +{_ABC}",
             "opt_clean",
             "delete t:$scopeinfo",
             f"tee -q -o {_STAT} stat -top {top} -tech cmos -json",

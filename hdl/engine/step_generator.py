@@ -344,6 +344,18 @@ class StepGenerator(wiring.Component):
         with m.If(bank[self._log2_banks]):
             m.d.sync += state.address_i.eq(state.address_i + state.width)
 
+    def _in_one_step(self, count: Any, *, load_a: int, last: Any) -> list[Any]:
+        """All chunks of what the step makes: ``count`` outputs, perhaps the item's ``last``."""
+        step = self.step
+        return [
+            step.load_a.eq(load_a),
+            step.first.eq(1),
+            step.final.eq(1),
+            step.chunk.eq(1),
+            step.count.eq(count),
+            step.last.eq(last),
+        ]
+
     def _product(self, m: Module, item: Any, state: Any) -> None:
         """Products of vectors i and j, then of the pair behind them, then the copies."""
         step, lanes = self.step, self._product_lanes
@@ -356,12 +368,7 @@ class StepGenerator(wiring.Component):
             step.copy.eq(0),
             step.product.eq(1),
             step.log2_group.eq(0),
-            step.load_a.eq(1),
-            step.first.eq(1),
-            step.final.eq(1),
-            step.chunk.eq(1),
-            step.count.eq(count),
-            step.last.eq(0),
+            *self._in_one_step(count, load_a=1, last=0),
             state.k.eq(state.k + count),
             state.shift_address.eq(state.shift_address + 1),
             state.part.eq(Mux(vector_end, 0, state.part + lanes)),
@@ -395,12 +402,7 @@ class StepGenerator(wiring.Component):
         m.d.sync += [
             step.copy.eq(1),
             step.product.eq(0),
-            step.load_a.eq(0),
-            step.first.eq(1),
-            step.final.eq(1),
-            step.chunk.eq(1),
-            step.count.eq(count),
-            step.last.eq(ends & state.copy_only),
+            *self._in_one_step(count, load_a=0, last=ends & state.copy_only),
             state.k.eq(state.k + count),
             state.part.eq(Mux(vector_end, 0, state.part + COPY_BYTES)),
             state.remaining.eq(state.remaining - COPY_BYTES),
@@ -443,12 +445,7 @@ class StepGenerator(wiring.Component):
         m.d.sync += [
             step.copy.eq(0),
             step.product.eq(0),
-            step.load_a.eq(1),
-            step.first.eq(1),
-            step.final.eq(1),
-            step.chunk.eq(1),
-            step.count.eq(count),
-            step.last.eq(item_end),
+            *self._in_one_step(count, load_a=1, last=item_end),
             step.log2_rows.eq(state.log2_rows),
             state.k.eq(state.k + count),
             state.shift_address.eq(state.shift_address + 1),
