@@ -21,6 +21,7 @@ from hdl.words import pack_bytes
 from .decoded_bags import COUNTER, member_number, sum_inputs, sum_stack
 from .errors import UserError
 from .hash_words import bucket_constants, hash_stream
+from .layer_maps import layer_maps
 from .maps import DecoderMap, LayerMap, StageShape
 from .tiles import layer_tiles, stream_bytes, tile_count
 
@@ -156,25 +157,9 @@ def _layers(
     """Layers of a decoder whose code lies at page ``base`` and whose vectors go to ``output``;
     also its tiles, and the parameters used with it."""
     high, low, _ = _code_and_buffers(sizes, edge)
-    layers = []
-    tiles = 0
-    source = base * rows
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        k_tiles, n_tiles = tile_count(inputs, outputs, edge)
-        out = output if i == len(sizes) - 2 else (base + (high, low)[i % 2]) * rows
-        layers.append(
-            LayerMap(
-                input_tiles=k_tiles,
-                output_tiles=n_tiles,
-                input_base=source,
-                output_base=out,
-                parameter_base=parameter,
-            )
-        )
-        source = out
-        tiles += k_tiles * n_tiles
-        parameter += n_tiles
-    return tuple(layers), tiles, parameter
+    layers = list(zip(sizes, sizes[1:], strict=False))
+    outputs = [(base + (high, low)[i % 2]) * rows for i in range(len(layers) - 1)] + [output]
+    return layer_maps(layers, edge, [base * rows, *outputs[:-1]], outputs, parameter)
 
 
 def _sum(

@@ -17,8 +17,8 @@ from hdl.program import STAGE, STREAM_CHUNK_BYTES, dot_shift_words
 from .decoders import bag_pages, map_decoders, rows_of_decoders
 from .errors import UserError
 from .fit import check_models
+from .layer_maps import layer_maps
 from .maps import DecoderMap, EngineMap, LayerMap, PhaseMap, StageMap, StageShape
-from .tiles import tile_count
 
 __all__ = ["map_engine", "row_blocks", "rows_of"]
 
@@ -132,29 +132,13 @@ def _layer_maps(
     ``joined``: first page that the last layer reads, and the page behind the products there, which
     the layer before writes.
     """
-    maps = []
-    tiles = 0
-    base = first
-    for index, (inputs, outputs) in enumerate(layers):
-        k_tiles, n_tiles = tile_count(inputs, outputs, edge)
-        last = index == len(layers) - 1
-        out = 0 if last else buffers[index % 2] * rows
-        following = out
-        if joined is not None and index == len(layers) - 2:
-            following, out = joined[0] * rows, joined[1] * rows
-        maps.append(
-            LayerMap(
-                input_tiles=k_tiles,
-                output_tiles=n_tiles,
-                input_base=base,
-                output_base=out,
-                parameter_base=parameter,
-            )
-        )
-        base = following
-        tiles += k_tiles * n_tiles
-        parameter += n_tiles
-    return tuple(maps), tiles, parameter
+    if not layers:
+        return (), 0, parameter
+    outputs = [buffers[index % 2] * rows for index in range(len(layers) - 1)] + [0]
+    inputs = [first, *outputs[:-1]]
+    if joined is not None and len(layers) > 1:
+        inputs[-1], outputs[-2] = joined[0] * rows, joined[1] * rows
+    return layer_maps(layers, edge, inputs, outputs, parameter)
 
 
 def _vector_slots(config: Config, shape: StageShape, row: int, column: int) -> tuple[int, int]:
