@@ -75,7 +75,7 @@ class Scan(wiring.Component):
         ``scanned_layout``.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     selection: Any
     go: Signal
@@ -124,6 +124,7 @@ class Scan(wiring.Component):
         turn = rotation_of(config, walker.address)
         members = rotate(m, walker.member, turn, name="member_banks")
         read: Any = Signal(scanned_layout(config))  # what belongs to the word being read
+        held: Any = Signal(scanned_layout(config))  # the word in a register: memory is slow
         taking = Signal(config.candidate_banks)  # by bank
         with m.If(self.advance):
             m.d.sync += [
@@ -134,13 +135,19 @@ class Scan(wiring.Component):
                 read.fresh.eq(walker.fresh),
                 read.seen.eq(walker.member & ~walker.fresh),
                 taking.eq(members),
-                self.o.eq(read),
+                held.eq(read),
+                held.forwarded.eq(self.flags),
+                held.candidates.eq(self.candidates),
+                self.o.eq(held),
             ]
-        self._compare(m, read, taking)
+        self._compare(m, held, taking)
         return m
 
-    def _compare(self, m: Module, read: Any, taking: Signal) -> None:
-        """All candidates of the word against the threshold, in the cycle after their read."""
+    def _compare(self, m: Module, held: Any, taking: Signal) -> None:
+        """All candidates of a word against the threshold, two cycles after their read.
+
+        Their leading digits, and who takes part, are found in the first of the two.
+        """
         banks = self._config.candidate_banks
         digits = digits_of(self._config)
         mask = Cat(
@@ -150,11 +157,17 @@ class Scan(wiring.Component):
         digit: Any = Signal(data.ArrayLayout(DIGIT_BITS, banks))
         for bank in range(banks):
             candidate = self.candidates[bank]
+            leading = Signal(DIGIT_BITS, name=f"leading_{bank}")
+            present = Signal(name=f"present_{bank}")
             key = Signal(DIGIT_BITS * digits, name=f"key_{bank}")
             masked = Signal(DIGIT_BITS * digits, name=f"masked_{bank}")
-            present = taking[bank] & ~(self.exclude_dropped & candidate.dropped)
+            with m.If(self.advance):
+                m.d.sync += [
+                    leading.eq(self._leading(candidate.score)),
+                    present.eq(taking[bank] & ~(self.exclude_dropped & candidate.dropped)),
+                ]
             m.d.comb += [
-                key.eq(self._key(candidate)),
+                key.eq(self._key(held.candidates[bank], leading)),
                 masked.eq(key & mask),
                 equal[bank].eq(present & (masked == self.threshold)),
                 above[bank].eq(present & (masked > self.threshold)),
@@ -163,7 +176,7 @@ class Scan(wiring.Component):
                 for number in range(digits):
                     with m.Case(number):
                         m.d.comb += digit[bank].eq(key.word_select(digits - 1 - number, DIGIT_BITS))
-        turn = rotation_of(self._config, read.address)
+        turn = rotation_of(self._config, held.address)
         equal_lanes = rotate(m, equal, turn, name="equal_lanes", back=True)
         above_lanes = rotate(m, above, turn, name="above_lanes", back=True)
         with m.If(self.advance):
@@ -172,13 +185,17 @@ class Scan(wiring.Component):
                 self.o.digit.eq(digit),
                 self.o.equal.eq(equal_lanes),
                 self.o.above.eq(above_lanes),
-                self.o.forwarded.eq(self.flags),
-                self.o.candidates.eq(self.candidates),
             ]
 
-    def _key(self, candidate: Any) -> Value:
-        """Leading digit: the bin; then the score's other digits and the inverted item."""
-        score = candidate.score
+    def _key(self, candidate: Any, leading: Value) -> Value:
+        """Leading digit, the score's other digits, the inverted item."""
+        item_bits = self._config.item_bits
+        padded = DIGIT_BITS * (digits_of(self._config) - SCORE_DIGITS)
+        padding = Const(0, padded - item_bits)
+        return Cat((~candidate.item)[:item_bits], padding, candidate.score[:12], leading)
+
+    def _leading(self, score: Value) -> Value:
+        """The bin."""
         leading = score[12:16] ^ 0x8
         for number in range(1, 4):
             low = 12 - 2 * number
@@ -186,7 +203,4 @@ class Scan(wiring.Component):
             saturated = Mux(score[15], 0, 15)
             window = Mux(inside, score[low : low + 4] ^ 0x8, saturated)
             leading = Mux(self.bins == number, window, leading)
-        item_bits = self._config.item_bits
-        padded = DIGIT_BITS * (digits_of(self._config) - SCORE_DIGITS)
-        padding = Const(0, padded - item_bits)
-        return Cat((~candidate.item)[:item_bits], padding, score[:12], leading)
+        return leading
