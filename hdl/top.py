@@ -85,9 +85,10 @@ class Accelerator(wiring.Component):
         crossbar = ReadCrossbar(config=config)
         writer = WriteMaster(config=config)
         front, core = FrontEnd(config=config), Core(config=config, trace=self._trace)
-        m.submodules.registers = share(platform, registers, "registers")
-        m.submodules.read_crossbar = share(platform, crossbar, "read_crossbar")
-        m.submodules.write_master = share(platform, writer, "write_master")
+        ports = DomainRenamer("ports")
+        m.submodules.registers = ports(share(platform, registers, "registers"))
+        m.submodules.read_crossbar = ports(share(platform, crossbar, "read_crossbar"))
+        m.submodules.write_master = ports(share(platform, writer, "write_master"))
         m.submodules.front_end = DomainRenamer("core")(share(platform, front, "front_end"))
         m.submodules.core = DomainRenamer("work")(share(platform, core, "core"))
         self._reset(m, registers, crossbar, writer)
@@ -105,20 +106,33 @@ class Accelerator(wiring.Component):
     def _reset(
         self, m: Module, registers: RegisterFile, crossbar: ReadCrossbar, writer: WriteMaster
     ) -> None:
-        """The core's clock domain and the soft reset sequence."""
-        m.submodules.soft_reset = reset = SoftReset()
-        core: Any = ClockDomain("core", local=True)
-        m.domains.core = core
+        """The clock domains of bus and core, and the soft reset sequence.
+
+        Each domain's reset is a register, all at the same depth, so that all units leave it in the
+        same cycle, one after the device's: it has thousands of loads, and place and route can copy
+        a register.
+        """
+        reset = SoftReset()
+        m.submodules.soft_reset = DomainRenamer("ports")(reset)
+        self._domain(m, "ports", ResetSignal("sync"))
+        self._soft_reset = ResetSignal("sync") | reset.core_reset
+        self._domain(m, "core", self._soft_reset)
+        m.d.ports += registers.clear.eq(reset.core_reset)
         m.d.comb += [
-            core.clk.eq(ClockSignal("sync")),
-            core.rst.eq(ResetSignal("sync") | reset.core_reset),
             reset.request.eq(registers.control.soft_reset),
             crossbar.quiesce.eq(reset.quiesce),
             writer.quiesce.eq(reset.quiesce),
-            registers.clear.eq(reset.core_reset),
             registers.status.resetting.eq(reset.busy),
         ]
-        m.d.sync += reset.bus_idle.eq(crossbar.idle & writer.idle)
+        m.d.ports += reset.bus_idle.eq(crossbar.idle & writer.idle)
+
+    def _domain(self, m: Module, name: str, reset: Value) -> None:
+        """A domain of the device's clock with a registered reset of its own."""
+        domain: Any = ClockDomain(name, local=True)
+        m.domains += domain
+        held = Signal(name=f"{name}_reset", init=1, reset_less=True)
+        m.d.sync += held.eq(reset)
+        m.d.comb += [domain.clk.eq(ClockSignal("sync")), domain.rst.eq(held)]
 
     def _watch(
         self,
@@ -131,14 +145,11 @@ class Accelerator(wiring.Component):
         """The domain of what a query can bring to a standstill, and its reset."""
         watchdog = Watchdog(config=self._config)
         m.submodules.watchdog = DomainRenamer("core")(watchdog)
-        work: Any = ClockDomain("work", local=True)
-        m.domains.work = work
+        self._domain(m, "work", self._soft_reset | watchdog.reset)
         units = range(self._config.sub_arrays)
         computing = Cat(core.causes[u] == Cause.BUSY for u in units).any()
         moves = crossbar.bursts.any() | crossbar.beats.any() | writer.beats.any()
         m.d.comb += [
-            work.clk.eq(ClockSignal("sync")),
-            work.rst.eq(ResetSignal("core") | watchdog.reset),
             watchdog.running.eq(front.running),
             watchdog.fault.eq(core.fault),
             crossbar.abandon.eq(watchdog.abandon),
@@ -147,7 +158,7 @@ class Accelerator(wiring.Component):
         ]
         # These are the ends of long paths and nothing that a cycle matters to.
         moved = Signal()
-        m.d.sync += [
+        m.d.ports += [
             moved.eq(moves),
             # With a full completion ring it is the host that does not move.
             watchdog.progress.eq(moved | computing | front.result_taken | front.completion_full),
@@ -204,7 +215,8 @@ class Accelerator(wiring.Component):
     def _partition(self, m: Module, registers: RegisterFile, front: FrontEnd, core: Core) -> None:
         """The partition in force; like the registers it outlives a soft reset."""
         units = self._config.sub_arrays
-        m.submodules.partition = control = PartitionControl(config=self._config)
+        control = PartitionControl(config=self._config)
+        m.submodules.partition = DomainRenamer("ports")(control)
         levels = Cat(Value.cast(word) for word in registers.partition)
         stages = Cat(Value.cast(word) for word in registers.engine_stages)
         apply = registers.partition_apply.apply
@@ -283,10 +295,10 @@ class Accelerator(wiring.Component):
         status = registers.irq_status
         moderation = InterruptModeration()
         m.submodules.moderation = DomainRenamer("core")(moderation)
-        m.d.sync += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
+        m.d.ports += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
         idle = ~front.busy & core.idle & crossbar.idle & writer.idle
         # What the units do now ends deep in them: the host sees it a cycle later.
-        m.d.sync += [
+        m.d.ports += [
             registers.status.busy.eq(front.busy),
             registers.status.idle.eq(idle),
             registers.status.completion_full.eq(front.completion_full),

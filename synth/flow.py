@@ -16,6 +16,7 @@ from hdl.config import Config
 from .cells import RESOURCES, UnitArea, area_by_unit, children_of, resources
 from .devices import Device
 from .early import early_excess
+from .ecp5.replicate import replicate_in_file
 from .errors import SynthesisError
 from .estimated_paths import EstimatedPath, estimated_paths
 from .harness import HARNESS, UNIT, harness_text, ports_of
@@ -127,6 +128,9 @@ def synthesise(
     totals = resources(areas[0].cells, device.family)
     lacking = excess(totals, device)
     routed: list[Routed] = []
+    if device.family == "ecp5" and not lacking:
+        copies = replicate_in_file(folder / _FLAT, HARNESS)
+        progress(f"registers with many loads: {copies} copies")
     if device.is_routed and not lacking:
         for number, seed in enumerate(seeds, 1):
             progress(f"place and route, seed {seed} ({number} of {len(seeds)})")

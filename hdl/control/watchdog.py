@@ -23,7 +23,8 @@ class Watchdog(wiring.Component):
     Tables that contradict each other can bring a query to a standstill: vectors that are waited
     for and never asked for, weight tiles that no layer takes. Then: ``abandon`` until the bus has
     nothing of it any more, ``reset``, ``closing`` until the front end has completed all queries
-    that were at work. What LOADs wrote stays.
+    that were at work. Between the two is a cycle for a register in the reset's way. What LOADs
+    wrote stays.
 
     Too long is 32 * 2**item_bits cycles: the longest that a healthy query moves nothing is the
     sorter's merge of all candidates, item_bits (at most 16) passes of 2**item_bits cycles. A query
@@ -96,8 +97,11 @@ class Watchdog(wiring.Component):
             with m.State("RESET"):
                 m.d.sync += [wait.eq(wait - 1), quiet.eq(0)]
                 with m.If(wait == 0):
-                    m.d.sync += [self.reset.eq(0), self.closing.eq(1)]
-                    m.next = "CLOSE"
+                    m.d.sync += self.reset.eq(0)
+                    m.next = "LATE"
+            with m.State("LATE"):
+                m.d.sync += self.closing.eq(1)
+                m.next = "CLOSE"
             with m.State("CLOSE"):
                 with m.If(~self.running):
                     m.d.sync += [self.abandon.eq(0), self.closing.eq(0)]

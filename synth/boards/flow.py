@@ -12,6 +12,7 @@ from hdl.config import Config
 from ..cells import UnitArea, area_by_unit, children_of, resources
 from ..devices import Device, device
 from ..early import early_excess
+from ..ecp5.replicate import replicate_in_file
 from ..errors import SynthesisError
 from ..flow import excess
 from ..place_route import Routed, place_route
@@ -91,6 +92,9 @@ def build_board(
     lacking = excess(totals, part)
     routed: list[Routed] = []
     bitstream = None
+    if not lacking:
+        copies = replicate_in_file(folder / _FLAT, TOP)
+        progress(f"registers with many loads: {copies} copies")
     for seed in () if lacking else seeds:
         progress(f"place and route, seed {seed}")
         routed.append(_route(design, part, folder, seed, progress))

@@ -35,6 +35,7 @@ def multiplier_map(rtlil: str) -> str:
 def _module(name: str, a: tuple[str, int], b: tuple[str, int], enabled: bool) -> str:
     (sign_a, width_a), (sign_b, width_b) = a, b
     width = width_a + width_b
+    low = 2 * _WIDTH - width - (sign_a == "u") - (sign_b == "u")
     pins = [f".A{n}(a[{n}]), .B{n}(b[{n}]), .C{n}(1'b0)" for n in range(_WIDTH)]
     pins += [f".P{n}(p[{n}])" for n in range(2 * _WIDTH)]
     listed = ",\n        ".join(pins)
@@ -46,10 +47,10 @@ module {name}_map (clk, rst, {"enable, " if enabled else ""}a, b, product);
     input [{width_a - 1}:0] a;
     input [{width_b - 1}:0] b;
     output [{width - 1}:0] product;
-    wire [17:0] a_wide = {_extended("a", sign_a, width_a)};
-    wire [17:0] b_wide = {_extended("b", sign_b, width_b)};
+    wire [17:0] a_wide = {_aligned("a", sign_a, width_a)};
+    wire [17:0] b_wide = {_aligned("b", sign_b, width_b)};
     wire [35:0] p;
-    assign product = p;
+    assign product = p[{low + width - 1}:{low}];
     MULT18X18D #(
         .REG_OUTPUT_CLK("CLK0"), .REG_OUTPUT_CE("CE0"), .REG_OUTPUT_RST("RST0")
     ) multiplier (
@@ -61,6 +62,9 @@ endmodule
 """
 
 
-def _extended(name: str, sign: str, width: int) -> str:
-    fill = f"{name}[{width - 1}]" if sign == "s" else "1'b0"
-    return f"{{{{{_WIDTH - width}{{{fill}}}}}, {name}}}" if width < _WIDTH else name
+def _aligned(name: str, sign: str, width: int) -> str:
+    """The operand in the highest bits: zeros below are the block's own, copies of a sign above
+    would each be a wire to it."""
+    zeros = _WIDTH - width - (sign == "u")
+    parts = ["1'b0"] * (sign == "u") + [name] + [f"{zeros}'b0"] * (zeros > 0)
+    return f"{{{', '.join(parts)}}}"
