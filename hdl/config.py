@@ -610,6 +610,7 @@ _ECP5 = replace(
     static_cache_bytes=12288,
     look_ahead_bytes=4096,
     max_items=4096,
+    queries_in_flight=4,
     hash_lanes=0,
     decoded_bytes=0,
     held_bytes=0,

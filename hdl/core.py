@@ -339,9 +339,11 @@ class Core(wiring.Component):
             self.misses.eq(count("miss")),
             self.bad_ids.eq(count("bad")),
             self.prefetches.eq(sum((x.valid & x.prefetch for x in lookups), Value.cast(0))),
-            self.fault.eq(Cat(engine.fault for engine in engines).any()),
         ]
-        m.d.sync += self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all())
+        m.d.sync += [
+            self.fault.eq(Cat(engine.fault for engine in engines).any()),
+            self.idle.eq(embedding.idle & Cat(engine.idle for engine in engines).all()),
+        ]
 
     def _traces(
         self,

@@ -117,11 +117,12 @@ class Accelerator(wiring.Component):
         self._domain(m, "ports", ResetSignal("sync"))
         self._soft_reset = ResetSignal("sync") | reset.core_reset
         self._domain(m, "core", self._soft_reset)
-        m.d.ports += registers.clear.eq(reset.core_reset)
+        quiesce = Signal()
+        m.d.ports += [quiesce.eq(reset.quiesce), registers.clear.eq(reset.core_reset)]
         m.d.comb += [
             reset.request.eq(registers.control.soft_reset),
-            crossbar.quiesce.eq(reset.quiesce),
-            writer.quiesce.eq(reset.quiesce),
+            crossbar.quiesce.eq(quiesce),
+            writer.quiesce.eq(quiesce),
             registers.status.resetting.eq(reset.busy),
         ]
         m.d.ports += reset.bus_idle.eq(crossbar.idle & writer.idle)

@@ -18,7 +18,7 @@ class QueryCancel(wiring.Component):
     query at work has the tag, or when an entry with it is about to begin, which then does not. It
     ends with ``unknown`` when all entries that were submitted before ``go`` are begun.
 
-    Latency: ``found`` 2 cycles after ``go`` for a query at work.
+    Latency: ``found`` 3 cycles after ``go`` for a query at work.
 
     Members
     -------
@@ -71,6 +71,9 @@ class QueryCancel(wiring.Component):
         end = Signal(_INDEX_BITS)  # entry behind the last one that may be meant
         with m.If(self.begun):
             m.d.sync += place.eq(Mux(place + 1 >= self.size, 0, place + 1))
+        # All queries at work are looked at in one cycle: what it says is used in the next.
+        hit, over = Signal(), Signal()
+        m.d.sync += [hit.eq(self.hit & ~self.go), over.eq((place == end) & ~self.go)]
         with m.If(self.go):
             m.d.sync += [
                 self.searching.eq(1),
@@ -79,9 +82,9 @@ class QueryCancel(wiring.Component):
                 self.found.eq(0),
                 self.unknown.eq(0),
             ]
-        with m.Elif(self.searching & (self.hit | self.refused)):
+        with m.Elif(self.searching & (hit | self.refused)):
             m.d.sync += [self.searching.eq(0), self.found.eq(1)]
         # An entry that began in the cycle before is at work by now: ``hit`` would have been up.
-        with m.Elif(self.searching & (place == end)):
+        with m.Elif(self.searching & over):
             m.d.sync += [self.searching.eq(0), self.unknown.eq(1)]
         return m

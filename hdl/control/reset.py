@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["SoftReset"]
 
-_SETTLE = 5
-"""Cycles of quiesce before ``bus_idle`` counts: a request taken in the last open cycle has been
-counted as outstanding by then, and ``bus_idle`` is a register."""
+_SETTLE = 6
+"""Cycles of quiesce before ``bus_idle`` counts: a request taken in the last open cycle, one after
+``quiesce`` rose, has been counted as outstanding by then, and ``bus_idle`` is a register."""
 _PULSE = 4
 """Cycles of core reset."""
 

@@ -179,14 +179,16 @@ class Retirement(wiring.Component):
     def _clock(self, m: Module) -> Any:
         """Cycles of each context from its begin to its end."""
         now = Signal(32)
-        m.d.sync += now.eq(now + 1)
+        # Both a cycle late: a result that is taken ends a stage, far from here.
+        begun, ended = Signal.like(self.begun), Signal.like(self.ended)
+        m.d.sync += [now.eq(now + 1), begun.eq(self.begun), ended.eq(self.ended)]
         elapsed = []
         for c in range(self._config.filter_contexts):
             start = Signal(32, name=f"start_{c}")
             time = Signal(32, name=f"time_{c}")
-            with m.If(self.begun[c]):
+            with m.If(begun[c]):
                 m.d.sync += start.eq(now)
-            with m.If(self.ended[c]):
+            with m.If(ended[c]):
                 m.d.sync += time.eq(now - start)
             elapsed.append(time)
         return Array(elapsed)

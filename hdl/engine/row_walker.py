@@ -119,7 +119,7 @@ class RowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        self._miscounted = Signal()
+        self._miscounted, self._strayed = Signal(), Signal()  # a cycle late
         m.submodules.pending = pending = Queue(
             shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.pending
         )
@@ -242,8 +242,9 @@ class RowWalker(wiring.Component):
                 | (dense & write[dense_bits:].any())
                 | tile.parameter[config.parameter_address_bits :].any()
             ),
-            self.fault.eq((go & beyond) | self._miscounted),
+            self.fault.eq(self._strayed | self._miscounted),
         ]
+        m.d.sync += self._strayed.eq(go & beyond)
         m.d.comb += [
             read.eq(tile.input_page + row),
             write.eq(tile.output_page + row),
@@ -277,8 +278,8 @@ class RowWalker(wiring.Component):
         end = record.last & (tile.inputs_left == 0) & (tile.outputs_left == 0)
         m.d.comb += [
             now.eq(Mux(started, record.tiles, left)),
-            self._miscounted.eq(advance & (end != (now == 1))),
         ]
+        m.d.sync += self._miscounted.eq(advance & (end != (now == 1)))
         with m.If(advance):
             m.d.sync += left.eq(now - 1)
 

@@ -128,6 +128,13 @@ class Emission(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chosen = self._choose(m)
+        self._step = Mux(self.job.final, 1, self._config.filter_survivors)
+        # Of the word in the third stage, registers because all stages wait for them:
+        self._through = Signal()  # the survivors left are listed in one step
+        self._over = Signal()  # none is left
+        self._left = Signal(self._banks)  # lost candidates still to be marked
+        self._any_left = Signal()
+        self._one_left = Signal()  # at most one
         numbered, number, news, falls = self._number(m, chosen)
         self._list(m, numbered, number, news, falls)
         return m
@@ -140,7 +147,6 @@ class Emission(wiring.Component):
                     "word": scanned_layout(self._config),
                     "chosen": self._banks,  # survivors; from the second stage on the new ones
                     "old": self._banks,  # forwarded by a selection before
-                    "lost": self._banks,  # of them, those that do not survive
                 }
             ),
             name=name,
@@ -182,41 +188,45 @@ class Emission(wiring.Component):
             m.d.sync += [
                 stage.eq(chosen),
                 stage.chosen.eq(new),
-                stage.lost.eq(lost),
                 number.eq(Cat(before[: self._banks])),
                 news.eq(before[-1]),
                 falls.eq(count_ones(lost)),
+                self._through.eq(before[-1] <= self._step),
+                self._over.eq(before[-1] == 0),
+                *self._marking(Mux(self.job.drop, lost, 0)),
             ]
         with m.If(self.start):
             m.d.sync += stage.word.valid.eq(0)
         return stage, number, news, falls
+
+    def _marking(self, left: Value) -> list[Any]:
+        """These lost candidates are left to be marked."""
+        return [
+            self._left.eq(left),
+            self._any_left.eq(left.any()),
+            self._one_left.eq((left & (left - 1)[: self._banks]) == 0),
+        ]
 
     def _list(self, m: Module, stage: Any, number: Any, news: Signal, falls: Signal) -> None:
         """Third stage: choose the next few, until the word is done."""
         wide = self._config.filter_survivors
         width = self._banks.bit_length() + 1
         served = Signal(width)  # new survivors of this word that are through
-        gone = Signal(self._banks)  # lost candidates of this word that are marked
         sent = Signal(self._banks)  # lanes of this word that were listed
         room = Signal(self._count)
-        step = Mux(self.job.final, 1, wide)
+        step = self._step
         free = Signal()
         act = Signal()
         dropping = Signal()
         word_done = Signal()
-        left = Signal(self._banks)  # lost candidates still to be marked
+        left = self._left
+        others = Signal(self._banks)  # without the one that is marked in this step
         m.d.comb += [
             free.eq(~self.job.final | ~self.o.valid | self.o.ready),
             act.eq(stage.word.valid & free),
-            left.eq(Mux(self.job.drop, stage.lost & ~gone, 0)),
-            dropping.eq((served >= news) & left.any()),
-            word_done.eq(
-                Mux(
-                    dropping,
-                    (left & (left - 1)[: self._banks]) == 0,
-                    (served + step >= news) & ~left.any(),
-                )
-            ),
+            dropping.eq(self._over & self._any_left),
+            others.eq(Mux(dropping, left & (left - 1)[: self._banks], left)),
+            word_done.eq(Mux(dropping, self._one_left, self._through & ~self._any_left)),
             self.advance.eq(~stage.word.valid | (free & word_done)),
         ]
         picks = []
@@ -245,13 +255,16 @@ class Emission(wiring.Component):
                 served.eq(served + step),
                 sent.eq(sent | now),
             ]
-            with m.If(dropping):
-                m.d.sync += gone.eq(gone | (left & ~(left - 1)[: self._banks]))
-            with m.If(word_done):
+            with m.If(~word_done):
+                m.d.sync += [
+                    self._through.eq(self._through | (served + 2 * step >= news)),
+                    self._over.eq(self._over | (served + step >= news)),
+                    *self._marking(others),
+                ]
+            with m.Else():
                 m.d.sync += [
                     served.eq(0),
                     sent.eq(0),
-                    gone.eq(0),
                     self.fallen.eq(self.fallen + falls),
                 ]
         m.d.sync += self.done.eq(act & word_done & stage.word.last)

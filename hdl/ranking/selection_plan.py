@@ -69,7 +69,7 @@ class SelectionPlan(wiring.Component):
         The first digit is enough.
     """
 
-    LATENCY = 3
+    LATENCY = 5
 
     config_write: Any
     index: Signal
@@ -155,10 +155,14 @@ class SelectionPlan(wiring.Component):
         )
         m.submodules.fractions = fractions
         write, read = fractions.write_port(), fractions.read_port(domain="sync")
+        fraction = Signal(FRACTION_SHIFT)  # block memory and multiplier: a cycle each
         early = Signal(self._count + FRACTION_SHIFT)
         share = Signal(self._count)
+        quota = Signal(self._count)
         m.d.sync += [
-            early.eq(context.k * read.data),
+            fraction.eq(read.data),
+            early.eq(context.k * fraction),
+            self.quota.eq(quota),
             share.eq(context.share + (self.sub_batch < context.extra)),
         ]
         m.d.comb += [
@@ -168,13 +172,13 @@ class SelectionPlan(wiring.Component):
             read.addr.eq(Cat(self.sub_batch, context.fractions)),
         ]
         with m.If(self.aborted):
-            m.d.comb += self.quota.eq(0)
+            m.d.comb += quota.eq(0)
         with m.Elif(~exact):
-            m.d.comb += self.quota.eq(share)
+            m.d.comb += quota.eq(share)
         with m.Elif(self.last):
-            m.d.comb += self.quota.eq(context.k)
+            m.d.comb += quota.eq(context.k)
         with m.Elif(~context.final & ~halted):
-            m.d.comb += self.quota.eq(early[FRACTION_SHIFT:])
+            m.d.comb += quota.eq(early[FRACTION_SHIFT:])
 
     def _progress(self, m: Module) -> Any:
         """What the selections of each context did so far."""

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from .funnel_layouts import arrival_layout, context_layout, forward_layout
 from .scan import DIGIT_BITS, SCORE_DIGITS, digits_of
+from .selection_plan import SelectionPlan
 
 __all__ = ["Selector"]
 
@@ -62,9 +63,9 @@ class Selector(wiring.Component):
         Stream of ``forward_layout``, one for each selection.
     """
 
-    PREPARE = 5
-    PASS = 5
-    LIST = 7
+    PREPARE = 2 + SelectionPlan.LATENCY
+    PASS = 6
+    LIST = 8
     CLOSE = 2
 
     ready: Signal
@@ -147,7 +148,7 @@ class Selector(wiring.Component):
         m = Module()
         config = self._config
         listed, dropped = self.listed_after, self.fallen_after
-        wait = Signal(2)
+        wait = Signal(range(SelectionPlan.LATENCY))
         chosen = self._choose(m)
         self._report(m)
         with m.FSM():
@@ -155,9 +156,9 @@ class Selector(wiring.Component):
                 m.d.sync += [self.index.eq(chosen), wait.eq(0)]
                 with m.If((self.ready & self._allowed()).any()):
                     m.next = "PREPARE"
-            with m.State("PREPARE"):  # SelectionPlan.LATENCY
+            with m.State("PREPARE"):
                 m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == 2):
+                with m.If(wait == SelectionPlan.LATENCY - 1):
                     m.next = "PLAN"
             with m.State("PLAN"):
                 m.d.sync += [
