@@ -109,13 +109,15 @@ class Accelerator(wiring.Component):
         """The clock domains of bus and core, and the soft reset sequence.
 
         Each domain's reset is a register, all at the same depth, so that all units leave it in the
-        same cycle, one after the device's: it has thousands of loads, and place and route can copy
+        same cycle, two after the device's: it has thousands of loads, and place and route can copy
         a register.
         """
         reset = SoftReset()
         m.submodules.soft_reset = DomainRenamer("ports")(reset)
-        self._domain(m, "ports", ResetSignal("sync"))
-        self._soft_reset = ResetSignal("sync") | reset.core_reset
+        device = Signal(name="device_reset", init=1, reset_less=True)
+        m.d.sync += device.eq(ResetSignal("sync"))
+        self._domain(m, "ports", device)
+        self._soft_reset = device | reset.core_reset
         self._domain(m, "core", self._soft_reset)
         quiesce = Signal()
         m.d.ports += [quiesce.eq(reset.quiesce), registers.clear.eq(reset.core_reset)]
@@ -153,13 +155,13 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             watchdog.running.eq(front.running),
             watchdog.fault.eq(core.fault),
-            crossbar.abandon.eq(watchdog.abandon),
             front.abandoned.eq(watchdog.abandon),
             front.closing.eq(watchdog.closing),
         ]
         # These are the ends of long paths and nothing that a cycle matters to.
         moved = Signal()
         m.d.ports += [
+            crossbar.abandon.eq(watchdog.abandon),
             moved.eq(moves),
             # With a full completion ring it is the host that does not move.
             watchdog.progress.eq(moved | computing | front.result_taken | front.completion_full),
@@ -202,13 +204,14 @@ class Accelerator(wiring.Component):
             front.window_base.eq(registers.window_base.address),
             front.window_limit.eq(registers.window_limit.address),
             core.config_write.eq(front.config_write),
-            core.cancelled.eq(front.cancelled),
             front.cancel.eq(registers.cancel.go),
             front.cancel_tag.eq(registers.cancel_tag.tag),
             registers.cancel_status.pending.eq(front.cancel_pending),
             registers.cancel_status.found.eq(front.cancel_found),
             registers.cancel_status.unknown.eq(front.cancel_unknown),
         ]
+        # A cycle late: a query is marked while it is at work, and one with its number begins later.
+        m.d.core += core.cancelled.eq(front.cancelled)
         wiring.connect(m, front.o_query, core.i_query)
         wiring.connect(m, core.o_result, front.i_result)
         wiring.connect(m, core.o_done, front.i_done)

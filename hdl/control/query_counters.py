@@ -129,7 +129,9 @@ class QueryCounters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lookup = Cat(Value.cast(event) for event in self.lookup)
+        # A register: the lanes are far away.
+        lookup = Signal(sum(len(Value.cast(event)) for event in self.lookup))
+        m.d.sync += lookup.eq(Cat(Value.cast(event) for event in self.lookup))
         for q in range(self._queries):
             count = QueryCount(config=self._config)
             m.submodules[f"count_{q}"] = share(platform, count, "query_count")

@@ -10,9 +10,9 @@ from ..config import Config
 
 __all__ = ["Watchdog"]
 
-_SETTLE = 5
-"""Cycles of ``abandon`` before ``bus_idle`` counts: a request taken in the last open cycle has been
-counted as outstanding by then, and ``bus_idle`` is a register."""
+_SETTLE = 6
+"""Cycles of ``abandon`` before ``bus_idle`` counts: a request taken in the last open cycle, one
+after ``abandon`` rose, has been counted as outstanding by then; ``bus_idle`` is a register."""
 _PULSE = 4
 """Cycles of reset."""
 

@@ -138,9 +138,6 @@ class GatherLane(wiring.Component):
             m.d.comb += unit.config_write.eq(self.config_write)
         m.d.comb += [
             tags.live.eq(self.live),
-            tags.invalidate.eq(
-                Cat(selected(self.config_write, t, lane) for t in INVALIDATING).any()
-            ),
             tags.filled.eq(fetch.filled),
             fetch.set.eq(tags.set),
             tags.busy.eq(fetch.busy_ways),
@@ -161,7 +158,9 @@ class GatherLane(wiring.Component):
                 & sums.idle
             ),
         ]
-        m.d.sync += tags.read_done.eq(reader.read_done)
+        # A LOAD is done long before the next lookup comes.
+        written = Cat(selected(self.config_write, t, lane) for t in INVALIDATING)
+        m.d.sync += [tags.read_done.eq(reader.read_done), tags.invalidate.eq(written.any())]
         m.d.sync += [self.filled.eq(fetch.filled), self.bus_error.eq(reader.bus_error)]
         self._events(m, tags)
         return m

@@ -74,7 +74,7 @@ class RowReader(wiring.Component):
     bus_error: data.View
     idle: Value
 
-    LATENCY = 3
+    LATENCY = 4
     """Cycles from the read of a word to the word on ``BagSum.row_write``."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
@@ -140,7 +140,7 @@ class RowReader(wiring.Component):
 
         held = self._held(m, entry, word, last, go)
         self._place(m, held, rows.data, lines)
-        m.d.comb += self.idle.eq(~held.valid & ~summing)
+        m.d.comb += self.idle.eq(~held.valid & ~self.o.valid & ~summing)
         return m
 
     def _held(self, m: Module, entry: Any, word: Value, last: Value, go: Value) -> Any:
@@ -185,8 +185,20 @@ class RowReader(wiring.Component):
             m.d.sync += held[name].eq(entry[name])
         return held
 
-    def _place(self, m: Module, held: Any, static_word: Value, lines: LineRows) -> None:
-        """Put the granules that were read where they belong in the lane's word."""
+    def _place(self, m: Module, reading: Any, static_data: Value, lines: LineRows) -> None:
+        """Put the granules that were read where they belong in the lane's word.
+
+        Not in the cycle in which the memories give them: they take half of it.
+        """
+        held: Any = Signal.like(reading)
+        static_word, line_data = Signal.like(static_data), Signal.like(lines.data)
+        line_error = Signal()
+        m.d.sync += [
+            held.eq(reading),
+            static_word.eq(static_data),
+            line_data.eq(lines.data),
+            line_error.eq(lines.error),
+        ]
         granules = self._config.lane_bytes // GRANULE_BYTES
         granule_bits = (granules - 1).bit_length()
         static = place_granules(
@@ -196,9 +208,9 @@ class RowReader(wiring.Component):
             granules=granules,
         )
         line = place_granules(
-            lines.data, source=held.place, log2_granules=held.log2_granules, granules=granules
+            line_data, source=held.place, log2_granules=held.log2_granules, granules=granules
         )
-        failed = held.valid & (held.source == Source.LINE) & lines.error
+        failed = held.valid & (held.source == Source.LINE) & line_error
         out = self.o
         m.d.comb += [
             out.valid.eq(held.valid),
@@ -212,7 +224,7 @@ class RowReader(wiring.Component):
         ]
         with m.If(held.source == Source.STATIC):
             m.d.comb += out.data.eq(static)
-        with m.Elif((held.source == Source.LINE) & ~lines.error):
+        with m.Elif((held.source == Source.LINE) & ~line_error):
             m.d.comb += out.data.eq(line)
         for name in ("unit", "address", "word", "last", "item_last", *POOL_FIELDS):
             m.d.comb += out[name].eq(held[name])

@@ -321,7 +321,7 @@ class _Lane:
         granules = min(entry.size, self._lane_bytes) // GRANULE_BYTES
         for word in range(entry.words):
             # The word read, the sums, their requantising, a granule a cycle.
-            self._sum_free = start + REQUANTISE_LATENCY + granules + 3
+            self._sum_free = start + RowReader.LATENCY + REQUANTISE_LATENCY + granules
             self._read_free = start + 1
             for granule in range(granules):
                 last = granule == granules - 1
