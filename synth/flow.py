@@ -20,7 +20,7 @@ from .ecp5.replicate import replicate_in_file
 from .errors import SynthesisError
 from .estimated_paths import EstimatedPath, estimated_paths
 from .harness import HARNESS, UNIT, harness_text, ports_of
-from .place_route import Routed, place_route
+from .place_route import Routed, place_route, placer_options
 from .scripts import TREE, netlist_script
 from .tools import Progress, quiet, require
 from .units import Unit
@@ -136,7 +136,8 @@ def synthesise(
             progress(f"place and route, seed {seed} ({number} of {len(seeds)})")
             result = place_route(
                 device, folder, _FLAT,
-                target_mhz=target_mhz, seed=seed, options=options, progress=progress,
+                target_mhz=target_mhz, seed=seed,
+                options=(*placer_options(device, totals["luts"]), *options), progress=progress,
             )  # fmt: skip
             progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")
             routed.append(result)

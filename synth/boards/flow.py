@@ -15,7 +15,7 @@ from ..early import early_excess
 from ..ecp5.replicate import replicate_in_file
 from ..errors import SynthesisError
 from ..flow import excess
-from ..place_route import Routed, place_route
+from ..place_route import Routed, place_route, placer_options
 from ..scripts import TREE, netlist_script
 from ..tools import Progress, quiet, require, run_tool
 from ..units import DEVICE_UNIT, unit
@@ -97,7 +97,8 @@ def build_board(
         progress(f"registers with many loads: {copies} copies")
     for seed in () if lacking else seeds:
         progress(f"place and route, seed {seed}")
-        routed.append(_route(design, part, folder, seed, progress))
+        options = placer_options(part, totals["luts"])
+        routed.append(_route(design, part, folder, seed, options, progress))
         if routed[-1].fmax_mhz >= design.pll.output_mhz:
             bitstream = _pack(folder, seed, progress)
             break
@@ -128,12 +129,18 @@ def _netlist(
 
 
 def _route(
-    design: BoardDesign, part: Device, folder: Path, seed: int, progress: Progress
+    design: BoardDesign,
+    part: Device,
+    folder: Path,
+    seed: int,
+    options: tuple[str, ...],
+    progress: Progress,
 ) -> Routed:
     return place_route(
         part, folder, _FLAT,
         target_mhz=design.pll.output_mhz, seed=seed,
-        options=("--lpf", "top.lpf", "--textcfg", f"seed-{seed}.config"), progress=progress,
+        options=("--lpf", "top.lpf", "--textcfg", f"seed-{seed}.config", *options),
+        progress=progress,
     )  # fmt: skip
 
 
