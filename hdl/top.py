@@ -179,6 +179,10 @@ class Accelerator(wiring.Component):
     ) -> None:
         """AXI ports."""
         wiring.connect(m, wiring.flipped(self.s_axil), registers.bus)
+        # The host may begin in the first cycle after the device's reset, which is late in here.
+        for name in ("awready", "wready", "arready"):
+            ready = getattr(self.s_axil, name)
+            m.d.comb += ready.eq(getattr(registers.bus, name) & ~ResetSignal("ports"))
         wiring.connect(m, front.memory, crossbar.requester[0])
         for number in range(1, self._config.read_requesters):
             wiring.connect(m, getattr(core, f"read_{number}"), crossbar.requester[number])

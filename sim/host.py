@@ -42,11 +42,13 @@ class Host:
         await Timer(count * CLOCK_PERIOD_NS, "ns")
 
     async def reset(self, count: int = 8) -> None:
-        """Reset device, memory queues and checks; the memory keeps its contents."""
+        """Reset device, memory queues and checks; the memory keeps its contents.
+
+        What comes next may begin in the first cycle after it.
+        """
         self._bench.host_reset.value = 1
         await self.cycles(count)
         self._bench.host_reset.value = 0
-        await self.cycles(2)
 
     async def _access(self, address: int, is_write: int, data: int, strobe: int) -> None:
         bench = self._bench
