@@ -218,7 +218,7 @@ def test_errors_are_told(tmp_path: Path, simulator: str) -> None:
     build = make(tmp_path, simulator)
     late = Job()
     late.wait_interrupt(timeout=50)
-    with pytest.raises(SimulationError, match=r"step 0 .*wait_interrupt.*cycle 10"):
+    with pytest.raises(SimulationError, match=r"step 0 .*wait_interrupt.*cycle 8"):
         run_job(build, late)
     never = Job()
     never.wait_register(device.STATUS, 5, interval=10, timeout=100)
