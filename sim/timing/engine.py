@@ -509,10 +509,11 @@ class EngineModel:
         self._poll_interact(cycle)
         self._on_room(cycle)
 
-    @property
-    def can_allocate(self) -> bool:
+    def can_allocate(self, cycle: int) -> bool:
         """A vector slot can be allocated in this cycle."""
-        return self._gate_open and self._slots[self._gate_slot].configured and self._vectors.room
+        if not self._gate_open or not self._slots[self._gate_slot].configured:
+            return False
+        return self._vectors.room(cycle)
 
     @property
     def allocate_index(self) -> int:
@@ -538,7 +539,7 @@ class EngineModel:
             self._interaction.wake(cycle)
 
     def _release(self, cycle: int) -> None:
-        self._vectors.release()
+        self._vectors.release(cycle)
         self._on_room(cycle + 1)
 
     # -- interaction ---------------------------------------------------------------------------

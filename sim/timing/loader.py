@@ -154,7 +154,7 @@ class _Loader:
         ready = [
             u
             for u in self._units
-            if u != before and self._jobs[u].ids and self._engines[u].can_allocate
+            if u != before and self._jobs[u].ids and self._engines[u].can_allocate(cycle)
         ]
         ahead = self._jobs[self._prefetch]
         if before != self._prefetch and ahead.shown(ahead.ids, cycle):

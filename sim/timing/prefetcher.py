@@ -151,9 +151,13 @@ class PrefetcherModel:
     # -- rounds --------------------------------------------------------------------------------
     def _pick(self, cycle: int) -> None:
         """PICK: the first list in the ring from the oldest query on that wants rows."""
-        if cycle < self._pick_from or self._job is not None:
-            return
-        if self._full is not None and (cycle - self._full) % _ROUND:
+        if self._job is not None:
+            return  # until it is taken
+        # In the middle of a round: what has changed is seen in the next one.
+        start = self._pick_from if self._full is None else self._full
+        late = 0 if self._full is None else (start - cycle) % _ROUND
+        if cycle < start or late:
+            self._idle.at(max(cycle + late, start))
             return
         # In the last two cycles of a round the next row of the list is fixed.
         fixed = cycle if self._full is not None else self._fixed

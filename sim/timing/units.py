@@ -75,8 +75,7 @@ class Lookup:
 class EngineSide(Protocol):
     """An engine, seen from the embedding unit."""
 
-    @property
-    def can_allocate(self) -> bool: ...
+    def can_allocate(self, cycle: int) -> bool: ...
     def allocate(self, cycle: int) -> None: ...
     def dense_ready(self, cycle: int, slot: int, k: int) -> int | None:
         """Cycle from ``cycle`` on in which a chunk of the slot's job, from byte k on, may be taken;

@@ -24,6 +24,7 @@ class VectorSlots:
 
     def _clear(self) -> None:
         self._used = self.tail = 0
+        self._released = -1  # cycle in which the last slot was given back
         self._finished = [0] * self._lanes
         self._needed: list[int] = []
 
@@ -36,10 +37,13 @@ class VectorSlots:
         features = sizes[2]
         self._needed = [lane for lane in range(self._lanes) if features >= (lane or self._lanes)]
 
-    @property
-    def room(self) -> bool:
-        """A slot can be allocated; without features none is needed."""
-        return self.sizes is not None and (self._used < self.sizes[1] or not self.sizes[2])
+    def room(self, cycle: int) -> bool:
+        """A slot can be allocated in ``cycle``, also one that was given back before it; without
+        features none is needed."""
+        if self.sizes is None:
+            return False
+        used = self._used + (self._released == cycle)
+        return used < self.sizes[1] or not self.sizes[2]
 
     def allocate(self) -> None:
         """Slot ``tail`` is taken."""
@@ -66,10 +70,11 @@ class VectorSlots:
         """A row word is written to the lane's bank in this cycle."""
         return (cycle, lane) in self._row_cycles
 
-    def release(self) -> None:
-        """The oldest slot is free again."""
+    def release(self, cycle: int) -> None:
+        """The oldest slot is given back in ``cycle``."""
         assert self.sizes is not None
         for lane in self._needed:
             self._finished[lane] -= 1
         if self.sizes[2]:
             self._used -= 1
+            self._released = cycle

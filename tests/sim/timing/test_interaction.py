@@ -63,7 +63,7 @@ def _predict(case: Case, log: _Log) -> list[int]:
     released: list[int] = []
 
     def release(cycle: int) -> None:
-        slots.release()
+        slots.release(cycle)
         released.append(cycle)
 
     # The bench takes a chunk a cycle: banks at least as wide as a chunk, which 128 outputs have.
