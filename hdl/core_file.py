@@ -63,6 +63,8 @@ targets:
       yosys:
         arch: ecp5
         output_format: json
+        # Equal modules are mapped once.
+        yosys_synth_options: [-noflatten]
 {target}"""
 
 
