@@ -46,7 +46,7 @@ _TABLE = (
     ),
     Board(
         name="ecpix5-85", module="ecpix5", platform="ECPIX585Platform", device="lfe5um5g-85f",
-        package="CABGA554", input_mhz=100.0, clock_mhz=60.0, baud=3_000_000,
+        package="CABGA554", input_mhz=100.0, clock_mhz=50.0, baud=3_000_000, log2_bytes=15,
     ),
     Board(
         name="versa-ecp5-5g", module="versa_ecp5_5g", platform="VersaECP55GPlatform",
