@@ -21,9 +21,7 @@ from synth import gates as gates_module
 from synth.errors import SynthesisError
 from synth.gates import Gates, MappedModule, by_group, count_gates, separate
 from synth.units import Unit, unit
-from synth.yosys import YosysError, is_installed
-
-needs_yosys = pytest.mark.skipif(not is_installed(), reason="extra 'synth' is not installed")
+from synth.yosys import YosysError
 
 
 class Leaf(wiring.Component):
@@ -153,7 +151,6 @@ def test_memory_ports_cost_transistors() -> None:
     assert one.memory_transistors == 128 * (6 + 2 * 8 + 10)
 
 
-@needs_yosys
 def test_gates_of_a_known_module(tmp_path: Path) -> None:
     modules = count_gates(text_of(Outer, "outer"), tmp_path)
     leaf = modules["leaf"].gates
@@ -169,7 +166,6 @@ def test_gates_of_a_known_module(tmp_path: Path) -> None:
     assert whole.cells["$_XOR_"] == 12 + own["$_XOR_"] and whole.flip_flops == 12
 
 
-@needs_yosys
 def test_sub_array_has_the_gates_of_its_elements(tmp_path: Path) -> None:
     config = preset("tiny")
     text = unit("sub-array").rtlil(config)
@@ -187,7 +183,6 @@ def test_sub_array_has_the_gates_of_its_elements(tmp_path: Path) -> None:
     assert 64 + 56 * 3 <= products.total_cells / elements <= 64 + 56 * 9
 
 
-@needs_yosys
 def test_count_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of(Outer, "outer")
     real = gates_module.run_yosys

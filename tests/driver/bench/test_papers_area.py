@@ -9,11 +9,9 @@ from hdl.census import count_rtlil
 from hdl.config import preset
 from hdl.emit import TOP
 from synth.gates import Gates
-from synth.yosys import is_installed
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="extra 'synth' is not installed")
 @pytest.mark.parametrize("name", ["tiny", "tiny-baseline", "paper"])
 def test_units_hold_what_the_configuration_says(name: str) -> None:
     config = preset(name)
