@@ -10,8 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import read_request_layout, read_response_layout
-from ..queue import Queue
+from ..skid import StreamRegister
 from .axi import BURST_INCR, axi4_read_signature
+from .drain_register import DrainRegister
 from .round_robin import RoundRobin
 
 __all__ = ["ReadChannel"]
@@ -22,10 +23,10 @@ class ReadChannel(wiring.Component):
 
     Requests: ``valid`` and ``payload`` of all requesters in, ``accepted`` says in the same cycle
     whose request was taken. Responses: a stream of beats beside the ``requester`` they belong to.
-    AR and R are both registered (queues of two).
+    AR and R are both registers, ready as well.
 
-    At most ``OUTSTANDING_LIMIT`` bursts are outstanding. With ``quiesce`` no request is accepted
-    and beats are thrown away.
+    At most ``OUTSTANDING_LIMIT`` bursts are outstanding. With ``quiesce``, from two cycles later
+    on, beats are thrown away; it is the requesters that ask for no more.
 
     Parameters
     ----------
@@ -106,14 +107,14 @@ class ReadChannel(wiring.Component):
             }
         )
         # Two entries: AR is a register and still takes one request a cycle.
-        m.submodules.address = address = Queue(shape=layout, depth=2)
-        open_ = (self.outstanding < self.OUTSTANDING_LIMIT) & ~self.quiesce
+        m.submodules.address = address = StreamRegister(shape=layout)
+        open_ = self.outstanding < self.OUTSTANDING_LIMIT
         m.d.comb += [
             arbiter.requests.eq(self.valid & open_.replicate(config.read_requesters)),
             arbiter.advance.eq(address.i.ready),
             self.accepted.eq(arbiter.grant & address.i.ready.replicate(config.read_requesters)),
             address.i.valid.eq(arbiter.requests != 0),
-            self.burst.eq(self.accepted != 0),
+            self.burst.eq(address.i.valid & address.i.ready),
         ]
         for r in range(config.read_requesters):
             with m.If(arbiter.grant[r]):
@@ -147,10 +148,13 @@ class ReadChannel(wiring.Component):
             }
         )
         # Two entries: RREADY is a register and one beat a cycle still gets through.
-        m.submodules.beats = beats = Queue(shape=layout, depth=2)
+        m.submodules.beats = beats = DrainRegister(shape=layout)
+        drop = Signal()
+        m.d.sync += drop.eq(self.quiesce)
         m.d.comb += [
-            beats.i.valid.eq(axi.rvalid & ~self.quiesce),
-            axi.rready.eq(beats.i.ready | self.quiesce),
+            beats.clear.eq(drop),
+            beats.i.valid.eq(axi.rvalid),
+            axi.rready.eq(beats.i.ready),
             beats.i.payload.requester.eq(axi.rid[config.tag_bits :]),
             beats.i.payload.beat.data.eq(axi.rdata),
             beats.i.payload.beat.tag.eq(axi.rid[: config.tag_bits]),
@@ -159,6 +163,6 @@ class ReadChannel(wiring.Component):
             self.response.valid.eq(beats.o.valid),
             self.response.payload.eq(beats.o.payload.beat),
             self.requester.eq(beats.o.payload.requester),
-            beats.o.ready.eq(self.response.ready | self.quiesce),
+            beats.o.ready.eq(self.response.ready),
         ]
         return beats.o.valid

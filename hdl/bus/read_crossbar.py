@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import read_port_signature, read_request_layout, read_response_layout
-from ..queue import Queue
 from .axi import axi4_read_signature
+from .drain_register import DrainRegister
 from .interleave import channel_of
 from .read_channel import ReadChannel
 from .round_robin import RoundRobin
@@ -39,9 +39,10 @@ class ReadCrossbar(wiring.Component):
 
     ``quiesce``: no new requests are taken, those not yet on AR are dropped, and beats that still
     arrive are thrown away. AR signals that were already valid stay until the memory takes them.
-    ``idle`` then tells that nothing is left; the requesters may be reset. This unit itself must
-    stay out of that reset. ``abandon`` does the same to all but the ordered requesters, which go
-    on.
+    Both ends hear of it ``QUIESCE_LATENCY`` cycles late: a request that is taken until then is
+    dropped or counted as outstanding in the cycle after. From then on ``idle`` tells that nothing
+    is left; the requesters may be reset. This unit itself must stay out of that reset. ``abandon``
+    does the same to all but the ordered requesters, which go on.
 
     Parameters
     ----------
@@ -72,6 +73,10 @@ class ReadCrossbar(wiring.Component):
     idle: Signal
     bursts: Signal
     beats: Signal
+
+    QUIESCE_LATENCY = 2
+    """Cycles from ``quiesce`` or ``abandon`` until nothing is taken: each end has a register for
+    them, and its ready is one."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -117,47 +122,58 @@ class ReadCrossbar(wiring.Component):
             m.d.comb += channel.response.ready.eq(takers != 0)
         return m
 
-    def _requests(self, m: Module, r: int, channels: list[ReadChannel]) -> Signal:
+    def _requests(self, m: Module, r: int, channels: list[ReadChannel]) -> Value:
         """Requester ``r``'s way to the channels; returns "something is held here"."""
         config = self._config
         port = self.requester[r]
         # Two entries: one request a cycle without a combinational path from arbiter to requester.
-        queue = Queue(shape=read_request_layout(config), depth=2)
-        m.submodules[f"request_{r}"] = queue
-        wiring.connect(m, wiring.flipped(port.request), queue.i)
-        drop = self.quiesce if r < ORDERED_REQUESTERS else self.quiesce | self.abandon
-        with m.If(drop):
-            m.d.comb += [queue.i.valid.eq(0), port.request.ready.eq(0)]
+        held = DrainRegister(shape=read_request_layout(config))
+        m.submodules[f"request_{r}"] = held
+        wiring.connect(m, wiring.flipped(port.request), held.i)
+        drop = Signal(name=f"drop_request_{r}")
+        m.d.sync += drop.eq(self._dropped(r))
 
-        head = queue.o.payload
+        head = held.o.payload
         target = Signal(range(max(2, config.axi_channels)), name=f"target_{r}")
         m.d.comb += target.eq(channel_of(config, head.address))
         allowed = Signal(init=1, name=f"allowed_{r}")
         granted = Signal(name=f"granted_{r}")
-        m.d.comb += granted.eq(Cat(channel.accepted[r] for channel in channels) != 0)
+        m.d.comb += [
+            held.clear.eq(drop),
+            held.closed.eq(drop),
+            held.o.ready.eq(granted),
+            granted.eq(Cat(channel.accepted[r] for channel in channels) != 0),
+        ]
         if r < ORDERED_REQUESTERS:
-            self._order(m, r, target, allowed, granted)
+            self._order(m, r, target, allowed, granted, drop)
         for c, channel in enumerate(channels):
             m.d.comb += [
                 channel.payload[r].eq(head),
-                channel.valid[r].eq(queue.o.valid & allowed & (target == c) & ~drop),
+                channel.valid[r].eq(held.o.valid & allowed & (target == c)),
             ]
-        m.d.comb += queue.o.ready.eq(granted | drop)
-        held = Signal(name=f"request_held_{r}")
-        m.d.comb += held.eq(queue.o.valid)
-        return held
+        return held.o.valid
 
-    def _order(self, m: Module, r: int, target: Signal, allowed: Signal, granted: Signal) -> None:
+    def _dropped(self, r: int) -> Value:
+        """What requester ``r`` asked for is not wanted any more."""
+        return self.quiesce if r < ORDERED_REQUESTERS else self.quiesce | self.abandon
+
+    def _order(
+        self, m: Module, r: int, target: Signal, allowed: Signal, granted: Signal, drop: Signal
+    ) -> None:
         """Lets an ordered requester use one channel at a time."""
         port = self.requester[r]
         count = Signal(_OUTSTANDING_BITS, name=f"outstanding_{r}")
         current = Signal.like(target, name=f"current_{r}")
+        room = Signal(init=1, name=f"room_{r}")
         done = port.response.valid & port.response.ready & port.response.payload.last
-        limit = (1 << _OUTSTANDING_BITS) - 1
-        m.d.comb += allowed.eq((count == 0) | ((current == target) & (count != limit)))
+        # A cycle late: one more is granted at most.
+        m.d.sync += room.eq(count < (1 << _OUTSTANDING_BITS) - 2)
+        m.d.comb += allowed.eq(room)
+        if self._config.axi_channels > 1:
+            m.d.comb += allowed.eq((count == 0) | ((current == target) & room))
         with m.If(granted):
             m.d.sync += current.eq(target)
-        with m.If(self.quiesce):
+        with m.If(drop):
             m.d.sync += count.eq(0)
         with m.Else():
             m.d.sync += count.eq(count + granted - done)
@@ -173,8 +189,9 @@ class ReadCrossbar(wiring.Component):
         beat = Signal(read_response_layout(config), name=f"beat_{r}")
         full = Signal(name=f"full_{r}")
         room = Signal(name=f"room_{r}")
-        abandon = Value.cast(0) if r < ORDERED_REQUESTERS else self.abandon
-        m.d.comb += room.eq((~full | port.response.ready | abandon) & ~self.quiesce)
+        drop = Signal(name=f"drop_beat_{r}")
+        m.d.sync += drop.eq(self._dropped(r))
+        m.d.comb += room.eq(~full | port.response.ready)
         for c, channel in enumerate(channels):
             m.d.comb += [
                 arbiter.requests[c].eq(channel.response.valid & (channel.requester == r)),
@@ -186,7 +203,7 @@ class ReadCrossbar(wiring.Component):
             for c, channel in enumerate(channels):
                 with m.If(arbiter.grant[c]):
                     m.d.sync += beat.eq(channel.response.payload)
-        with m.If(self.quiesce | abandon):
+        with m.If(drop):
             m.d.sync += full.eq(0)
         m.d.comb += [port.response.valid.eq(full), port.response.payload.eq(beat)]
         return full

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
 from ..config import Config
-from ..queue import Queue
+from ..skid import StreamRegister
 from .axi import BURST_INCR, axi4_write_signature
 from .interleave import channel_of
 
@@ -58,9 +58,9 @@ class WriteMaster(wiring.Component):
     before has handed over its beats; then one beat a cycle. AW and W are registered, B is always
     taken.
 
-    ``quiesce``: no new burst is taken; beats that the burst in progress still lacks are made up
-    with all strobes off, so that the memory sees a whole burst. ``idle`` then tells that nothing is
-    left. This unit must stay out of the reset that follows.
+    ``quiesce``: from the next cycle on no new burst is taken, and beats that the burst in progress
+    still lacks are made up with all strobes off, so that the memory sees a whole burst. ``idle``
+    then tells that nothing is left. This unit must stay out of the reset that follows.
 
     Parameters
     ----------
@@ -112,27 +112,33 @@ class WriteMaster(wiring.Component):
         m.d.comb += target.eq(channel_of(config, request.address))
 
         active = Signal()  # a burst is handing over its beats
+        quiet = Signal()
+        free = Signal()  # a burst may be taken
         channel = Signal.like(target)
         left = Signal(8)  # beats after this one
+        last = Signal()  # there are none
         take = Signal()
         address_ready = Signal(channels)
         data_ready = Signal(channels)
         move = Signal()
-        room = self.outstanding != (1 << _OUTSTANDING_BITS) - 1
+        going_on = Signal()  # ``active`` in the next cycle
+        room = self.outstanding < (1 << _OUTSTANDING_BITS) - 2  # one may be taken meanwhile
         m.d.comb += [
-            self.port.request.ready.eq(
-                ~active & ~self.quiesce & room & address_ready.bit_select(target, 1)
-            ),
+            self.port.request.ready.eq(free & address_ready.bit_select(target, 1)),
             take.eq(self.port.request.valid & self.port.request.ready),
-            self.port.data.ready.eq(active & ~self.quiesce & data_ready.bit_select(channel, 1)),
-            move.eq(
-                active & (self.port.data.valid | self.quiesce) & data_ready.bit_select(channel, 1)
-            ),
+            self.port.data.ready.eq(active & data_ready.bit_select(channel, 1)),
+            move.eq(active & (self.port.data.valid | quiet) & data_ready.bit_select(channel, 1)),
+            going_on.eq(take | (active & ~(move & last))),
+        ]
+        m.d.sync += [
+            quiet.eq(self.quiesce),
+            active.eq(going_on),
+            free.eq(~going_on & room & ~self.quiesce),
         ]
         with m.If(take):
-            m.d.sync += [active.eq(1), channel.eq(target), left.eq(request.beats)]
+            m.d.sync += [channel.eq(target), left.eq(request.beats), last.eq(request.beats == 0)]
         with m.Elif(move):
-            m.d.sync += [active.eq(left != 0), left.eq(left - 1)]
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
 
         answers = []
         errors = []
@@ -140,7 +146,7 @@ class WriteMaster(wiring.Component):
             axi = self.axi[c]
             m.d.comb += [
                 address_ready[c].eq(self._address(m, c, take & (target == c))),
-                data_ready[c].eq(self._data(m, c, move & (channel == c), left == 0)),
+                data_ready[c].eq(self._data(m, c, move & (channel == c), last, quiet)),
                 axi.bready.eq(1),
             ]
             answers.append(axi.bvalid)
@@ -163,7 +169,7 @@ class WriteMaster(wiring.Component):
         config = self._config
         axi = self.axi[c]
         # Two entries: AW is a register and a burst a cycle would still get through.
-        queue = Queue(shape=write_request_layout(config), depth=2)
+        queue = StreamRegister(shape=write_request_layout(config))
         m.submodules[f"address_{c}"] = queue
         m.d.comb += [
             queue.i.payload.eq(self.port.request.payload),
@@ -178,13 +184,13 @@ class WriteMaster(wiring.Component):
         ]
         return queue.i.ready
 
-    def _data(self, m: Module, c: int, push: Value, last: Value) -> Value:
+    def _data(self, m: Module, c: int, push: Value, last: Value, quiet: Value) -> Value:
         """W of channel ``c``; returns "has room"."""
         config = self._config
         axi = self.axi[c]
         layout = data.StructLayout({"beat": write_data_layout(config), "last": unsigned(1)})
         # Two entries: W is a register and one beat a cycle gets through.
-        queue = Queue(shape=layout, depth=2)
+        queue = StreamRegister(shape=layout)
         m.submodules[f"data_{c}"] = queue
         m.d.comb += [
             queue.i.payload.beat.eq(self.port.data.payload),
@@ -196,6 +202,6 @@ class WriteMaster(wiring.Component):
             axi.wstrb.eq(queue.o.payload.beat.strobe),
             axi.wlast.eq(queue.o.payload.last),
         ]
-        with m.If(self.quiesce):
+        with m.If(quiet):
             m.d.comb += queue.i.payload.beat.strobe.eq(0)
         return queue.i.ready

@@ -181,6 +181,7 @@ def test_quiesce_drains_and_discards() -> None:
         assert ctx.get(dut.outstanding) > 0 and not ctx.get(dut.idle)
         ctx.set(lane.request.valid, 1)
         ctx.set(dut.quiesce, 1)
+        await ctx.tick().repeat(dut.QUIESCE_LATENCY)
         assert not ctx.get(lane.request.ready)
         await ctx.tick().until(dut.idle)
         assert ctx.get(dut.outstanding) == 0 and not ctx.get(lane.response.valid)
