@@ -45,17 +45,20 @@ class ReadyRegister(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spare: Any = Signal(self._shape, reset_less=True)
+        # Not ``kept``, which selects the whole payload: this one is for who is far away.
+        free = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(~self.kept),
+            self.i.ready.eq(free),
             self.o.valid.eq(self.i.valid | self.kept),
             self.o.payload.eq(self.i.payload),
         ]
         with m.If(self.kept):
             m.d.comb += self.o.payload.eq(spare)
             with m.If(self.o.ready):
-                m.d.sync += self.kept.eq(0)
+                m.d.sync += [self.kept.eq(0), free.eq(1)]
         with m.Else():
-            m.d.sync += [spare.eq(self.i.payload), self.kept.eq(self.i.valid & ~self.o.ready)]
+            refused = self.i.valid & ~self.o.ready
+            m.d.sync += [spare.eq(self.i.payload), self.kept.eq(refused), free.eq(~refused)]
         return m
 
 

@@ -28,6 +28,9 @@ class CompletionRing(wiring.Component):
     when the memory has answered the write: it finds the completion in place. Answers of one channel
     come in order; a completion for another channel waits until all are answered.
 
+    ``i.ready`` is a register, up for a cycle, and only while ``i.valid`` is: a completion is taken
+    ``LATENCY`` cycles after it came and there was room.
+
     Parameters
     ----------
     config
@@ -36,7 +39,8 @@ class CompletionRing(wiring.Component):
     Members
     -------
     i
-        ``COMPLETION``; its ``phase`` is not looked at.
+        ``COMPLETION``; its ``phase`` is not looked at. Its other fields are those of the cycle in
+        which it is taken.
     request, data
         Bursts for a write port.
     answered, error
@@ -69,6 +73,7 @@ class CompletionRing(wiring.Component):
     failed: Signal
     query: Signal
 
+    LATENCY = 1
     POSTED = 8
     """Completions not answered: one every 14 cycles at 100 cycles of memory latency."""
 
@@ -100,27 +105,37 @@ class CompletionRing(wiring.Component):
             shape=data.StructLayout({"bad": unsigned(1), "query": unsigned(1)}), depth=self.POSTED
         )
         place = Signal(_INDEX_BITS)  # of the next completion
-        # A cycle behind ``place``: the writer is busy for longer with the completion before.
+        # Each a cycle behind what it is made of: the writer is busy for longer with the completion
+        # before.
         following = Signal(_INDEX_BITS)
         room = Signal()
         phase = Signal(init=1)
-        go = Signal()
+        may = Signal()
+        taken = Signal()
         address = Signal(self._config.address_bits)
         wiring.connect(m, writer.request, wiring.flipped(self.request))
         wiring.connect(m, writer.data, wiring.flipped(self.data))
-        after = Signal(_INDEX_BITS)
-        m.d.sync += [following.eq(after), room.eq(after != self.head)]
+        m.d.sync += [
+            following.eq(self._after(place)),
+            room.eq(following != self.head),
+            # All of it stays up until a completion is taken.
+            taken.eq(self.i.valid & may & ~taken),
+        ]
         m.d.comb += [
-            after.eq(self._after(place)),
             self.full.eq(self.i.valid & ~room),
             address.eq((self.base[_ENTRY_SHIFT:] + place) << _ENTRY_SHIFT),
-            go.eq(room & posted.i.ready & self._same_channel(m, address, posted)),
-            writer.i.valid.eq(self.i.valid & go),
+            may.eq(
+                room
+                & writer.i.ready
+                & posted.i.ready
+                & self._same_channel(m, address, posted, taken)
+            ),
+            writer.i.valid.eq(taken),
             writer.i.payload.entry.eq(self.i.payload),
             writer.i.payload.entry.phase.eq(phase),
             writer.i.payload.address.eq(address),
-            self.i.ready.eq(writer.i.ready & go),
-            posted.i.valid.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(taken),
+            posted.i.valid.eq(taken),
             posted.i.payload.bad.eq(self.i.payload.status != Status.OK),
             posted.i.payload.query.eq(self.i.payload.opcode == Opcode.QUERY),
             posted.o.ready.eq(self.answered),
@@ -129,7 +144,7 @@ class CompletionRing(wiring.Component):
             self.query.eq(self.completed & posted.o.payload.query),
             self.busy.eq(self.i.valid | (posted.level != 0)),
         ]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(taken):
             m.d.sync += place.eq(following)
             with m.If(following == 0):
                 m.d.sync += phase.eq(~phase)
@@ -140,13 +155,13 @@ class CompletionRing(wiring.Component):
     def _after(self, index: Signal) -> Value:
         return Mux(index + 1 >= self.size, 0, index + 1)
 
-    def _same_channel(self, m: Module, address: Signal, posted: Queue) -> Value:
+    def _same_channel(self, m: Module, address: Signal, posted: Queue, taken: Signal) -> Value:
         """The completion goes where all that are not answered went."""
         bits = self._config.axi_channels.bit_length() - 1
         if bits == 0:
             return Value.cast(1)
         channel = Signal(bits)
         mine = channel_of(self._config, address)
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(taken):
             m.d.sync += channel.eq(mine)
         return (posted.level == 0) | (channel == mine)

@@ -67,7 +67,7 @@ class Completions(wiring.Component):
         cancelled. Pulse: it is completed.
     o
         Completions; while one waits, ``cycles`` runs on and a query may still be cancelled.
-        ``phase`` is 0.
+        ``phase`` is 0. ``ready`` is up only while ``valid`` is (``CompletionRing``).
     busy
         Some entry is not completed.
     """
@@ -124,7 +124,7 @@ class Completions(wiring.Component):
             through.eq(1),
             status.eq(record.status),
             self.o.valid.eq(records.o.valid & through),
-            taken.eq(self.o.valid & self.o.ready),
+            taken.eq(self.o.ready),
             records.o.ready.eq(taken),
             loads.o.ready.eq(taken & record.load),
             ends.o.ready.eq(taken & record.query),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import config_write_layout, read_port_signature
@@ -22,6 +23,8 @@ TASKS = 8
 IN_FLIGHT = 8
 """Bursts asked for ahead: 2 KB, more than 100 cycles of latency at 16 bytes a cycle."""
 _WORD_BITS = 25
+_END_BITS = _WORD_BITS + 8
+"""Words and what lies in front of them in their first burst."""
 
 
 def load_layout(config: Config) -> data.StructLayout:
@@ -109,38 +112,49 @@ class ConfigLoader(wiring.Component):
         size = config.axi_bytes
         per_beat = size // 8
         address = Signal(config.address_bits)
-        left = Signal(_WORD_BITS)  # beats to ask for
-        more = Signal()  # there are some
-        burst_beats = BURST_BYTES // size
-        room = Signal(range(burst_beats + 1))
-        beats = Signal(range(burst_beats + 1))
+        beat_bits = exact_log2(BURST_BYTES // size)
+        offset_bits = exact_log2(size)
+        # Counted from the multiple of 256 bytes below the first beat: ``first`` beats of the first
+        # burst are not asked for.
+        first = Signal(beat_bits)
+        final_beat = Signal(beat_bits)  # of the last burst
+        left = Signal(_WORD_BITS + 1)  # bursts behind this one
+        last = Signal()  # there are none
+        more = Signal()  # there is something to ask for
         flying = Signal(range(IN_FLIGHT + 1))
         request = self.memory.request
         response = self.memory.response
         sent = request.valid & request.ready
         landed = response.valid & response.ready & response.payload.last
-        offset = address[size.bit_length() - 1 : BURST_BYTES.bit_length() - 1]
+        page = address[offset_bits + beat_bits :]
         m.d.comb += [
-            room.eq(burst_beats - offset),
-            beats.eq(Mux(left < room, left, room)),
             request.valid.eq(more & (flying != IN_FLIGHT)),
             request.payload.address.eq(address),
-            request.payload.beats.eq(beats - 1),
+            request.payload.beats.eq(Mux(last, final_beat, ~Const(0, beat_bits)) - first),
         ]
         m.d.sync += flying.eq(flying + sent - landed)
         with m.If(self.i.valid & self.i.ready):
-            wide = task.target == Target.WEIGHTS
-            narrow_beats = (task.words + (per_beat - 1)) // per_beat
+            offset = task.address[offset_bits : offset_bits + beat_bits]
+            end: Value = (task.words + offset * per_beat - 1)[:_END_BITS] >> exact_log2(per_beat)
+            if per_beat > 1:
+                wide = task.target == Target.WEIGHTS
+                end = Mux(wide, (task.words + offset - 1)[:_END_BITS], end)
             m.d.sync += [
                 address.eq(task.address),
-                left.eq(Mux(wide, task.words, narrow_beats)),
+                first.eq(offset),
+                final_beat.eq(end[:beat_bits]),
+                left.eq(end[beat_bits:]),
+                last.eq(end[beat_bits:] == 0),
                 more.eq(task.words != 0),
             ]
         with m.Elif(sent):
             m.d.sync += [
-                address.eq(address + beats * size),
-                left.eq(left - beats),
-                more.eq(left > room),
+                page.eq(page + 1),
+                address[offset_bits : offset_bits + beat_bits].eq(0),
+                first.eq(0),
+                left.eq(left - 1),
+                last.eq(left == 1),
+                more.eq(~last),
             ]
         return ~more
 
@@ -151,24 +165,27 @@ class ConfigLoader(wiring.Component):
         response = self.memory.response
         per_beat = config.axi_bytes // 8
         left = Signal(_WORD_BITS)  # words to write
+        some = Signal()  # there are some
+        final = Signal()  # there is one
         index = Signal(range(max(2, per_beat)))  # word of the beat
         whole = Signal()  # a beat is a word
         failed = Signal()
         write = self.config_write
-        move = response.valid & (left != 0)
-        final = left == 1
+        move = response.valid & some
         word = Mux(whole, response.payload.data, response.payload.data.word_select(index, 64))
-        m.d.comb += response.ready.eq((left != 0) & (whole | (index == per_beat - 1) | final))
+        m.d.comb += response.ready.eq(some & (whole | (index == per_beat - 1) | final))
         m.d.sync += [
             write.valid.eq(move & ~response.payload.error),
             write.data.eq(word),
             self.done.eq(move & final),
             self.error.eq(failed | (move & response.payload.error)),
         ]
-        m.d.comb += tasks.o.ready.eq(left == 0)
+        m.d.comb += tasks.o.ready.eq(~some)
         with m.If(tasks.o.valid & tasks.o.ready):
             m.d.sync += [
                 left.eq(task.words),
+                some.eq(task.words != 0),
+                final.eq(task.words == 1),
                 index.eq(0),
                 whole.eq(task.target == Target.WEIGHTS),
                 failed.eq(0),
@@ -181,8 +198,10 @@ class ConfigLoader(wiring.Component):
         with m.Elif(move):
             m.d.sync += [
                 left.eq(left - 1),
+                some.eq(~final),
+                final.eq(left == 2),
                 index.eq(Mux(response.ready, 0, index + 1)),
                 failed.eq(failed | response.payload.error),
                 write.address.eq(write.address + 1),
             ]
-        return left != 0
+        return some

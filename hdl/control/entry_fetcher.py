@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,9 +92,11 @@ class EntryFetcher(wiring.Component):
         sent = Signal()
         taken = Signal()
         known = Signal(_INDEX_BITS)
-        following = Signal(_INDEX_BITS)
+        following = Signal(_INDEX_BITS)  # the one after ``entry``
         waiting = Signal()  # the tail of the cycle before is not reached
         inside = Signal()  # the tail is within the ring
+        reached = Signal()  # the tail that holds is the next one to ask for
+        next_reached = Signal()  # it is the one after that
         beat: Any = queue.i.payload
         m.d.comb += [
             inside.eq(self.tail < self.size),
@@ -110,16 +112,21 @@ class EntryFetcher(wiring.Component):
             beat.data.eq(self.i.payload.data),
             beat.error.eq(self.i.payload.error),
             beat.last.eq(self.i.payload.last),
-            self.busy.eq((held != 0) | waiting | (self.end != entry)),
+            # All compared while it is found out which are meant.
+            reached.eq(Mux(inside, self.tail == entry, known == entry)),
+            next_reached.eq(Mux(inside, self.tail == following, known == following)),
+            self.busy.eq((held != 0) | waiting | ~reached),
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
-        m.d.comb += following.eq(Mux(entry + 1 >= self.size, 0, entry + 1))
         m.d.sync += [
             known.eq(self.end),
             held.eq(held + sent - taken),
-            # Both compared while it is found out which one is meant.
-            waiting.eq(Mux(sent, self.end != following, self.end != entry)),
+            waiting.eq(Mux(sent, ~next_reached, ~reached)),
+            following.eq(Mux(sent, self._after(following), self._after(entry))),
         ]
         with m.If(sent):
             m.d.sync += entry.eq(following)
         return m
+
+    def _after(self, index: Signal) -> Value:
+        return Mux(index + 1 >= self.size, 0, index + 1)

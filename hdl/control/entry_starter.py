@@ -50,7 +50,8 @@ class EntryStarter(wiring.Component):
     place_free, places_idle
         One more query may be at work; none is.
     searching, wanted, refused
-        A QUERY with the tag ``wanted`` is cancelled, not begun; pulse: this one is.
+        A QUERY with the tag ``wanted``, which was the same in the cycle before, is cancelled, not
+        begun; pulse: this one is.
     o_load, o_query
         Work begun.
     begin, result, tag
@@ -117,9 +118,12 @@ class EntryStarter(wiring.Component):
         m = Module()
         m.submodules.check = check = SubmissionCheck(config=self._config)
         self._check = check
-        self._entry: Any = Signal(SUBMISSION)
+        entry: Any = Signal(SUBMISSION)
+        self._entry = entry
         self._status = Signal(8)  # of the check, or of the entry itself
         self._since = Signal(32)  # when the entry came
+        self._meant = Signal()  # the entry has the tag that is wanted
+        m.d.sync += self._meant.eq(entry.tag == self.wanted)
         for name in ("config_write", "window_base", "window_limit", "partition_bad"):
             m.d.comb += getattr(check, name).eq(getattr(self, name))
         m.d.comb += check.entry.eq(self._entry)
@@ -188,7 +192,7 @@ class EntryStarter(wiring.Component):
                 with m.If(self._check.status == Status.OK):
                     with m.If(is_load):
                         m.next = "LOAD"
-                    with m.Elif(is_query & self.searching & (entry.tag == self.wanted)):
+                    with m.Elif(is_query & self.searching & self._meant):
                         m.d.comb += self.refused.eq(1)
                         m.d.sync += self._status.eq(Status.CANCELLED)
                     with m.Elif(is_query):

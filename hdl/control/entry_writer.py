@@ -50,24 +50,26 @@ class EntryWriter(wiring.Component):
         m = Module()
         config = self._config
         beats = COMPLETION_BYTES // config.axi_bytes
-        rest = Signal(COMPLETION.size)  # the next beat is the lowest one
+        entry = Signal(COMPLETION.size)
+        beat = Signal(range(max(2, beats)))
         left = Signal(range(beats + 1))
         m.d.comb += [
             self.i.ready.eq((left == 0) & ~self.request.valid),
             self.data.valid.eq(left != 0),
-            self.data.payload.data.eq(rest),  # truncation: the lowest beat
+            self.data.payload.data.eq(entry.word_select(beat, config.axi_data_bits)),
             self.data.payload.strobe.eq(~0),
             self.request.payload.beats.eq(beats - 1),
         ]
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(self.data.valid & self.data.ready):
-            m.d.sync += [rest.eq(rest >> config.axi_data_bits), left.eq(left - 1)]
+            m.d.sync += [beat.eq(beat + 1), left.eq(left - 1)]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
                 self.request.valid.eq(1),
                 self.request.payload.address.eq(self.i.payload.address),
-                rest.eq(self.i.payload.entry),
+                entry.eq(self.i.payload.entry),
+                beat.eq(0),
                 left.eq(beats),
             ]
         return m

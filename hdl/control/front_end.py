@@ -253,7 +253,10 @@ class FrontEnd(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_result), ends.i_result)
         wiring.connect(m, wiring.flipped(self.i_done), ends.i_done)
         wiring.connect(m, ends.write, wiring.flipped(self.write))
-        for name in ("begin", "result", "tag"):
+        # A cycle late: whether the core takes the query comes from deep in it. The entry still
+        # stands, and nothing of the query can come back by then.
+        m.d.sync += ends.begin.eq(starter.begin)
+        for name in ("result", "tag"):
             m.d.comb += getattr(ends, name).eq(getattr(starter, name))
         for name in ("abandoned", "closing"):
             m.d.comb += getattr(ends, name).eq(getattr(self, name))
@@ -268,14 +271,17 @@ class FrontEnd(wiring.Component):
         """The search goes through entries not begun and queries at work."""
         starter, ends = self._starter, self._ends
         m.submodules.cancel = search = QueryCancel()
-        for user in (starter, ends):
-            m.d.comb += [user.searching.eq(search.searching), user.wanted.eq(search.wanted)]
+        # As late as the place of a query that begins.
+        m.d.sync += search.begun.eq(starter.o_record.valid & starter.o_record.ready)
         m.d.comb += [
+            starter.searching.eq(search.steady),
+            starter.wanted.eq(search.wanted),
+            ends.searching.eq(search.searching),
+            ends.wanted.eq(search.wanted),
             search.go.eq(self.cancel),
             search.tag.eq(self.cancel_tag),
             search.submitted.eq(self._fetcher.end),
             search.size.eq(self.submission_size),
-            search.begun.eq(starter.o_record.valid & starter.o_record.ready),
             search.hit.eq(ends.hit),
             search.refused.eq(starter.refused),
             self.cancel_pending.eq(search.searching),

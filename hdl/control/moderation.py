@@ -14,7 +14,7 @@ class InterruptModeration(wiring.Component):
 
     ``interrupt`` comes in the cycle of the completion that fills the number, or ``timeout`` cycles
     after the first one that has had none. A number of 0 is 1: each completion interrupts. Changes
-    of both settings take effect at once.
+    of both settings take effect in the next cycle.
 
     Members
     -------
@@ -40,20 +40,22 @@ class InterruptModeration(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        count = Signal(9)  # completions without an interrupt, this one as well
-        waiting = Signal(8)  # those before
+        waiting = Signal(8)  # completions without an interrupt
+        enough = Signal(init=1)  # one more fills the number
         passed = Signal(32)  # cycles since the first of them
         late = Signal()
         m.d.comb += [
-            count.eq(waiting + self.completed),
             late.eq((waiting != 0) & (self.timeout != 0) & (passed >= self.timeout)),
-            self.interrupt.eq((self.completed & (count >= self.number)) | late),
+            self.interrupt.eq((self.completed & enough) | late),
         ]
         m.d.sync += passed.eq(passed + 1)
         with m.If(waiting == 0):
             m.d.sync += passed.eq(1)
+        # A completion comes from the memory's answer: compared ahead with what it may find.
         with m.If(self.interrupt):
-            m.d.sync += waiting.eq(0)
+            m.d.sync += [waiting.eq(0), enough.eq(self.number <= 1)]
+        with m.Elif(self.completed):
+            m.d.sync += [waiting.eq(waiting + 1), enough.eq(waiting + 2 >= self.number)]
         with m.Else():
-            m.d.sync += waiting.eq(count)
+            m.d.sync += enough.eq(waiting + 1 >= self.number)
         return m

@@ -16,7 +16,8 @@ class QueryCancel(wiring.Component):
 
     ``go`` starts the search; one that was not over is forgotten. It ends with ``found`` when a
     query at work has the tag, or when an entry with it is about to begin, which then does not. It
-    ends with ``unknown`` when all entries that were submitted before ``go`` are begun.
+    ends with ``unknown`` when all entries that were submitted before ``go`` are begun: a query that
+    begins must be at work by the cycle after ``begun``.
 
     Latency: ``found`` 3 cycles after ``go`` for a query at work.
 
@@ -32,6 +33,8 @@ class QueryCancel(wiring.Component):
         A query at work has ``wanted``; pulse: an entry was refused because it has.
     searching, wanted
         The search is on, for this tag.
+    steady
+        It is, and ``wanted`` has stood since the cycle before.
     found, unknown
         How the last search ended; both down while it is on, and before the first.
     """
@@ -45,6 +48,7 @@ class QueryCancel(wiring.Component):
     refused: Signal
     searching: Signal
     wanted: Signal
+    steady: Signal
     found: Signal
     unknown: Signal
 
@@ -60,6 +64,7 @@ class QueryCancel(wiring.Component):
                 "refused": In(1),
                 "searching": Out(1),
                 "wanted": Out(32),
+                "steady": Out(1),
                 "found": Out(1),
                 "unknown": Out(1),
             }
@@ -74,6 +79,9 @@ class QueryCancel(wiring.Component):
         # All queries at work are looked at in one cycle: what it says is used in the next.
         hit, over = Signal(), Signal()
         m.d.sync += [hit.eq(self.hit & ~self.go), over.eq((place == end) & ~self.go)]
+        stood = Signal()
+        m.d.sync += stood.eq(self.searching & ~self.go)
+        m.d.comb += self.steady.eq(self.searching & stood)
         with m.If(self.go):
             m.d.sync += [
                 self.searching.eq(1),

@@ -34,7 +34,8 @@ class QueryPlaces(wiring.Component):
     Members
     -------
     begin, result, tag
-        Pulse: a query begins, only with ``free``; its results go to this address; its tag.
+        Pulse: a query begins, only with ``free``; its results go to this address; its tag. Address
+        and tag are there two cycles before: results may come in the cycle of ``begin``.
     free, idle
         There is a place; no place is taken.
     query, address
@@ -158,14 +159,11 @@ class QueryPlaces(wiring.Component):
                 m.d.sync += used[q].eq(0)
             with m.If(hits[q]):
                 m.d.sync += marked[q].eq(1)
+            # Whether a query begins is known late; where its results go is there before.
+            with m.If(self.free & (number == q)):
+                m.d.sync += [addresses[q].eq(self.result), tag.eq(self.tag)]
             with m.If(self.begin & (number == q)):
-                m.d.sync += [
-                    addresses[q].eq(self.result),
-                    tag.eq(self.tag),
-                    used[q].eq(1),
-                    errors[q].eq(0),
-                    marked[q].eq(0),
-                ]
+                m.d.sync += [used[q].eq(1), errors[q].eq(0), marked[q].eq(0)]
         return m
 
 

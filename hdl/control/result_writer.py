@@ -12,6 +12,7 @@ from ..bus.write_master import write_data_layout
 from ..config import Config
 from ..interfaces import QUERY_BITS, result_layout
 from ..queue import Queue
+from ..skid import StreamRegister
 from .write_share import result_request_layout
 
 __all__ = ["BURST_BYTES", "RESULT_BYTES", "ResultWriter"]
@@ -79,7 +80,7 @@ class ResultWriter(wiring.Component):
         # Room for a whole burst while the one before is being written.
         m.submodules.beats = beats = Queue(shape=write_data_layout(config), depth=2 * per_burst)
         # One burst may wait beside the one that its beats are still joining.
-        m.submodules.bursts = bursts = Queue(shape=result_request_layout(config), depth=2)
+        m.submodules.bursts = bursts = StreamRegister(shape=result_request_layout(config))
         wiring.connect(m, beats.o, wiring.flipped(self.data))
         wiring.connect(m, bursts.o, wiring.flipped(self.request))
 
@@ -87,6 +88,7 @@ class ResultWriter(wiring.Component):
         held = Signal(range(per_beat + 1))  # results in the beat
         held_beats = Signal(range(per_burst + 1))  # beats in the burst
         ending = Signal()  # the last result is there
+        open_ = Signal(init=1)  # TAKE, and there is room for a result
         beat: Any = Signal(write_data_layout(config))
         m.d.comb += [
             beats.i.payload.eq(beat),
@@ -94,12 +96,10 @@ class ResultWriter(wiring.Component):
             bursts.i.payload.burst.beats.eq(held_beats - 1),
             bursts.i.payload.query.eq(self.query),
             self.asked.eq(bursts.i.valid & bursts.i.ready),
+            self.i.ready.eq(open_),
         ]
         with m.FSM(name="state"):
             with m.State("TAKE"):
-                m.d.comb += self.i.ready.eq(
-                    (held != per_beat) & (held_beats != per_burst) & ~ending
-                )
                 with m.If(held_beats == per_burst):
                     m.next = "BURST"
                 with m.Elif((held == per_beat) | (ending & (held != 0))):
@@ -108,23 +108,27 @@ class ResultWriter(wiring.Component):
                     m.next = "LAST"
                 with m.Elif(self.i.valid):
                     self._store(m, beat, held)
-                    m.d.sync += [self.busy.eq(1), ending.eq(self.i.payload.last)]
+                    last = self.i.payload.last
+                    full = held == per_beat - 1
+                    m.d.sync += [self.busy.eq(1), ending.eq(last), open_.eq(~full & ~last)]
                     with m.If(~self.busy):
                         m.d.sync += [address.eq(self.address), self.query.eq(self.i.payload.query)]
             with m.State("BEAT"):
                 m.d.comb += beats.i.valid.eq(1)
                 with m.If(beats.i.ready):
                     m.d.sync += [held.eq(0), beat.strobe.eq(0), held_beats.eq(held_beats + 1)]
+                    m.d.sync += open_.eq((held_beats != per_burst - 1) & ~ending)
                     m.next = "TAKE"
             with m.State("BURST"):
                 m.d.comb += bursts.i.valid.eq(1)
                 with m.If(bursts.i.ready):
                     m.d.sync += [address.eq(address + BURST_BYTES), held_beats.eq(0)]
+                    m.d.sync += open_.eq(~ending)
                     m.next = "TAKE"
             with m.State("LAST"):
                 m.d.comb += bursts.i.valid.eq(held_beats != 0)
                 with m.If(bursts.i.ready | (held_beats == 0)):
-                    m.d.sync += [held_beats.eq(0), ending.eq(0), self.busy.eq(0)]
+                    m.d.sync += [held_beats.eq(0), ending.eq(0), self.busy.eq(0), open_.eq(1)]
                     m.next = "TAKE"
         return m
 

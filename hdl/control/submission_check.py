@@ -104,14 +104,16 @@ class SubmissionCheck(wiring.Component):
         is_query = Signal()
         is_load = Signal()
         length = Signal(self._config.address_bits)
-        # The checks are a pipeline that follows the entry; its depth is the length of `steps`.
+        misplaced = Signal()
+        record_bits = self._config.record_alignment.bit_length() - 1
+        # The checks are a pipeline that follows the entry, which stands from ``start`` on: what its
+        # pipeline and its target are, lengths, ends of ranges, status; `steps` go with it.
         m.d.sync += [
             is_query.eq(entry.opcode == Opcode.QUERY),
             is_load.eq(entry.opcode == Opcode.LOAD),
             length.eq(Mux(is_query, record_bytes, load_bytes)),
+            misplaced.eq(is_query & (entry.address[:record_bits] != 0)),
         ]
-        record_bits = self._config.record_alignment.bit_length() - 1
-        misplaced = is_query & (entry.address[:record_bits] != 0)
         source_bad = self._outside(m, "source", entry.address, length) | misplaced
         result_bad = self._outside(m, "result", entry.result, result_bytes)
         steps = Signal(self.LATENCY - 1)
@@ -130,8 +132,8 @@ class SubmissionCheck(wiring.Component):
             m.d.sync += self.status.eq(Status.BAD_ADDRESS)
         return m
 
-    def _query(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
-        """BAD_PIPELINE, BAD_SIZE, bytes of the records, bytes of the results."""
+    def _query(self, m: Module) -> tuple[Signal, Signal, Value, Signal]:
+        """BAD_PIPELINE, BAD_SIZE, bytes of the records (a step earlier), bytes of the results."""
         config = self._config
         entry = self.entry
         known = data.StructLayout({"stages": unsigned(3), "pitch": unsigned(16)})
@@ -147,11 +149,13 @@ class SubmissionCheck(wiring.Component):
                 m.d.sync += [table[p].stages.eq(head.stages), table[p].pitch.eq(head.pitch)]
 
         chosen: Any = Signal(known)
-        in_range = entry.pipeline < config.max_pipelines
-        m.d.comb += chosen.eq(table[entry.pipeline[: (config.max_pipelines - 1).bit_length()]])
+        in_range = Signal()
+        m.d.sync += [
+            in_range.eq(entry.pipeline < config.max_pipelines),
+            chosen.eq(table[entry.pipeline[: (config.max_pipelines - 1).bit_length()]]),
+        ]
         pipeline_bad = Signal()
         size_bad = Signal()
-        record_bytes = Signal(config.address_bits)
         result_bytes = Signal(config.address_bits)
         problems = [(entry.items == 0) | (entry.items > config.max_items)]
         items = entry.items
@@ -167,13 +171,12 @@ class SubmissionCheck(wiring.Component):
         m.d.sync += [
             pipeline_bad.eq(~in_range | (chosen.stages == 0)),
             size_bad.eq(Cat(problems) != 0),
-            record_bytes.eq(entry.items[:count_bits] * chosen.pitch),
             result_bytes.eq(results[:count_bits] * RESULT_BYTES),
         ]
-        return pipeline_bad, size_bad, record_bytes, result_bytes
+        return pipeline_bad, size_bad, entry.items[:count_bits] * chosen.pitch, result_bytes
 
     def _load(self, m: Module) -> tuple[Signal, Signal, Signal]:
-        """BAD_TARGET, BAD_SIZE, bytes of the source."""
+        """BAD_TARGET, BAD_SIZE, bytes of the source (a step earlier)."""
         config = self._config
         entry = self.entry
         units = Signal(range(max(config.sub_arrays, config.gather_lanes) + 1))
@@ -209,16 +212,17 @@ class SubmissionCheck(wiring.Component):
         ]
         return target_bad, size_bad, load_bytes
 
-    def _outside(self, m: Module, name: str, address: Value, length: Value) -> Signal:
-        """Is any of ``length`` bytes from ``address`` on not to be touched?"""
+    def _outside(self, m: Module, name: str, address: Value, length: Value) -> Value:
+        """Is any of ``length`` bytes from ``address`` on not to be touched? A step later."""
         bits = self._config.address_bits
         end = Signal(bits + 1, name=f"{name}_end")
-        bad = Signal(name=f"{name}_bad")
-        m.d.comb += end.eq(address[:bits] + length)
-        m.d.comb += bad.eq(
-            (address[:_ALIGNMENT_BITS] != 0)
-            | (address[bits:] != 0)
-            | (address[:bits] < self.window_base)
-            | (end > self.window_limit)
-        )
-        return bad
+        bad = Signal(name=f"{name}_bad")  # its first byte already
+        m.d.sync += [
+            end.eq(address[:bits] + length),
+            bad.eq(
+                (address[:_ALIGNMENT_BITS] != 0)
+                | (address[bits:] != 0)
+                | (address[:bits] < self.window_base)
+            ),
+        ]
+        return bad | (end > self.window_limit)

@@ -30,9 +30,10 @@ def result_answer_layout() -> data.StructLayout:
 class WriteShare(wiring.Component):
     """Bursts of both writers in turns, and every answer to the writer of its burst.
 
-    A burst of one writer goes between two of the other when both have some. A request that waits
-    keeps its turn. Answers of a channel come in the order of its bursts, so a list of owners a
-    channel tells whose they are. Latency 0 both ways.
+    A burst of one writer goes between two of the other when both have some. It is on the write port
+    ``LATENCY`` cycles after its request was taken, and the next one is taken when its beats are
+    handed over. Answers of a channel come in the order of its bursts, so a list of owners a channel
+    tells whose they are, without latency.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ class WriteShare(wiring.Component):
     completion_answered: Signal
     completion_error: Signal
 
+    LATENCY = 1
     OUTSTANDING = 32
     """Bursts of a channel that are not answered: one every 4 cycles at 128 cycles of latency; the
     result writer makes one in 12 cycles at best."""
@@ -88,22 +90,18 @@ class WriteShare(wiring.Component):
         m = Module()
         request, beats = self.write.request, self.write.data
         ours, theirs = self.result_request, self.completion_request
-        active = Signal()  # a burst is handing over its beats
+        active = Signal()  # a burst is on the port or handing over its beats
         owner = Signal()  # of the burst handed over last: 1 is a completion
         left = Signal(8)  # beats after this one
+        last = Signal()  # there are none
         chosen = Signal()
-        waits = Signal()
-        kept = Signal()
-        offered = Signal()
+        burst: Any = Signal(write_request_layout(self._config))
+        taken = Signal()
+        room = self._owners(m, chosen, burst, taken)
         m.d.comb += [
-            chosen.eq(Mux(waits, kept, Mux(owner, ~ours.valid, theirs.valid))),
-            offered.eq(Mux(chosen, theirs.valid, ours.valid) & ~active),
-            request.payload.eq(Mux(chosen, theirs.payload, ours.payload.burst)),
-        ]
-        room = self._owners(m, chosen, offered)
-        taken = request.valid & request.ready
-        m.d.comb += [
-            request.valid.eq(offered & room),
+            chosen.eq(Mux(owner, ~ours.valid, theirs.valid)),
+            burst.eq(Mux(chosen, theirs.payload, ours.payload.burst)),
+            taken.eq((ours.valid | theirs.valid) & ~active & room),
             ours.ready.eq(taken & ~chosen),
             theirs.ready.eq(taken & chosen),
             beats.payload.eq(Mux(owner, self.completion_data.payload, self.result_data.payload)),
@@ -111,37 +109,45 @@ class WriteShare(wiring.Component):
             self.result_data.ready.eq(active & ~owner & beats.ready),
             self.completion_data.ready.eq(active & owner & beats.ready),
         ]
-        m.d.sync += [waits.eq(offered & ~taken), kept.eq(chosen)]
+        with m.If(request.ready):
+            m.d.sync += request.valid.eq(0)
+        with m.If(~active):
+            # Without a burst nobody looks at its payload.
+            m.d.sync += [
+                request.payload.eq(burst),
+                left.eq(burst.beats),
+                last.eq(burst.beats == 0),
+            ]
         with m.If(taken):
-            m.d.sync += [active.eq(1), owner.eq(chosen), left.eq(request.payload.beats)]
+            m.d.sync += [request.valid.eq(1), active.eq(1), owner.eq(chosen)]
         with m.Elif(beats.valid & beats.ready):
-            m.d.sync += [active.eq(left != 0), left.eq(left - 1)]
+            m.d.sync += [active.eq(~last), left.eq(left - 1), last.eq(left == 1)]
         return m
 
-    def _owners(self, m: Module, chosen: Signal, offered: Signal) -> Signal:
+    def _owners(self, m: Module, chosen: Signal, burst: Any, taken: Signal) -> Signal:
         """Whose bursts are on the way, by channel; returns "one more may go"."""
         config = self._config
-        request = self.write.request
-        burst = data.StructLayout({"completion": 1, "query": unsigned(QUERY_BITS)})
+        owner = data.StructLayout({"completion": 1, "query": unsigned(QUERY_BITS)})
         channels = config.axi_channels
         target = Signal(max(1, channels.bit_length() - 1))
         rooms = Signal(channels)
         room = Signal()
         answered, failed = [], []
         m.d.comb += [
-            target.eq(channel_of(config, request.payload.address)),
+            target.eq(channel_of(config, burst.address)),
             room.eq(rooms.bit_select(target, 1)),
         ]
         for c in range(channels):
-            queue = Queue(shape=burst, depth=self.OUTSTANDING)
+            queue = Queue(shape=owner, depth=self.OUTSTANDING)
             m.submodules[f"owners_{c}"] = queue
             answer: Any = self.result_answers[c]
             mine = self.write.answered[c]
+            # A cycle late: the burst before takes longer.
+            m.d.sync += rooms[c].eq(queue.i.ready)
             m.d.comb += [
-                rooms[c].eq(queue.i.ready),
                 queue.i.payload.completion.eq(chosen),
                 queue.i.payload.query.eq(self.result_request.payload.query),
-                queue.i.valid.eq(offered & request.ready & (target == c)),
+                queue.i.valid.eq(taken & (target == c)),
                 queue.o.ready.eq(mine),
                 answer.valid.eq(mine & ~queue.o.payload.completion),
                 answer.error.eq(self.write.error[c]),

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from hdl.config import Config
+from hdl.control.completion_ring import CompletionRing
 from hdl.control.entry_fetcher import AHEAD
 from hdl.control.query_places import queries_at_once
 from hdl.control.submission_check import SubmissionCheck
@@ -190,13 +191,14 @@ class FrontEndModel:
             if at < 1 << 60:
                 self._complete.at(at)
             return
-        self._ends.popleft()
-        self.latencies.append(cycle - self._since[query])
+        taken = cycle + CompletionRing.LATENCY
+        self.latencies.append(taken - self._since[query])
         self._ring_free = 1 << 60
-        self.writes.ask(cycle + 1, True, entry_beats(self._config), self._handed, self._answered)
-        self._clock.at(cycle + 1, self._place_free)
+        self.writes.ask(taken + 1, True, entry_beats(self._config), self._handed, self._answered)
+        self._clock.at(taken + 1, self._place_free)
 
     def _place_free(self, cycle: int) -> None:
+        self._ends.popleft()
         self._at_work -= 1
         self._start.at(cycle)
         self._take_end(cycle)

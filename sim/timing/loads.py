@@ -18,6 +18,7 @@ from hdl.control.completions import RECORDS
 from hdl.control.config_loader import BURST_BYTES, IN_FLIGHT, TASKS
 from hdl.control.entry_fetcher import AHEAD
 from hdl.control.submission_check import SubmissionCheck
+from hdl.control.write_share import WriteShare
 from hdl.queue import Queue
 
 from .dram import Banks, Dram
@@ -88,14 +89,15 @@ class LoadsModel:
             if number >= TASKS:
                 load = max(load, loader.popped[number - TASKS] + 1)
             if number >= RECORDS:
-                load = max(load, reported[number - RECORDS] + 1)
+                load = max(load, reported[number - RECORDS] + CompletionRing.LATENCY + 1)
             accepted = max(load, loader.ready)
             free = accepted + 1
             done = loader.load(accepted, entry, fetches) + 1
             # The queue of ends, then the ring; a completion is handed over before the next one.
             report = done + Queue.BUFFERED_LATENCY
             if number:
-                report = max(report, reported[-1] + beats + 2)
+                between = CompletionRing.LATENCY + 1 + WriteShare.LATENCY + beats + 1
+                report = max(report, reported[-1] + between)
             if number >= room:
                 report = max(report, completed[number - room] + 1)
             reported.append(report)

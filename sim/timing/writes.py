@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable
 
 from hdl.config import Config
+from hdl.control.completion_ring import CompletionRing
 from hdl.control.result_writer import BURST_BYTES, RESULT_BYTES
+from hdl.control.write_share import WriteShare
 from hdl.program import COMPLETION_BYTES
 from hdl.queue import Queue
 
@@ -26,9 +28,10 @@ OnCycle = Callable[[int], None]
 
 
 def completion_end(config: Config, dram: Dram, accepted: int) -> int:
-    """A completion is answered, from the cycle in which the ring takes it; nothing else writes."""
+    """A completion is answered, from the cycle in which the ring has room; nothing else writes."""
     beats = COMPLETION_BYTES // config.axi_bytes
-    return accepted + 1 + beats + WRITE_LATENCY + dram.latency + 1
+    asked = accepted + CompletionRing.LATENCY + 1
+    return asked + WriteShare.LATENCY + beats + WRITE_LATENCY + dram.latency + 1
 
 
 class WritePortModel:
@@ -62,12 +65,13 @@ class WritePortModel:
             return
         self._owner = not there[0] if self._owner else there[1]
         _, beats, handed, answered = self._waiting[self._owner].popleft()
-        self._free = cycle + beats + 1
+        port = cycle + WriteShare.LATENCY
+        self._free = port + beats + 1
         self.bursts += 1
         self.beats += beats
         self._clock.at(self._free, handed)
         # W one after the other; the answer comes a latency after the last one.
-        self._clock.at(cycle + beats + WRITE_LATENCY + self._dram.latency + 1, answered)
+        self._clock.at(port + beats + WRITE_LATENCY + self._dram.latency + 1, answered)
         self._poll.at(self._free)
 
 

@@ -23,6 +23,7 @@ def test_interrupts(number: int, timeout: int) -> None:
     async def bench(ctx: Any) -> None:
         ctx.set(dut.number, number)
         ctx.set(dut.timeout, timeout)
+        await ctx.tick()
         owed: list[int] = []  # cycles of the completions that have had no interrupt
         interrupts = 0
         for cycle in range(1500):
@@ -50,6 +51,7 @@ def test_settings_change_on_the_way() -> None:
 
     async def bench(ctx: Any) -> None:
         ctx.set(dut.number, 10)
+        await ctx.tick()
         ctx.set(dut.completed, 1)
         for _ in range(6):
             assert not ctx.get(dut.interrupt)
@@ -57,6 +59,7 @@ def test_settings_change_on_the_way() -> None:
         ctx.set(dut.completed, 0)
         ctx.set(dut.number, 3)
         assert not ctx.get(dut.interrupt)
+        await ctx.tick()
         ctx.set(dut.completed, 1)
         assert ctx.get(dut.interrupt)
         await ctx.tick()
