@@ -157,16 +157,19 @@ class Core(wiring.Component):
         hash_errors: Value = Const(0)
         for engine in decoding:
             hash_errors |= engine.bus_error
+        # The partition reaches every unit through a register of its own: it changes where nothing
+        # is at work, and for all in the same cycle. A reset of the core leaves it as it is.
+        stages = Signal.like(self.engine_stages, reset_less=True)
+        m.d.sync += stages.eq(self.engine_stages)
+        for name, unit in (("grid", grid), ("streamer", streamer), ("embedding", embedding)):
+            m.d.comb += unit.levels.eq(self._late_levels(m, name))
         m.d.comb += [
-            grid.levels.eq(self.levels),
             grid.config_write.eq(config_write),
             grid.weight_write.eq(streamer.weight_write),
-            streamer.levels.eq(self.levels),
             embedding.config_write.eq(config_write),
             queries.config_write.eq(config_write),
-            queries.levels.eq(self.levels),
-            queries.engine_stages.eq(self.engine_stages),
-            embedding.levels.eq(self.levels),
+            queries.levels.eq(self._late_levels(m, "queries")),
+            queries.engine_stages.eq(stages),
             embedding.live.eq(queries.live),
             self.needed.eq(queries.needed),
             queries.cancelled.eq(self.cancelled),
@@ -196,6 +199,12 @@ class Core(wiring.Component):
             self._traces(m, grid, embedding, queries, engines)
         return m
 
+    def _late_levels(self, m: Module, name: str) -> Any:
+        """``levels`` for one unit, a cycle late."""
+        late: Any = Signal(self.levels.shape(), name=f"{name}_levels", reset_less=True)
+        m.d.sync += late.eq(self.levels)
+        return late
+
     def _engines(
         self,
         m: Module,
@@ -221,8 +230,10 @@ class Core(wiring.Component):
             awake = self._awake(m, engine, u, (job.valid & mine) | engine.config_write.valid)
             share_gated(m, platform, engine, f"engine_{kind}", name=f"engine_{u}", enable=awake)
             m.d.comb += grid.active[u].eq(awake)
+            level = Signal(config.level_bits, name=f"level_{u}", reset_less=True)
+            m.d.sync += level.eq(self.levels[u])
             m.d.comb += [
-                engine.level.eq(self.levels[u] if config.features.fission else kind),
+                engine.level.eq(level if config.features.fission else kind),
                 engine.i_job.payload.eq(job.payload),
                 engine.i_job.valid.eq(job.valid & mine),
                 getattr(grid, f"control_{u}").eq(engine.control),

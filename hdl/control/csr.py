@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -16,13 +17,23 @@ from .registers import ADDRESS_BITS
 __all__ = ["RegisterFile"]
 
 
+@dataclass(frozen=True)
+class _Write:
+    """A write: for each writable word whether it is written, data, bit mask."""
+
+    write: Mapping[int, Value]
+    value: Value
+    mask: Value
+
+
 class RegisterFile(wiring.Component):
     """AXI4-Lite subordinate with one member a register of ``table``.
 
     Write: AW and W may come in any order, any time apart; both are held, then the write takes one
-    cycle and B follows. Byte strobes count. Read: the answer is valid in the cycle after AR; one
-    read every 2 cycles. Unknown addresses and writes to constants and read-only registers get
-    SLVERR and change nothing. The two low address bits are ignored.
+    cycle and B follows. Byte strobes count. Read: the answer is valid 2 cycles after AR; one read
+    every 3 cycles. Addresses are decoded into a register for each word. Unknown addresses and
+    writes to constants and read-only registers get SLVERR and change nothing. The two low address
+    bits are ignored.
 
     Members by access, ``name`` being the register's name in lower case (arrays of them for array
     registers); shapes are ``Register.layout``:
@@ -78,25 +89,29 @@ class RegisterFile(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address, value, mask, write = self._write_channel(m)
-        writable = Signal()
+        channel = self._write_channel(m)
         for register in self._table:
-            for index in range(register.count):
-                self._element(m, register, index, address, value, mask, write, writable)
-        with m.If(write):
-            m.d.sync += self.bus.bresp.eq(Mux(writable, Response.OKAY, Response.SLVERR))
+            if register.access in ("rw", "w1c"):
+                for index in range(register.count):
+                    self._element(m, register, index, channel)
         self._read_channel(m)
         return m
 
-    def _write_channel(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
-        """Holds AW and W; returns word address, data, bit mask and the cycle of the write."""
+    def _write_channel(self, m: Module) -> _Write:
+        """Holds AW and W; what is written in the cycle of the write."""
         bus = self.bus
-        address = Signal(ADDRESS_BITS - 2)
         value = Signal(32)
-        mask = Signal(32)
+        strobe = Signal(4)
         have_address = Signal()
         have_data = Signal()
         write = Signal()
+        writable = Signal()
+        chosen = {
+            word: Signal(name=f"write_{word}")
+            for register in self._table
+            if register.access in ("rw", "w1c")
+            for word in _words(register)
+        }
         m.d.comb += [
             bus.awready.eq(~have_address),
             bus.wready.eq(~have_data),
@@ -105,28 +120,24 @@ class RegisterFile(wiring.Component):
         with m.If(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         with m.If(bus.awvalid & bus.awready):
-            m.d.sync += [have_address.eq(1), address.eq(bus.awaddr[2:])]
+            hits = {word: bus.awaddr[2:] == word for word in chosen}
+            m.d.sync += [have_address.eq(1), writable.eq(Cat(hits.values()).any())]
+            m.d.sync += [chosen[word].eq(hit) for word, hit in hits.items()]
         with m.If(bus.wvalid & bus.wready):
-            strobes = Cat(strobe.replicate(8) for strobe in bus.wstrb)
-            m.d.sync += [have_data.eq(1), value.eq(bus.wdata), mask.eq(strobes)]
+            m.d.sync += [have_data.eq(1), value.eq(bus.wdata), strobe.eq(bus.wstrb)]
         with m.If(write):
-            m.d.sync += [have_address.eq(0), have_data.eq(0), bus.bvalid.eq(1)]
-        return address, value, mask, write
+            m.d.sync += [
+                have_address.eq(0),
+                have_data.eq(0),
+                bus.bvalid.eq(1),
+                bus.bresp.eq(Mux(writable, Response.OKAY, Response.SLVERR)),
+            ]
+        mask = Cat(bit.replicate(8) for bit in strobe)
+        return _Write({word: write & here for word, here in chosen.items()}, value, mask)
 
-    def _element(
-        self,
-        m: Module,
-        register: Register,
-        index: int,
-        address: Signal,
-        value: Signal,
-        mask: Signal,
-        write: Signal,
-        writable: Signal,
-    ) -> None:
+    def _element(self, m: Module, register: Register, index: int, channel: _Write) -> None:
         """Storage of one register."""
-        if register.access not in ("rw", "w1c"):
-            return
+        value, mask = channel.value, channel.mask
         storage = self.port(register, index)
         pulses = sum(((1 << f.width) - 1) << f.lsb for f in register.fields if f.pulse)
         used = sum(((1 << f.width) - 1) << f.lsb for f in register.fields)
@@ -139,49 +150,74 @@ class RegisterFile(wiring.Component):
         for word in range(register.words):
             bits = slice(32 * word, 32 * word + 32)
             implemented = Const(used >> (32 * word) & 0xFFFFFFFF, 32)
-            with m.If(address == first + word):
-                m.d.comb += writable.eq(1)
-                with m.If(write):
-                    if register.access == "w1c":
-                        kept = storage[bits] & ~(value & mask)
-                        m.d.sync += storage[bits].eq((kept | raised[bits]) & implemented)
-                    else:
-                        kept = (
-                            storage[bits] & ~mask & ~Const(pulses >> (32 * word) & 0xFFFFFFFF, 32)
-                        )
-                        m.d.sync += storage[bits].eq((kept | (value & mask)) & implemented)
+            with m.If(channel.write[first + word]):
+                if register.access == "w1c":
+                    kept = storage[bits] & ~(value & mask)
+                    m.d.sync += storage[bits].eq((kept | raised[bits]) & implemented)
+                else:
+                    kept = storage[bits] & ~mask & ~Const(pulses >> (32 * word) & 0xFFFFFFFF, 32)
+                    m.d.sync += storage[bits].eq((kept | (value & mask)) & implemented)
         if register.cleared:
             with m.If(self.clear):
                 m.d.sync += storage.eq(register.reset)
 
     def _read_channel(self, m: Module) -> None:
         bus = self.bus
-        address = bus.araddr[2:]
+        busy = Signal()  # a read is under way
+        reading = Signal()  # its address was taken in the cycle before
         high = Signal(32)  # high word of the 64-bit read-only register whose low word was read
-        m.d.comb += bus.arready.eq(~bus.rvalid)
-        with m.If(bus.rready):
-            m.d.sync += bus.rvalid.eq(0)
+        m.d.comb += bus.arready.eq(~busy)
+        m.d.sync += reading.eq(bus.arvalid & bus.arready)
+        with m.If(bus.rvalid & bus.rready):
+            m.d.sync += [bus.rvalid.eq(0), busy.eq(0)]
         with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(0), bus.rresp.eq(Response.SLVERR)]
-            with m.Switch(address):
-                for register in self._table:
-                    for index in range(register.count):
-                        self._read_element(m, register, index, high)
-
-    def _read_element(self, m: Module, register: Register, index: int, high: Signal) -> None:
-        bus = self.bus
-        first = register.offset // 4 + index * register.words
-        if register.access == "constant":
-            value: Value = Const(register.reset, register.width)
-        else:
-            value = self.port(register, index)
-        snapshot = register.access == "ro" and register.words == 2
-        for word in range(register.words):
-            with m.Case(first + word):
-                m.d.sync += bus.rresp.eq(Response.OKAY)
-                if snapshot and word == 1:
-                    m.d.sync += bus.rdata.eq(high)
+            m.d.sync += busy.eq(1)
+        shown: list[tuple[Signal, Value]] = []  # selected word: what is read
+        kept: list[tuple[Signal, Value]] = []  # selected low word: the high one beside it
+        for register in self._table:
+            for number, word in enumerate(_words(register)):
+                chosen = Signal(name=f"read_{word}")
+                with m.If(bus.arvalid & bus.arready):
+                    m.d.sync += chosen.eq(bus.araddr[2:] == word)
+                index, half = divmod(number, register.words)
+                bits = slice(32 * half, 32 * half + 32)
+                if register.access == "constant":
+                    constant = Const(register.reset >> bits.start & 0xFFFFFFFF, 32)
+                    shown.append((chosen, constant))
+                elif register.access == "ro" and register.words == 2 and half:
+                    shown.append((chosen, high))
                 else:
-                    m.d.sync += bus.rdata.eq(value[32 * word : 32 * word + 32])
-                if snapshot and word == 0:
-                    m.d.sync += high.eq(value[32:])
+                    value = self.port(register, index)
+                    shown.append((chosen, value[bits]))
+                    if register.access == "ro" and register.words == 2:
+                        kept.append((chosen, value[32:]))
+        with m.If(reading):
+            known = Cat(chosen for chosen, _ in shown).any()
+            m.d.sync += [
+                bus.rvalid.eq(1),
+                bus.rdata.eq(_selected(shown)),
+                bus.rresp.eq(Mux(known, Response.OKAY, Response.SLVERR)),
+            ]
+            if kept:
+                with m.If(Cat(chosen for chosen, _ in kept).any()):
+                    m.d.sync += high.eq(_selected(kept))
+
+
+def _words(register: Register) -> range:
+    """Numbers of the register's words in the address space."""
+    first = register.offset // 4
+    return range(first, first + register.words * register.count)
+
+
+def _selected(words: Sequence[tuple[Signal, Value]]) -> Value:
+    """The word whose signal is up, or 0; bit by bit, so that zeros of constants cost nothing."""
+    bits = []
+    for bit in range(32):
+        here = []
+        for chosen, value in words:
+            if not isinstance(value, Const):
+                here.append(chosen & value[bit])
+            elif value.value >> bit & 1:
+                here.append(chosen)
+        bits.append(Cat(here).any())
+    return Cat(bits)
