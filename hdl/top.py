@@ -238,6 +238,8 @@ class Accelerator(wiring.Component):
             core.engine_stages.eq(control.stages),
             front.hold.eq(apply | control.pending),
             front.partition_bad.eq(control.illegal),
+        ]
+        m.d.ports += [
             registers.partition_status.pending.eq(apply | control.pending),
             registers.partition_status.illegal.eq(control.illegal),
         ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus.axi import BURST_INCR, Response, axi4_signature
 from ..config import Config
 from ..queue import Queue
+from ..skid import StreamRegister
 from .word_port import WORD_BYTES, word_port_signature
 
 __all__ = ["AxiMemory"]
@@ -72,8 +73,8 @@ class AxiMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Two entries each: the address channels are registers and lose no cycle.
-        m.submodules.read_bursts = read = Queue(shape=self._burst_layout(), depth=2)
-        m.submodules.write_bursts = write = Queue(shape=self._burst_layout(), depth=2)
+        m.submodules.read_bursts = read = StreamRegister(shape=self._burst_layout())
+        m.submodules.write_bursts = write = StreamRegister(shape=self._burst_layout())
         self._address(m, "ar", read)
         self._address(m, "aw", write)
         beat = data.StructLayout(
@@ -81,12 +82,12 @@ class AxiMemory(wiring.Component):
         )
         m.submodules.beats = beats = Queue(shape=beat, depth=self._reads)
         answer = data.StructLayout({"id": unsigned(self._config.id_bits), "response": unsigned(2)})
-        m.submodules.written = written = Queue(shape=answer, depth=2)
+        m.submodules.written = written = StreamRegister(shape=answer)
         self._requests(m, read, write, beats, written)
         self._answers(m, beats, written)
         return m
 
-    def _address(self, m: Module, channel: str, bursts: Queue) -> None:
+    def _address(self, m: Module, channel: str, bursts: StreamRegister) -> None:
         """Take a burst and decide what it will be answered with."""
         axi, payload = self.axi, bursts.i.payload
 
@@ -109,65 +110,80 @@ class AxiMemory(wiring.Component):
             ),
         ]
 
-    def _requests(self, m: Module, read: Queue, write: Queue, beats: Queue, written: Queue) -> None:
-        """One burst at a time; ``done`` counts its beats."""
-        done = Signal(8)
-        request = self.memory.request
+    def _requests(
+        self,
+        m: Module,
+        read: StreamRegister,
+        write: StreamRegister,
+        beats: Queue,
+        written: StreamRegister,
+    ) -> None:
+        """One burst at a time, kept in registers that go with its beats."""
+        axi, request = self.axi, self.memory.request
+        word = Signal(self._log2_bytes - 3)  # of this beat
+        left = Signal(8)  # beats after this one
+        last = Signal()  # there are none
+        ident = Signal(self._config.id_bits)
+        response = Signal(2)
+        refused = Signal()
         wrote = Signal()  # the burst before was a write
+        moves = Signal()
 
-        def step(bursts: Queue, moves: Value) -> Value:
+        def begin(bursts: StreamRegister) -> None:
             burst = bursts.o.payload
-            last = done == burst.beats
-            m.d.comb += request.payload.address.eq(burst.word + done)
-            with m.If(moves):
-                m.d.sync += done.eq(Mux(last, 0, done + 1))
-                m.d.comb += bursts.o.ready.eq(last)
-            return last
+            m.d.comb += bursts.o.ready.eq(1)
+            m.d.sync += [
+                word.eq(burst.word),
+                left.eq(burst.beats),
+                last.eq(burst.beats == 0),
+                ident.eq(burst.id),
+                response.eq(burst.response),
+                refused.eq(burst.response != Response.OKAY),
+            ]
 
+        with m.If(moves):
+            m.d.sync += [word.eq(word + 1), left.eq(left - 1), last.eq(left == 1)]
+        m.d.comb += [
+            request.payload.address.eq(word),
+            request.payload.data.eq(axi.wdata),
+            request.payload.strobe.eq(axi.wstrb),
+            beats.i.payload.id.eq(ident),
+            beats.i.payload.response.eq(response),
+            beats.i.payload.last.eq(last),
+            written.i.payload.id.eq(ident),
+            written.i.payload.response.eq(response),
+        ]
         with m.FSM(name="state"):
             with m.State("CHOOSE"):
                 with m.If(read.o.valid & (wrote | ~write.o.valid)):
+                    begin(read)
                     m.next = "READ"
                 with m.Elif(write.o.valid):
+                    begin(write)
                     m.next = "WRITE"
             with m.State("READ"):
-                refused = read.o.payload.response != Response.OKAY
-                moves = beats.i.ready & (refused | request.ready)
-                last = step(read, moves)
                 m.d.comb += [
+                    moves.eq(beats.i.ready & (refused | request.ready)),
                     request.valid.eq(beats.i.ready & ~refused),
                     beats.i.valid.eq(refused | request.ready),
-                    beats.i.payload.id.eq(read.o.payload.id),
-                    beats.i.payload.response.eq(read.o.payload.response),
-                    beats.i.payload.last.eq(last),
                 ]
                 with m.If(moves & last):
                     m.d.sync += wrote.eq(0)
                     m.next = "CHOOSE"
             with m.State("WRITE"):
-                self._write(m, step, write, written, wrote)
+                # Room for the answer is there before the last beat is taken.
+                m.d.comb += [
+                    moves.eq(axi.wvalid & written.i.ready & (refused | request.ready)),
+                    request.valid.eq(axi.wvalid & written.i.ready & ~refused),
+                    request.payload.write.eq(1),
+                    axi.wready.eq(written.i.ready & (refused | request.ready)),
+                    written.i.valid.eq(moves & last),
+                ]
+                with m.If(moves & last):
+                    m.d.sync += wrote.eq(1)
+                    m.next = "CHOOSE"
 
-    def _write(self, m: Module, step: Any, write: Queue, written: Queue, wrote: Signal) -> None:
-        axi, request, burst = self.axi, self.memory.request, write.o.payload
-        refused = burst.response != Response.OKAY
-        # Room for the answer is there before the last beat is taken.
-        moves = axi.wvalid & written.i.ready & (refused | request.ready)
-        last = step(write, moves)
-        m.d.comb += [
-            request.valid.eq(axi.wvalid & written.i.ready & ~refused),
-            request.payload.write.eq(1),
-            request.payload.data.eq(axi.wdata),
-            request.payload.strobe.eq(axi.wstrb),
-            axi.wready.eq(written.i.ready & (refused | request.ready)),
-            written.i.valid.eq(moves & last),
-            written.i.payload.id.eq(burst.id),
-            written.i.payload.response.eq(burst.response),
-        ]
-        with m.If(moves & last):
-            m.d.sync += wrote.eq(1)
-            m.next = "CHOOSE"
-
-    def _answers(self, m: Module, beats: Queue, written: Queue) -> None:
+    def _answers(self, m: Module, beats: Queue, written: StreamRegister) -> None:
         axi, words = self.axi, self.memory.data
         refused = beats.o.payload.response != Response.OKAY
         m.d.comb += [
