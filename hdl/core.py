@@ -150,6 +150,7 @@ class Core(wiring.Component):
         else:
             queries = Dispatcher(config=config)
         m.submodules.queries = share(platform, queries, "queries")
+        m.d.comb += self.engine_idle.eq(~0)  # where no engine is; the others follow and win
         engines = self._engines(m, config_write, grid, streamer, embedding, queries, platform)
         decoding = [
             e for u, e in zip(config.anchors, engines, strict=True) if u in config.hash_anchors
@@ -173,7 +174,6 @@ class Core(wiring.Component):
             embedding.live.eq(queries.live),
             self.needed.eq(queries.needed),
             queries.cancelled.eq(self.cancelled),
-            self.engine_idle.eq(~0),  # where no engine is
             queries.bad_ids.eq(embedding.bad_id),
             queries.bus_errors.eq(embedding.bus_error | streamer.bus_error | hash_errors),
         ]

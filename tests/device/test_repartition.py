@@ -36,6 +36,10 @@ def test_engines_change_while_others_drain() -> None:
     case.start()
     registers = case.host.registers
     begin = case.host.ring()
+    # Before the query is begun nothing needs an engine, and the change would not wait.
+    case.host.job.wait_register(
+        registers.address("LOOKUPS"), 1, at_least=True, interval=1, timeout=10_000
+    )
     asked = case.host.set_partition(after)
     status = registers.address("PARTITION_STATUS")
     case.host.job.wait_register(status, PENDING, interval=1, timeout=10)
@@ -51,7 +55,7 @@ def test_engines_change_while_others_drain() -> None:
     assert cycles[begin] < cycles[asked] < cycles[applied] < cycles[end]
     assert played.register("after") & 1, "the query was still running"
     # As soon as stage 0 has ended and its scores are taken, long before stage 1 has.
-    assert cycles[applied] - cycles[begin] < first + second // 4
+    assert first // 2 < cycles[applied] - cycles[begin] < first + second // 4
 
 
 def test_a_partition_that_is_none_is_refused_and_the_next_one_works() -> None:
