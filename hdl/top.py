@@ -256,7 +256,7 @@ class Accelerator(wiring.Component):
         """Event and engine counters; cleared with the core."""
         lanes = self._config.gather_lanes
         lookups = Signal(range(lanes + 1))  # a lane decides one a cycle
-        m.d.comb += lookups.eq(core.hits + core.look_ahead_hits + core.misses + core.bad_ids)
+        m.d.core += lookups.eq(core.hits + core.look_ahead_hits + core.misses + core.bad_ids)
         steps: dict[str, tuple[Any, int]] = {
             "CYCLES": (1, 1),
             "BUSY_CYCLES": (front.busy, 1),
@@ -306,10 +306,13 @@ class Accelerator(wiring.Component):
         moderation = InterruptModeration()
         m.submodules.moderation = DomainRenamer("core")(moderation)
         m.d.ports += self.irq.eq(registers.control.irq_enable & (status.completion | status.error))
-        idle = ~front.busy & core.idle & crossbar.idle & writer.idle
-        # What the units do now ends deep in them: the host sees it a cycle later.
+        # What the units do now ends deep in them: the host sees it two cycles later, as it does
+        # what it has written itself.
+        busy = Signal(name="front_busy")
+        m.d.core += busy.eq(front.busy)
+        idle = ~busy & core.idle & crossbar.idle & writer.idle
         m.d.ports += [
-            registers.status.busy.eq(front.busy),
+            registers.status.busy.eq(busy),
             registers.status.idle.eq(idle),
             registers.status.completion_full.eq(front.completion_full),
             registers.status.doorbell_ignored.eq(front.doorbell_ignored),

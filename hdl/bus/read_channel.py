@@ -110,10 +110,10 @@ class ReadChannel(wiring.Component):
         m.submodules.address = address = StreamRegister(shape=layout)
         open_ = self.outstanding < self.OUTSTANDING_LIMIT
         m.d.comb += [
-            arbiter.requests.eq(self.valid & open_.replicate(config.read_requesters)),
-            arbiter.advance.eq(address.i.ready),
-            self.accepted.eq(arbiter.grant & address.i.ready.replicate(config.read_requesters)),
-            address.i.valid.eq(arbiter.requests != 0),
+            arbiter.requests.eq(self.valid),
+            arbiter.advance.eq(open_ & address.i.ready),
+            self.accepted.eq(arbiter.grant & arbiter.advance.replicate(config.read_requesters)),
+            address.i.valid.eq(open_ & self.valid.any()),
             self.burst.eq(address.i.valid & address.i.ready),
         ]
         for r in range(config.read_requesters):

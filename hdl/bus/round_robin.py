@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,17 +44,19 @@ class RoundRobin(wiring.Component):
         m = Module()
         later = Signal(self._count)  # requesters behind the one served last
         preferred = Signal(self._count)
-        candidates = Signal(self._count)
         m.d.comb += [
             preferred.eq(self.requests & later),
-            candidates.eq(preferred),
-            self.grant.eq(candidates & ~_above(candidates)),
+            # The first one of both, side by side with whether there is a preferred one.
+            self.grant.eq(Mux(preferred.any(), _first(preferred), _first(self.requests))),
         ]
-        with m.If(preferred == 0):
-            m.d.comb += candidates.eq(self.requests)
         with m.If(self.advance & (self.requests != 0)):
             m.d.sync += later.eq(_above(self.grant))
         return m
+
+
+def _first(bits: Value) -> Value:
+    """The lowest bit that is set."""
+    return bits & ~_above(bits)
 
 
 def _above(bits: Value) -> Value:

@@ -41,6 +41,8 @@ class CompletionRing(wiring.Component):
     i
         ``COMPLETION``; its ``phase`` is not looked at. Its other fields are those of the cycle in
         which it is taken.
+    taking
+        ``i`` is taken in the next cycle.
     request, data
         Bursts for a write port.
     answered, error
@@ -50,15 +52,16 @@ class CompletionRing(wiring.Component):
     tail
         First entry not written and answered.
     full
-        A completion waits for room.
+        A completion waited for room in the cycle before.
     busy
-        A completion is held or not answered.
+        A completion is not answered.
     completed, failed, query
         Pulse: an entry was answered; with it: its status was not OK or the write failed; it was a
         QUERY.
     """
 
     i: stream.Interface
+    taking: Signal
     request: stream.Interface
     data: Any
     answered: Signal
@@ -82,6 +85,7 @@ class CompletionRing(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(COMPLETION)),
+                "taking": Out(1),
                 "request": Out(stream.Signature(write_request_layout(config))),
                 "data": Out(stream.Signature(write_data_layout(config))),
                 "answered": In(1),
@@ -119,10 +123,11 @@ class CompletionRing(wiring.Component):
             following.eq(self._after(place)),
             room.eq(following != self.head),
             # All of it stays up until a completion is taken.
-            taken.eq(self.i.valid & may & ~taken),
+            taken.eq(self.taking),
+            self.full.eq(self.i.valid & ~room),
         ]
         m.d.comb += [
-            self.full.eq(self.i.valid & ~room),
+            self.taking.eq(self.i.valid & may & ~taken),
             address.eq((self.base[_ENTRY_SHIFT:] + place) << _ENTRY_SHIFT),
             may.eq(
                 room
@@ -142,7 +147,7 @@ class CompletionRing(wiring.Component):
             self.completed.eq(posted.o.valid & self.answered),
             self.failed.eq(self.completed & (posted.o.payload.bad | self.error)),
             self.query.eq(self.completed & posted.o.payload.query),
-            self.busy.eq(self.i.valid | (posted.level != 0)),
+            self.busy.eq(posted.level != 0),
         ]
         with m.If(taken):
             m.d.sync += place.eq(following)

@@ -55,7 +55,7 @@ class Completions(wiring.Component):
     now
         Time.
     i_record
-        Entries, in order.
+        Entries, in order, with a cycle or more between two.
     loaded, load_error
         The oldest LOAD is done; with it: its words had an error.
     i_done
@@ -68,6 +68,8 @@ class Completions(wiring.Component):
     o
         Completions; while one waits, ``cycles`` runs on and a query may still be cancelled.
         ``phase`` is 0. ``ready`` is up only while ``valid`` is (``CompletionRing``).
+    taking
+        ``o`` is taken in the next cycle.
     busy
         Some entry is not completed.
     """
@@ -83,6 +85,7 @@ class Completions(wiring.Component):
     cancelled: Signal
     query_end: Signal
     o: stream.Interface
+    taking: Signal
     busy: Signal
 
     def __init__(self, *, config: Config) -> None:
@@ -100,6 +103,7 @@ class Completions(wiring.Component):
                 "cancelled": In(1),
                 "query_end": Out(1),
                 "o": Out(stream.Signature(COMPLETION)),
+                "taking": In(1),
                 "busy": Out(1),
             }
         )
@@ -111,13 +115,20 @@ class Completions(wiring.Component):
         m.submodules.loads = loads = Queue(shape=1, depth=RECORDS)
         # One is completed while the core gets rid of the next.
         m.submodules.ends = ends = StreamRegister(shape=query_done_layout(self._config))
-        wiring.connect(m, wiring.flipped(self.i_record), records.i)
+        # A cycle late: two entries are never begun in successive cycles.
+        m.d.sync += self.i_record.ready.eq(records.i.ready)
+        m.d.comb += [
+            records.i.payload.eq(self.i_record.payload),
+            records.i.valid.eq(self.i_record.valid & self.i_record.ready),
+        ]
         wiring.connect(m, wiring.flipped(self.i_done), ends.i)
         record, end, out = records.o.payload, ends.o.payload, self.o.payload
         through = Signal()  # the work of the oldest entry is done
         status = Signal(8)
         count = Signal(32)
         taken = Signal()
+        # A register beside ``taken``: the record has many to tell what it is.
+        m.d.sync += self.query_end.eq(self.taking & record.query)
         m.d.comb += [
             loads.i.valid.eq(self.loaded),
             loads.i.payload.eq(self.load_error),
@@ -127,8 +138,7 @@ class Completions(wiring.Component):
             taken.eq(self.o.ready),
             records.o.ready.eq(taken),
             loads.o.ready.eq(taken & record.load),
-            ends.o.ready.eq(taken & record.query),
-            self.query_end.eq(taken & record.query),
+            ends.o.ready.eq(self.query_end),
             self.busy.eq(records.level != 0),
             out.tag.eq(record.tag),
             out.opcode.eq(record.opcode),

@@ -173,7 +173,9 @@ class ConfigLoader(wiring.Component):
         write = self.config_write
         move = response.valid & some
         word = Mux(whole, response.payload.data, response.payload.data.word_select(index, 64))
-        m.d.comb += response.ready.eq(some & (whole | (index == per_beat - 1) | final))
+        # Where a beat is one word, nobody waits for a part of it.
+        through = whole | (index == per_beat - 1) | final if per_beat > 1 else Const(1)
+        m.d.comb += response.ready.eq(some & through)
         m.d.sync += [
             write.valid.eq(move & ~response.payload.error),
             write.data.eq(word),

@@ -130,8 +130,17 @@ class EntryEnds(wiring.Component):
         m.submodules.ring = ring = CompletionRing(config=config)
         m.submodules.writes = writes = WriteShare(config=config)
         wiring.connect(m, wiring.flipped(self.i_record), completions.i_record)
+        # Bursts are counted a cycle late, and results are being written for a cycle longer.
+        writing, was_writing = Signal(), Signal()
+        m.d.comb += writing.eq(results.busy & (results.query == places.oldest))
+        m.d.sync += [
+            was_writing.eq(writing),
+            places.asked.eq(results.asked),
+            places.asked_query.eq(results.query),
+        ]
         self._from_core(m, results, completions)
         wiring.connect(m, completions.o, ring.i)
+        m.d.comb += completions.taking.eq(ring.taking)
         wiring.connect(m, results.request, writes.result_request)
         wiring.connect(m, results.data, writes.result_data)
         wiring.connect(m, ring.request, writes.completion_request)
@@ -150,8 +159,6 @@ class EntryEnds(wiring.Component):
             self.places_idle.eq(places.idle),
             places.clear.eq(self.closing & places.idle),
             places.query.eq(results.i.payload.query),
-            places.asked.eq(results.asked),
-            places.asked_query.eq(results.query),
             places.answers.eq(writes.result_answers),
             places.end.eq(completions.query_end),
             places.cancel.eq(self.searching),
@@ -159,7 +166,7 @@ class EntryEnds(wiring.Component):
             self.hit.eq(places.hit),
             self.marked.eq(places.marked),
             results.address.eq(places.address),
-            completions.writing.eq(results.busy & (results.query == places.oldest)),
+            completions.writing.eq(writing | was_writing),
             completions.written.eq(places.written),
             completions.write_error.eq(places.error),
             completions.cancelled.eq(places.oldest_marked),

@@ -89,6 +89,7 @@ class EntryFetcher(wiring.Component):
         )
         entry = Signal(_INDEX_BITS)  # the next one to ask for
         held = Signal(range(AHEAD + 1))
+        full = Signal()  # there are ``AHEAD``
         sent = Signal()
         taken = Signal()
         known = Signal(_INDEX_BITS)
@@ -102,7 +103,7 @@ class EntryFetcher(wiring.Component):
             inside.eq(self.tail < self.size),
             self.end.eq(Mux(inside, self.tail, known)),
             self.ignored.eq(~inside & (known != self.tail)),
-            self.request.valid.eq(waiting & (held != AHEAD)),
+            self.request.valid.eq(waiting & ~full),
             self.request.payload.address.eq((self.base[_ENTRY_SHIFT:] + entry) << _ENTRY_SHIFT),
             self.request.payload.beats.eq(beats - 1),
             sent.eq(self.request.valid & self.request.ready),
@@ -121,6 +122,7 @@ class EntryFetcher(wiring.Component):
         m.d.sync += [
             known.eq(self.end),
             held.eq(held + sent - taken),
+            full.eq(~taken & (full | (sent & (held == AHEAD - 1)))),
             waiting.eq(Mux(sent, ~next_reached, ~reached)),
             following.eq(Mux(sent, self._after(following), self._after(entry))),
         ]

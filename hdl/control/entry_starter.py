@@ -185,17 +185,19 @@ class EntryStarter(wiring.Component):
             with m.Elif(~self.hold & free):
                 m.d.comb += self._check.start.eq(1)
                 m.next = "CHECK"
+        was_query, was_load = Signal(), Signal()  # a register: the entry stands
+        m.d.sync += [was_query.eq(is_query), was_load.eq(is_load)]
         with m.State("CHECK"):
             m.d.sync += self._status.eq(self._check.status)
             with m.If(self._check.done):
                 m.next = "RECORD"
                 with m.If(self._check.status == Status.OK):
-                    with m.If(is_load):
+                    with m.If(was_load):
                         m.next = "LOAD"
-                    with m.Elif(is_query & self.searching & self._meant):
+                    with m.Elif(was_query & self.searching & self._meant):
                         m.d.comb += self.refused.eq(1)
                         m.d.sync += self._status.eq(Status.CANCELLED)
-                    with m.Elif(is_query):
+                    with m.Elif(was_query):
                         m.next = "QUERY"
 
     def _begin_states(self, m: Module) -> None:

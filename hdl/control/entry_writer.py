@@ -26,7 +26,8 @@ class EntryWriter(wiring.Component):
     Members
     -------
     i
-        Entry and its address, 64-byte aligned; ready when nothing is being written.
+        Entry and its address, 64-byte aligned; ready when nothing is being written, and valid only
+        then.
     request, data
         Burst for a write port.
     """
@@ -64,7 +65,7 @@ class EntryWriter(wiring.Component):
             m.d.sync += self.request.valid.eq(0)
         with m.If(self.data.valid & self.data.ready):
             m.d.sync += [beat.eq(beat + 1), left.eq(left - 1)]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(self.i.valid):
             m.d.sync += [
                 self.request.valid.eq(1),
                 self.request.payload.address.eq(self.i.payload.address),

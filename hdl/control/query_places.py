@@ -129,10 +129,8 @@ class QueryPlaces(wiring.Component):
             self.free.eq(taken != places),
             self.idle.eq(taken == 0),
             self.address.eq(addresses[self.query]),
-            self.error.eq(errors.bit_select(self.oldest, 1)),
             self.hit.eq(hits.any()),
             self.marked.eq(marked & used),
-            self.oldest_marked.eq(marked.bit_select(self.oldest, 1)),
         ]
         with m.If(self.begin):
             m.d.sync += number.eq(_next(number, places))
@@ -140,7 +138,13 @@ class QueryPlaces(wiring.Component):
         with m.If(self.clear):
             m.d.comb += oldest.eq(0)
             m.d.sync += number.eq(0)
-        m.d.sync += [self.oldest.eq(oldest), self.written.eq(closed.bit_select(oldest, 1))]
+        # Looked up ahead. An error is known a cycle after the answer: no completion is as quick.
+        m.d.sync += [
+            self.oldest.eq(oldest),
+            self.written.eq(closed.bit_select(oldest, 1)),
+            self.error.eq(errors.bit_select(oldest, 1)),
+            self.oldest_marked.eq((marked | hits).bit_select(oldest, 1)),
+        ]
         for q in range(places):
             mine = [answer.valid & (answer.query == q) for answer in self.answers]
             failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]

@@ -19,15 +19,15 @@ class ReadShare(wiring.Component):
     """Requests of ``first`` go before those of ``second``; a request that waits keeps its turn.
 
     The memory answers in the order of the requests (one tag of an ordered requester), so a list of
-    owners tells whose beats come. Each reader must take its beats without waiting for the other's.
-    One request a cycle; latency 0 both ways.
+    owners tells whose beats come. Each reader must take its beats without waiting for the other's,
+    and both ask for no more than ``bursts``. One request a cycle; latency 0 both ways.
 
     Parameters
     ----------
     config
         Device sizes.
     bursts
-        Bursts that both readers together may have on the way.
+        Bursts that both readers together have on the way at most.
 
     Members
     -------
@@ -70,9 +70,9 @@ class ReadShare(wiring.Component):
         m.d.comb += [
             first.eq(Mux(waits, kept, self.first.valid)),
             request.payload.eq(Mux(first, self.first.payload, self.second.payload)),
-            request.valid.eq(Mux(first, self.first.valid, self.second.valid) & owners.i.ready),
-            self.first.ready.eq(request.ready & owners.i.ready & first),
-            self.second.ready.eq(request.ready & owners.i.ready & ~first),
+            request.valid.eq(self.first.valid | self.second.valid),
+            self.first.ready.eq(request.ready & first),
+            self.second.ready.eq(request.ready & ~first),
             owners.i.payload.eq(first),
             owners.i.valid.eq(request.valid & request.ready),
             self.to_first.payload.eq(response.payload),

@@ -98,6 +98,10 @@ class ResultWriter(wiring.Component):
             self.asked.eq(bursts.i.valid & bursts.i.ready),
             self.i.ready.eq(open_),
         ]
+        with m.If(~self.busy):  # nobody looks at them before the first result is taken
+            m.d.sync += [address.eq(self.address), self.query.eq(self.i.payload.query)]
+        with m.If(open_ & self.i.valid):
+            self._store(m, beat, held)
         with m.FSM(name="state"):
             with m.State("TAKE"):
                 with m.If(held_beats == per_burst):
@@ -107,12 +111,9 @@ class ResultWriter(wiring.Component):
                 with m.Elif(ending):
                     m.next = "LAST"
                 with m.Elif(self.i.valid):
-                    self._store(m, beat, held)
                     last = self.i.payload.last
                     full = held == per_beat - 1
                     m.d.sync += [self.busy.eq(1), ending.eq(last), open_.eq(~full & ~last)]
-                    with m.If(~self.busy):
-                        m.d.sync += [address.eq(self.address), self.query.eq(self.i.payload.query)]
             with m.State("BEAT"):
                 m.d.comb += beats.i.valid.eq(1)
                 with m.If(beats.i.ready):

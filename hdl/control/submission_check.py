@@ -117,19 +117,23 @@ class SubmissionCheck(wiring.Component):
         source_bad = self._outside(m, "source", entry.address, length) | misplaced
         result_bad = self._outside(m, "result", entry.result, result_bytes)
         steps = Signal(self.LATENCY - 1)
-        m.d.sync += [Cat(steps, self.done).eq(Cat(self.start, steps)), self.status.eq(Status.OK)]
+        m.d.sync += Cat(steps, self.done).eq(Cat(self.start, steps))
+        known = Signal(8)  # status but for addresses
+        m.d.sync += known.eq(Status.OK)
         with m.If((entry.opcode != Opcode.NOP) & ~is_query & ~is_load):
-            m.d.sync += self.status.eq(Status.BAD_OPCODE)
+            m.d.sync += known.eq(Status.BAD_OPCODE)
         with m.Elif(is_query & self.partition_bad):
-            m.d.sync += self.status.eq(Status.BAD_PARTITION)
+            m.d.sync += known.eq(Status.BAD_PARTITION)
         with m.Elif(is_query & pipeline_bad):
-            m.d.sync += self.status.eq(Status.BAD_PIPELINE)
+            m.d.sync += known.eq(Status.BAD_PIPELINE)
         with m.Elif(is_load & target_bad):
-            m.d.sync += self.status.eq(Status.BAD_TARGET)
+            m.d.sync += known.eq(Status.BAD_TARGET)
         with m.Elif((is_query & query_bad) | (is_load & load_bad)):
-            m.d.sync += self.status.eq(Status.BAD_SIZE)
-        with m.Elif(((is_query | is_load) & source_bad) | (is_query & result_bad)):
-            m.d.sync += self.status.eq(Status.BAD_ADDRESS)
+            m.d.sync += known.eq(Status.BAD_SIZE)
+        m.d.sync += self.status.eq(known)
+        with m.If(known == Status.OK):
+            with m.If(((is_query | is_load) & source_bad) | (is_query & result_bad)):
+                m.d.sync += self.status.eq(Status.BAD_ADDRESS)
         return m
 
     def _query(self, m: Module) -> tuple[Signal, Signal, Value, Signal]:
@@ -139,13 +143,11 @@ class SubmissionCheck(wiring.Component):
         known = data.StructLayout({"stages": unsigned(3), "pitch": unsigned(16)})
         table: Any = Signal(data.ArrayLayout(known, config.max_pipelines))
         write = self.config_write
+        ours = Signal()  # the target of a LOAD stands before its words come
+        m.d.sync += ours.eq(write.target == Target.PIPELINES)
         head: Any = data.View(PIPELINE, Cat(write.data[:64], Value.cast(0).replicate(128)))
         for p in range(config.max_pipelines):
-            with m.If(
-                write.valid
-                & (write.target == Target.PIPELINES)
-                & (write.address == p * PIPELINE_WORDS)
-            ):
+            with m.If(write.valid & ours & (write.address == p * PIPELINE_WORDS)):
                 m.d.sync += [table[p].stages.eq(head.stages), table[p].pitch.eq(head.pitch)]
 
         chosen: Any = Signal(known)
@@ -157,13 +159,17 @@ class SubmissionCheck(wiring.Component):
         pipeline_bad = Signal()
         size_bad = Signal()
         result_bytes = Signal(config.address_bits)
-        problems = [(entry.items == 0) | (entry.items > config.max_items)]
+        bad_items = Signal()
+        bad_keep = Signal(config.max_stages)
+        m.d.sync += bad_items.eq((entry.items == 0) | (entry.items > config.max_items))
+        problems: list[Value] = [bad_items]
         items = entry.items
         results: Value = entry.items
         for s in range(config.max_stages):
             used = chosen.stages > s
             keep = entry.keep[s]
-            problems.append(used & ((keep == 0) | (keep > items)))
+            m.d.sync += bad_keep[s].eq((keep == 0) | (keep > items))
+            problems.append(used & bad_keep[s])
             if config.features.on_chip_filter:
                 results = Mux(used, keep, results)
             items = keep

@@ -91,6 +91,7 @@ class WriteShare(wiring.Component):
         request, beats = self.write.request, self.write.data
         ours, theirs = self.result_request, self.completion_request
         active = Signal()  # a burst is on the port or handing over its beats
+        mine = Signal(2)  # the same, by its owner
         owner = Signal()  # of the burst handed over last: 1 is a completion
         left = Signal(8)  # beats after this one
         last = Signal()  # there are none
@@ -105,9 +106,9 @@ class WriteShare(wiring.Component):
             ours.ready.eq(taken & ~chosen),
             theirs.ready.eq(taken & chosen),
             beats.payload.eq(Mux(owner, self.completion_data.payload, self.result_data.payload)),
-            beats.valid.eq(active & Mux(owner, self.completion_data.valid, self.result_data.valid)),
-            self.result_data.ready.eq(active & ~owner & beats.ready),
-            self.completion_data.ready.eq(active & owner & beats.ready),
+            beats.valid.eq((mine & Cat(self.result_data.valid, self.completion_data.valid)).any()),
+            self.result_data.ready.eq(mine[0] & beats.ready),
+            self.completion_data.ready.eq(mine[1] & beats.ready),
         ]
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
@@ -120,8 +121,11 @@ class WriteShare(wiring.Component):
             ]
         with m.If(taken):
             m.d.sync += [request.valid.eq(1), active.eq(1), owner.eq(chosen)]
+            m.d.sync += mine.eq(Cat(~chosen, chosen))
         with m.Elif(beats.valid & beats.ready):
-            m.d.sync += [active.eq(~last), left.eq(left - 1), last.eq(left == 1)]
+            with m.If(last):
+                m.d.sync += [active.eq(0), mine.eq(0)]
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
         return m
 
     def _owners(self, m: Module, chosen: Signal, burst: Any, taken: Signal) -> Signal:

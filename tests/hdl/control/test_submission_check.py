@@ -39,6 +39,8 @@ def test_ranges(name: str, records: int, result: int, status: Status) -> None:
             "valid": 1, "target": Target.PIPELINES, "unit": 0, "address": 6,
             "data": word & (1 << 64) - 1,
         }  # fmt: skip
+        ctx.set(dut.config_write, {**write, "valid": 0})
+        await ctx.tick()
         ctx.set(dut.config_write, write)
         await ctx.tick()
         ctx.set(dut.config_write, {"valid": 0})
