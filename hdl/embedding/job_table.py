@@ -35,11 +35,13 @@ class JobTable(wiring.Component):
         One bit a unit: it has a job whose dense pass is to be done; one whose id pass is.
     dense_unit, dense_rows, dense_place, dense_none, dense_done
         A unit; rows and place of its oldest job that waits for the dense pass, whether its records
-        have no dense values; that pass is over.
+        have no dense values, both from the cycle after that in which it is ``dense_pending`` on;
+        that pass is over.
     id_unit, id_rows, id_place, id_done
-        The same for the id pass.
+        The same for the id pass; no ``id_done`` in its first cycle.
     read, read_unit, read_place, job
-        Read a job; it is there from the cycle after ``read`` on. A place that was given free in
+        Read a job, not in the first cycle in which it is pending; it is there from the cycle after
+        ``read`` on. A place that was given free in
         the cycle before still holds its job.
     idle
         No job is held.
@@ -114,28 +116,35 @@ class JobTable(wiring.Component):
         # Rows beside the jobs: a pass must know its last row before its job is read.
         rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
         none = Signal(2 * units)
-        new: Any = Signal(shape)
+        new: Any = Signal(shape, reset_less=True)
         new_unit = Signal(self._unit_bits)
+        come = Signal()
         blocks, ahead = self.i_job, self.i_prefetch
         write = jobs.write_port()
         m.d.comb += [
-            new.eq(Mux(blocks.valid, blocks.payload.as_value(), ahead.payload.as_value())),
             new_unit.eq(Mux(blocks.valid, blocks.payload.unit, units - 1)),
             # Two apart, modulo 4.
             blocks.ready.eq((accepted[blocks.payload.unit] ^ finished[blocks.payload.unit]) != 2),
             ahead.ready.eq(~blocks.valid & ((accepted[units - 1] ^ finished[units - 1]) != 2)),
-            write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
-            write.data.eq(new),
-            write.en.eq((blocks.valid & blocks.ready) | (ahead.valid & ahead.ready)),
+            come.eq((blocks.valid & blocks.ready) | (ahead.valid & ahead.ready)),
         ]
+        with m.If(come):
+            m.d.sync += accepted[new_unit].eq(accepted[new_unit] + 1)
+            with m.If(~blocks.valid):
+                m.d.sync += densed[units - 1].eq(densed[units - 1] + 1)
+        # Written a cycle after the counts: nobody looks at a job in the first cycle in which these
+        # show it.
+        m.d.sync += [
+            new.eq(Mux(blocks.valid, blocks.payload.as_value(), ahead.payload.as_value())),
+            write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
+            write.en.eq(come),
+        ]
+        m.d.comb += write.data.eq(new)
         with m.If(write.en):
             m.d.sync += [
-                accepted[new_unit].eq(accepted[new_unit] + 1),
                 rows[write.addr].eq(new.rows),
                 none.bit_select(write.addr, 1).eq(new.dense_bytes == 0),
             ]
-            with m.If(~blocks.valid):
-                m.d.sync += densed[units - 1].eq(densed[units - 1] + 1)
 
         m.d.comb += self.dense_none.eq(none.bit_select(Cat(self.dense_place, self.dense_unit), 1))
         read = jobs.read_port(domain="sync")

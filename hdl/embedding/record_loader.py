@@ -30,7 +30,7 @@ class RecordLoader(wiring.Component):
     ``config.record_alignment``. The item is the position itself (``first``), else it is read from
     the item list.
 
-    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 9 cycles from
+    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 10 cycles from
     a job to its first read request, 3 from a beat to the first chunk or id.
 
     Parameters

@@ -59,7 +59,7 @@ class RecordWalker(wiring.Component):
 
     Timing: a row a cycle; the same unit's id rows every other cycle, one cycle between the dense
     rows of two jobs, two cycles to see that a job has none.
-    Six stages: pick, allocate, job, list address, list data, address; then a queue.
+    Seven stages: pick, allocate, job, list address, item, product, address; then a queue.
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ class RecordWalker(wiring.Component):
 
     ALLOCATE_CYCLE = 1
     """Cycles from the pick of a row to ``allocate``."""
-    SEND_CYCLE = 5 + Queue.BUFFERED_LATENCY
+    SEND_CYCLE = 6 + Queue.BUFFERED_LATENCY
     """Cycles from the pick of a row to its part on offer."""
-    TASKS = 8
-    """Rows between pick and reader: a place is free again 8 cycles after the pick at the earliest,
-    so that as many make a row a cycle."""
+    TASKS = SEND_CYCLE + 1
+    """Rows between pick and reader: a place is free again as many cycles after the pick at the
+    earliest, so that they make a row a cycle."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -203,7 +203,7 @@ class RecordWalker(wiring.Component):
     def _address(
         self, m: Module, jobs: JobTable, tasks: Queue, picked: dict[str, Signal]
     ) -> Signal:
-        """Stages 2 to 6; returns "a row leaves without a part"."""
+        """Stages 2 to 7; returns "a row leaves without a part"."""
         config = self._config
         units = config.sub_arrays + 1
         task = record_task_layout(config)
@@ -237,7 +237,8 @@ class RecordWalker(wiring.Component):
             index_2.eq(self.allocate_index[unit]),
         ]
 
-        # 3: the job; 4: the list is read; 5: the item. What a part needs goes along.
+        # 3: the job; 4: the list is read; 5: the item; 6: the product. A block memory takes half a
+        # cycle to give its data. What a part needs goes along.
         job = jobs.job
         position = Signal(config.item_bits)
         fields: Any = Signal(task)
@@ -257,13 +258,15 @@ class RecordWalker(wiring.Component):
             # Without the item; 64-byte aligned parts.
             fields.address.eq(job.records + Mux(dense_2, 0, job.ids_offset)),
         ]
-        valid_3, valid_4, valid_5 = Signal(), Signal(), Signal()
+        valid_3, valid_4, valid_5, valid_6 = Signal(), Signal(), Signal(), Signal()
         first_3, first_4 = Signal(), Signal()
         item_3, item_4 = Signal.like(position), Signal.like(position)
-        pitch_3, pitch_4 = Signal(10), Signal(10)
+        item_5 = Signal.like(position)
+        pitch_3, pitch_4, pitch_5 = Signal(10), Signal(10), Signal(10)
         task_3: Any = Signal(task, reset_less=True)
         task_4: Any = Signal(task, reset_less=True)
         task_5: Any = Signal(task, reset_less=True)
+        task_6: Any = Signal(task, reset_less=True)
         # pitch is a multiple of 64: its low bits stay out of the product.
         offset = Signal(config.item_bits + 10)
         m.d.sync += [
@@ -282,13 +285,17 @@ class RecordWalker(wiring.Component):
             pitch_4.eq(pitch_3),
             valid_5.eq(valid_4),
             task_5.eq(task_4),
-            offset.eq(Mux(first_4, item_4, self.list_data) * pitch_4),
+            item_5.eq(Mux(first_4, item_4, self.list_data)),
+            pitch_5.eq(pitch_4),
+            valid_6.eq(valid_5),
+            task_6.eq(task_5),
+            offset.eq(item_5 * pitch_5),
         ]
 
-        # 6: the address. The queue has room, see ``room``.
+        # 7: the address. The queue has room, see ``room``.
         m.d.comb += [
-            tasks.i.valid.eq(valid_5),
-            tasks.i.payload.eq(task_5),
-            tasks.i.payload.address.eq(task_5.address + (offset << 6)),
+            tasks.i.valid.eq(valid_6),
+            tasks.i.payload.eq(task_6),
+            tasks.i.payload.address.eq(task_6.address + (offset << 6)),
         ]
         return dropped
