@@ -30,7 +30,7 @@ class FeatureTable(wiring.Component):
     ``EMPTY_ID`` in a bag of several words is not bad. ``pooled`` when the row is summed with others
     or its values are requantised.
 
-    One id a cycle, latency 2 cycles. The pipeline stands still while ``o`` is refused.
+    One id a cycle, latency 3 cycles. The pipeline stands still while ``o`` is refused.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class FeatureTable(wiring.Component):
     config_write: data.View
     idle: Value
 
-    LATENCY = 2
-    """Cycles from an id to its lookup."""
+    LATENCY = 3
+    """Cycles from an id to its lookup: descriptor read, descriptor, sums."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -77,19 +77,22 @@ class FeatureTable(wiring.Component):
         word_bits = (config.lane_words - 1).bit_length()
         program_bits = (config.max_programs - 1).bit_length()
 
-        # Stage 1: descriptor read. Stage 2, the output: sums. No stage moves while o is refused.
+        # Stage 1: descriptor read. Stage 2: a register behind the memory, which takes half a cycle.
+        # Stage 3, the output: sums. No stage moves while o is refused.
         move = Signal()
-        held: Any = Signal(lane_id_layout(config))
-        held_valid = Signal()
+        reading: Any = Signal(lane_id_layout(config), reset_less=True)
+        held: Any = Signal(lane_id_layout(config), reset_less=True)
+        reading_valid, held_valid = Signal(), Signal()
         read = self._table(m)
-        feature = data.View(FEATURE, Cat(read.data.as_value(), Signal(64, name="word_3")))
+        words = Signal(64 * _USED_WORDS, reset_less=True)
+        feature = data.View(FEATURE, Cat(words, Signal(64, name="word_3")))
         new = self.i.payload
         m.d.comb += [
             move.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(move),
             read.en.eq(move),
             read.addr.eq(Cat(new.k[:word_bits], new.program[:program_bits])),
-            self.idle.eq(~held_valid & ~self.o.valid),
+            self.idle.eq(~reading_valid & ~held_valid & ~self.o.valid),
         ]
         single = feature.pool_first & feature.pool_last
         identity = (feature.multiplier == _IDENTITY[0]) & (feature.shift == _IDENTITY[1])
@@ -98,8 +101,11 @@ class FeatureTable(wiring.Component):
         out = self.o.payload
         with m.If(move):
             m.d.sync += [
-                held_valid.eq(self.i.valid),
-                held.eq(new),
+                reading_valid.eq(self.i.valid),
+                reading.eq(new),
+                held_valid.eq(reading_valid),
+                held.eq(reading),
+                words.eq(read.data.as_value()),
                 self.o.valid.eq(held_valid),
                 out.target.eq(held.base + feature.offset),
                 out.address.eq(feature.base + (held.id << feature.log2_row_bytes)),

@@ -114,10 +114,11 @@ class GatherLane(wiring.Component):
         m.submodules.features = features = FeatureTable(config=config, lane=lane)
         m.submodules.static = static = CacheTags(config=config, lane=lane)
         m.submodules.tags = tags = LineTags(config=config)
-        # Deep enough to cover the memory's latency at one lookup a cycle: config.lookup_queue.
-        # Behind its block memory a register: the reader compares the entry in the cycle it comes.
+        # Deep enough to cover the memory's latency at one lookup a cycle: room for all entries that
+        # the tags may send. Behind its block memory a register: what the entry at the reader waits
+        # for is looked up in the cycle it comes.
         m.submodules.queue = queue = Queue(
-            shape=queue_entry_layout(config), depth=config.lookup_queue - StreamRegister.CAPACITY
+            shape=queue_entry_layout(config), depth=config.lookup_queue
         )
         m.submodules.entry = entry = StreamRegister(shape=queue_entry_layout(config))
         m.submodules.fetch = fetch = LineFetch(config=config)
@@ -129,7 +130,7 @@ class GatherLane(wiring.Component):
         m.submodules.stall = stall = ReadyRegister(shape=tagged_id_layout(config))
         wiring.connect(m, static.o, stall.i)
         wiring.connect(m, stall.o, tags.i)
-        wiring.connect(m, tags.o, queue.i)
+        m.d.comb += [queue.i.valid.eq(tags.o.valid), queue.i.payload.eq(tags.o.payload)]
         wiring.connect(m, tags.fetch, fetch.i)
         wiring.connect(m, queue.o, entry.i)
         wiring.connect(m, entry.o, reader.i)

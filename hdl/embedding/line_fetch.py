@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +23,7 @@ class LineFetch(wiring.Component):
 
     A fetch holds a slot from the request to its last beat; the slot's number is the tag of the
     burst. Beats are never refused, so nothing that waits for a line can hold up another one's
-    beats. Latency: a cycle from ``i`` to the request, one from a beat to ``write``.
+    beats.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class LineFetch(wiring.Component):
     set, busy_ways
         Lines of the set that are being fetched, in the same cycle.
     line, busy
-        Whether the line is being fetched, in the same cycle.
+        Whether the line will be being fetched in the next cycle. From the third cycle after its
+        request on.
     idle
         No fetch is outstanding.
     """
@@ -58,6 +59,11 @@ class LineFetch(wiring.Component):
     line: Value
     busy: Value
     idle: Value
+
+    REQUEST_LATENCY = 1 + Queue.LATENCY
+    """Cycles from ``i`` to the request: a register, a queue."""
+    LATENCY = 2
+    """Cycles from a beat to ``write``: a register, its line."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -81,35 +87,48 @@ class LineFetch(wiring.Component):
         config, geometry = self._config, self._geometry
         count = config.reads_per_lane
         m.submodules.slots = slots = ReadSlots(count=count)
-        # Two entries: a request a cycle without a path from the bus to the tags.
-        m.submodules.requests = requests = Queue(shape=read_request_layout(config), depth=2)
+        # A request a cycle without a path from the bus to the tags: there is room for what is on
+        # its way while the queue holds less than two.
+        m.submodules.requests = requests = Queue(shape=read_request_layout(config), depth=4)
         wiring.connect(m, requests.o, wiring.flipped(self.read.request))
         lines: Any = Signal(data.ArrayLayout(unsigned(geometry.line_bits), count))
         active = Signal(count)
         take = self.i.valid & self.i.ready
+        # The tags decide late in a cycle: what follows from it has the next one.
+        new: Any = Signal(line_request_layout(config), reset_less=True)
+        new_slot = Signal.like(slots.slot, reset_less=True)
+        new_valid = Signal()
         request = requests.i.payload
         m.d.comb += [
-            self.i.ready.eq(slots.valid & requests.i.ready),
+            self.i.ready.eq(slots.valid & (requests.level <= 2)),
             slots.take.eq(take),
-            requests.i.valid.eq(take),
-            request.address.eq(self.i.payload.address << (LINE_BYTES.bit_length() - 1)),
+            requests.i.valid.eq(new_valid),
+            request.address.eq(new.address << (LINE_BYTES.bit_length() - 1)),
             request.beats.eq(geometry.beats - 1),
-            request.tag.eq(slots.slot),
-            self.idle.eq(slots.idle),
+            request.tag.eq(new_slot),
         ]
-        with m.If(take):
-            m.d.sync += lines[slots.slot].eq(self.i.payload.line)
+        m.d.sync += [new.eq(self.i.payload), new_slot.eq(slots.slot), new_valid.eq(take)]
+        with m.If(new_valid):
+            m.d.sync += lines[new_slot].eq(new.line)
 
-        ends, slot = self._beats(m, slots, lines)
-        with m.If(ends):
-            m.d.sync += active.bit_select(slot, 1).eq(0)
-        with m.If(take):
-            m.d.sync += active.bit_select(slots.slot, 1).eq(1)
-        self._busy(m, lines, active, count)
+        ending = self._beats(m, slots, lines)
+        m.d.comb += self.idle.eq(slots.idle & ~self.write.valid)
+        starting = (Const(1) << new_slot) & new_valid.replicate(count)
+        m.d.sync += active.eq((active & ~ending) | starting)
+        m.d.comb += self.busy.eq(
+            Cat((active[n] & ~ending[n]) & (lines[n] == self.line) for n in range(count)).any()
+        )
+        fetched = [(active[n], lines[n]) for n in range(count)] + [(new_valid, new.line)]
+        bits = geometry.way_bits
+        for way in range(geometry.ways):
+            number = Cat(Const(way, bits), self.set)
+            m.d.comb += self.busy_ways[way].eq(
+                Cat(on & (line == number) for on, line in fetched).any()
+            )
         return m
 
-    def _beats(self, m: Module, slots: ReadSlots, lines: Any) -> tuple[Value, Value]:
-        """Beats on their way to the line memory; returns (a fetch ends, its slot)."""
+    def _beats(self, m: Module, slots: ReadSlots, lines: Any) -> Signal:
+        """Beats on their way to the line memory; returns the slots whose fetch ends."""
         count = self._config.reads_per_lane
         beat: Any = Signal(read_response_layout(self._config))
         beat_valid = Signal()
@@ -117,36 +136,30 @@ class LineFetch(wiring.Component):
         failed = Signal(count)
         error = beat.error | failed.bit_select(slot, 1)
         ends = beat_valid & beat.last
+        ending = Signal(count)
         m.d.comb += [
             self.read.response.ready.eq(1),
+            slots.release.eq(ends),
+            slots.released.eq(slot),
+        ]
+        m.d.sync += [
+            beat_valid.eq(self.read.response.valid),
+            beat.eq(self.read.response.payload),
             self.write.valid.eq(beat_valid),
             self.write.line.eq(lines[slot]),
             self.write.data.eq(beat.data),
             self.filled.valid.eq(ends),
             self.filled.line.eq(lines[slot]),
             self.filled.error.eq(error),
-            slots.release.eq(ends),
-            slots.released.eq(slot),
+            ending.eq((Const(1) << slot) & ends.replicate(count)),
         ]
-        m.d.sync += [beat_valid.eq(self.read.response.valid), beat.eq(self.read.response.payload)]
         if self._geometry.beats > 1:
             # The number of beats is a power of two: the count is back at 0 when a burst has ended.
             bits = (self._geometry.beats - 1).bit_length()
             number: Any = Signal(data.ArrayLayout(unsigned(bits), count))
-            m.d.comb += self.write.beat.eq(number[slot])
+            m.d.sync += self.write.beat.eq(number[slot])
             with m.If(beat_valid):
                 m.d.sync += number[slot].eq(number[slot] + 1)
         with m.If(beat_valid):
             m.d.sync += failed.bit_select(slot, 1).eq(error & ~beat.last)
-        return ends, slot
-
-    def _busy(self, m: Module, lines: Any, active: Signal, count: int) -> None:
-        """Compare both questions with all slots."""
-        geometry = self._geometry
-        at_line = [active[n] & (lines[n] == self.line) for n in range(count)]
-        m.d.comb += self.busy.eq(Cat(at_line) != 0)
-        in_set = [active[n] & (lines[n][geometry.way_bits :] == self.set) for n in range(count)]
-        for way in range(geometry.ways):
-            m.d.comb += self.busy_ways[way].eq(
-                Cat(in_set[n] & (lines[n][: geometry.way_bits] == way) for n in range(count)) != 0
-            )
+        return ending

@@ -63,7 +63,8 @@ class LineTags(wiring.Component):
     i
         Lookups.
     o
-        Entries for the lookup queue.
+        Entries for the lookup queue; ``valid`` and ``payload``, never refused: at most
+        ``lookup_queue`` of them are still to be read.
     fetch
         Lines to be fetched; offered only in cycles in which the entry leaves as well.
     set, busy
@@ -84,7 +85,7 @@ class LineTags(wiring.Component):
     """
 
     i: stream.Interface
-    o: stream.Interface
+    o: Any
     fetch: stream.Interface
     set: Signal
     busy: Signal
@@ -105,7 +106,7 @@ class LineTags(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(tagged_id_layout(config))),
-                "o": Out(stream.Signature(queue_entry_layout(config))),
+                "o": Out(stream.Signature(queue_entry_layout(config), always_ready=True)),
                 "fetch": Out(stream.Signature(line_request_layout(config))),
                 "set": Out(geometry.set_bits),
                 "busy": In(geometry.ways),
@@ -134,8 +135,11 @@ class LineTags(wiring.Component):
         tail = Signal(geometry.sequence_bits)  # entries sent
         oldest = Signal(geometry.sequence_bits)  # the first one still to be read
         pending = Signal(range(config.lookup_queue + 2))  # so many are
-        pushed = self.o.valid & self.o.ready
+        pushed = self.o.valid
+        most = config.lookup_queue
+        self._full = Signal()  # most of them are
         m.d.sync += [
+            self._full.eq(((pending == most) | ((pending == most - 1) & pushed)) & ~self.read_done),
             tail.eq(tail + pushed),
             oldest.eq(oldest + self.read_done),
             pending.eq(pending + pushed - self.read_done),
@@ -288,21 +292,22 @@ class LineTags(wiring.Component):
     ) -> tuple[Signal, Signal]:
         """What the step is, and when it happens: entry and fetch leave together."""
         lookup, on_line = step.id.lookup, step.on_line
-        match, sent = Signal(), Signal()
+        match, sent, enabled = Signal(), Signal(), Signal()
         m.d.comb += [
             match.eq(on_line & choice.match),
             sent.eq(on_line & ~choice.match & Mux(lookup.prefetch, choice.spare, choice.victim)),
+            enabled.eq(ready & (lookup.prefetch | ~self._full)),
             self.o.valid.eq(
-                ready & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
+                enabled & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
             ),
-            self.fetch.valid.eq(ready & sent & (lookup.prefetch | self.o.ready)),
+            self.fetch.valid.eq(enabled & sent),
             self.fetch.payload.address.eq(step.line),
             self.fetch.payload.line.eq(Cat(choice.way, step.set)),
         ]
         with m.If(lookup.prefetch):
             m.d.comb += fire.eq(ready & (~sent | self.fetch.ready))
         with m.Else():
-            m.d.comb += fire.eq(self.o.valid & self.o.ready)
+            m.d.comb += fire.eq(self.o.valid)
         self._entry(m, step, choice.way)
         return match, sent
 

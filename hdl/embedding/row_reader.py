@@ -29,9 +29,9 @@ __all__ = ["RowReader"]
 class RowReader(wiring.Component):
     """Reads an entry in ceil(bytes / lane_bytes) words, one a cycle, entries back to back.
 
-    An entry waits at ``i`` until its line has come, and one that hands something over also while
-    the sum of a bag before it is being handed over (``sum_done``): rows leave in order. Nothing
-    behind ``i`` can refuse a word. ``o`` comes a cycle after the read.
+    An entry waits until its line has come, and one that hands something over also while the sum of
+    a bag before it is being handed over (``sum_done``): rows leave in order. Nothing behind ``i``
+    can refuse a word. ``o`` comes two cycles after the read.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class RowReader(wiring.Component):
     read_done
         The last word of an entry is read in this cycle.
     line, busy
-        Line that the entry at ``i`` wants; whether it is still being fetched.
+        Line that the entry at ``i`` wants; it will still be on its way in the next cycle.
     write, filled
         For the line memory.
     config_write
@@ -74,6 +74,8 @@ class RowReader(wiring.Component):
     bus_error: data.View
     idle: Value
 
+    ENTRY_LATENCY = 1
+    """Cycles from an entry at ``i`` to its first read, at the earliest."""
     LATENCY = 4
     """Cycles from the read of a word to the word on ``BagSum.row_write``."""
 
@@ -108,42 +110,65 @@ class RowReader(wiring.Component):
             lines.filled.eq(self.filled),
         ]
 
-        entry = self.i.payload
+        # What an entry waits for is known when it comes and followed while it is here.
+        new = self.i.payload
+        entry: Any = Signal(queue_entry_layout(self._config), reset_less=True)
+        present = Signal()
         word = Signal(3)
         last_word = Signal(3)
         last = Signal()
-        go = Signal()
+        address = Signal.like(entry.address)  # of the word
+        line_waits = Signal()
+        gives = Signal()  # it hands something over
+        sums = Signal()  # this is a bag's sum
         summing = Signal()  # a sum is being handed over
-        sums = entry.pooled & entry.pool_last
-        waits = ((entry.source == Source.LINE) & self.busy) | (
-            (~entry.pooled | entry.pool_last) & summing
-        )
-        address = entry.address + (word << log2_lane)
+        go = Signal()
+        log2_line = LINE_BYTES.bit_length() - 1
+        line_bits = len(self.line)
+        filled = self.filled
         m.d.comb += [
+            self.line.eq(new.address >> log2_line),
             last_word.eq(((1 << entry.log2_bytes) - 1) >> log2_lane),
-            last.eq(word == last_word),
-            go.eq(self.i.valid & ~waits),
-            self.i.ready.eq(~waits & last),
+            go.eq(present & ~line_waits & ~(gives & summing)),
+            self.i.ready.eq(~present | (go & last)),
             self.read_done.eq(go & last),
-            self.line.eq(entry.address >> (LINE_BYTES.bit_length() - 1)),
             rows.address.eq(address >> log2_lane),
             rows.enable.eq(go),
             lines.address.eq(address),
             lines.enable.eq(go),
         ]
         with m.If(go):
-            m.d.sync += word.eq(Mux(last, 0, word + 1))
+            m.d.sync += [
+                word.eq(word + 1),
+                address.eq(address + (1 << log2_lane)),
+                last.eq(word + 1 == last_word),
+            ]
+        with m.If(filled.valid & (filled.line == (entry.address >> log2_line)[:line_bits])):
+            m.d.sync += line_waits.eq(0)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                present.eq(self.i.valid),
+                entry.eq(new),
+                word.eq(0),
+                address.eq(new.address),
+                last.eq(new.log2_bytes <= log2_lane),
+                line_waits.eq((new.source == Source.LINE) & self.busy),
+                gives.eq(~new.pooled | new.pool_last),
+                sums.eq(new.pooled & new.pool_last),
+            ]
         with m.If(go & sums):
             m.d.sync += summing.eq(1)
         with m.Elif(self.sum_done):
             m.d.sync += summing.eq(0)
 
-        held = self._held(m, entry, word, last, go)
+        held = self._held(m, entry, address, word, last, go)
         self._place(m, held, rows.data, lines)
-        m.d.comb += self.idle.eq(~held.valid & ~self.o.valid & ~summing)
+        m.d.comb += self.idle.eq(~present & ~held.valid & ~self.o.valid & ~summing)
         return m
 
-    def _held(self, m: Module, entry: Any, word: Value, last: Value, go: Value) -> Any:
+    def _held(
+        self, m: Module, entry: Any, address: Value, word: Value, last: Value, go: Value
+    ) -> Any:
         """What the word that the memories give next cycle needs to be placed."""
         log2_lane = self._config.lane_bytes.bit_length() - 1
         granule_bits = log2_lane - 2
@@ -174,7 +199,7 @@ class RowReader(wiring.Component):
         m.d.sync += [
             held.valid.eq(go),
             held.address.eq(((entry.target >> log2_lane) + word) << log2_lane),
-            held.place.eq((entry.address >> 2) + (word << granule_bits)),
+            held.place.eq(address >> 2),
             held.target.eq(entry.target[2:log2_lane]),
             held.log2_granules.eq(piece),
             held.word.eq(word + Mux(entry.half, half_words, 0)),

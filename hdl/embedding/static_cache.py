@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class CacheTags(wiring.Component):
     ``data_base + ((index * ways + way) << log2_row_bytes)``: ``data_base`` belongs to the region's
     first set and is a multiple of the row size; all tables of a region share one row size.
 
-    One lookup a cycle, in order, latency 3 cycles; the pipeline stands still while ``o`` is
+    One lookup a cycle, in order, latency 5 cycles; the pipeline stands still while ``o`` is
     refused.
 
     Parameters
@@ -68,8 +68,8 @@ class CacheTags(wiring.Component):
     config_write: data.View
     idle: Value
 
-    LATENCY = 3
-    """Cycles from a lookup to its outcome: set number, tags, comparison."""
+    LATENCY = 5
+    """Cycles from a lookup to its outcome: region, set number, tags read, tags, comparison."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -94,56 +94,70 @@ class CacheTags(wiring.Component):
         ways = config.cache_ways
         log2_ways = ways.bit_length() - 1
         set_bits = (self.sets - 1).bit_length()
-        regions: Any = Signal(data.ArrayLayout(CACHE_REGION, 4))
+        shares = data.StructLayout(
+            {
+                "set_base": unsigned(set_bits),
+                "sets": unsigned(set_bits),  # their number less 1
+                "data_base": unsigned(20),
+            }
+        )
+        regions: Any = Signal(data.ArrayLayout(shares, 4))
         tags = self._memories(m, regions)
 
         move = Signal()
         m.d.comb += [move.eq(~self.o.valid | self.o.ready), self.i.ready.eq(move)]
 
-        # Stage 1: set number.
-        request_1: Any = Signal(checked_id_layout(config), reset_less=True)
-        valid_1 = Signal()
-        set_1 = Signal(set_bits)
-        index_1 = Signal(set_bits)
-        base_1 = Signal(20)
+        # Stage 1: the region.
         new = self.i.payload
-        region = regions[new.region]
+        region: Any = Signal(regions.shape().elem_shape, reset_less=True)
+        # Stage 2: set number. Stage 3: tags read, and the address of way 0.
         index = Signal(set_bits)
-        m.d.comb += index.eq((new.id ^ new.seed) & ((1 << region.log2_sets) - 1))
-        # Stage 2: tags, and the address of way 0.
-        request_2: Any = Signal(checked_id_layout(config), reset_less=True)
-        valid_2 = Signal()
-        base_2 = Signal(20)
-        m.d.comb += [tags.addr.eq(set_1), tags.en.eq(move)]
-        # Stage 3, the output: outcome.
+        set_2, index_2 = Signal(set_bits), Signal(set_bits)
+        base_2, base_3 = Signal(20), Signal(20)
+        # Stage 4: a register behind the memory, which takes half a cycle.
+        base_4 = Signal(20)
+        read: Any = Signal.like(tags.data, reset_less=True)
+        # Stage 5, the output: outcome.
         hit = Signal()
         way = Signal(log2_ways)
-        base_3 = Signal(20)
-        way_3 = Signal(log2_ways)
+        base_5 = Signal(20)
+        way_5 = Signal(log2_ways)
+        requests: list[Any] = [
+            Signal(checked_id_layout(config), name=f"request_{stage}", reset_less=True)
+            for stage in range(1, self.LATENCY)
+        ]
+        valid = Signal(self.LATENCY - 1)
+        first, second, last = requests[0], requests[1], requests[-1]
+        m.d.comb += [
+            index.eq((first.id ^ first.seed) & region.sets),
+            tags.addr.eq(set_2),
+            tags.en.eq(move),
+        ]
         for number in range(ways):
-            tag = data.View(CACHE_TAG, tags.data[number])
-            with m.If(tag.valid & (tag.table == request_2.table) & (tag.id == request_2.id)):
-                m.d.comb += [hit.eq(request_2.cached & ~request_2.zero), way.eq(number)]
+            tag = data.View(CACHE_TAG, read[number])
+            with m.If(tag.valid & (tag.table == last.table) & (tag.id == last.id)):
+                m.d.comb += [hit.eq(last.cached & ~last.zero), way.eq(number)]
         with m.If(move):
             m.d.sync += [
-                valid_1.eq(self.i.valid),
-                request_1.eq(new),
-                index_1.eq(index),
-                set_1.eq(index + region.set_base),
-                base_1.eq(region.data_base),
-                valid_2.eq(valid_1),
-                request_2.eq(request_1),
-                base_2.eq(base_1 + ((index_1 << log2_ways) << request_1.log2_row_bytes)),
-                self.o.valid.eq(valid_2),
-                self.o.payload.lookup.eq(request_2),
+                Cat(valid, self.o.valid).eq(Cat(self.i.valid, valid)),
+                region.eq(regions[new.region]),
+                set_2.eq(index + region.set_base),
+                index_2.eq(index),
+                base_2.eq(region.data_base),
+                base_3.eq(base_2 + ((index_2 << log2_ways) << second.log2_row_bytes)),
+                read.eq(tags.data),
+                base_4.eq(base_3),
+                self.o.payload.lookup.eq(last),
                 self.o.payload.hit.eq(hit),
-                base_3.eq(base_2),
-                way_3.eq(way),
+                base_5.eq(base_4),
+                way_5.eq(way),
             ]
+            for before, behind in zip((new, *requests), requests, strict=False):
+                m.d.sync += behind.eq(before)
         # The way's address is worked out behind the register: its compare takes the cycle before.
         out = self.o.payload
-        m.d.comb += out.address.eq(base_3 + (way_3 << out.lookup.log2_row_bytes))
-        m.d.comb += self.idle.eq(~valid_1 & ~valid_2 & ~self.o.valid)
+        m.d.comb += out.address.eq(base_5 + (way_5 << out.lookup.log2_row_bytes))
+        m.d.comb += self.idle.eq(~valid.any() & ~self.o.valid)
         return m
 
     def _memories(self, m: Module, regions: Any) -> Any:
@@ -163,7 +177,15 @@ class CacheTags(wiring.Component):
             write.en.eq(Mux(mine, Const(1) << new.address[:log2_ways], 0)),
         ]
         with m.If(selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))):
-            m.d.sync += regions[new.address[:2]].eq(new.data[: CACHE_REGION.size])
+            share, written = (
+                regions[new.address[:2]],
+                data.View(CACHE_REGION, new.data[: CACHE_REGION.size]),
+            )
+            m.d.sync += [
+                share.set_base.eq(written.set_base),
+                share.sets.eq((1 << written.log2_sets) - 1),
+                share.data_base.eq(written.data_base),
+            ]
         return tags.read_port(domain="sync")
 
 

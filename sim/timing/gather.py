@@ -15,6 +15,7 @@ from hdl.array.timing import REQUANTISE_LATENCY
 from hdl.config import LINE_BYTES, Config
 from hdl.embedding.feature_table import FeatureTable
 from hdl.embedding.granules import GRANULE_BYTES
+from hdl.embedding.line_fetch import LineFetch
 from hdl.embedding.line_geometry import LineGeometry
 from hdl.embedding.read_slots import ReadSlots
 from hdl.embedding.row_reader import RowReader
@@ -96,9 +97,10 @@ class _Lane:
         geometry = LineGeometry(config)
         self._lane_bytes = config.lane_bytes
         self._depth = config.lookup_queue
-        buffered = config.lookup_queue - StreamRegister.CAPACITY > 4
-        self._queue_latency = StreamRegister.LATENCY + (
-            Queue.BUFFERED_LATENCY if buffered else Queue.LATENCY
+        self._queue_latency = (
+            (Queue.BUFFERED_LATENCY if config.lookup_queue > 4 else Queue.LATENCY)
+            + StreamRegister.LATENCY
+            + RowReader.ENTRY_LATENCY
         )
         self._requester = FIRST_LOADER + config.record_loaders + number
         self._beats = geometry.beats
@@ -265,18 +267,25 @@ class _Lane:
         fetch = self._fetches[line] = _Fetch()
 
         def landed(first: int, beats: int) -> None:
-            # A beat in a register, then written; from the next cycle on the line can be read.
-            end = first + beats
+            # The last beat is written; from the next cycle on the line can be read.
+            last = first + beats - 1
+            end = last + LineFetch.LATENCY
             fetch.ready = end + 1
             for waits, since in fetch.waiting:
                 waits.wait_cycles += end - since
             self._fills.append((end, line))
-            self._slots.append((end + ReadSlots.RELEASE_LATENCY, tag))
+            # It gives its slot back from the register.
+            self._slots.append((last + 1 + ReadSlots.RELEASE_LATENCY, tag))
             self._poll.at(end + 1)
             self._read()
 
         self._gather.memory.read(
-            cycle + Queue.LATENCY, self._requester, tag, address * LINE_BYTES, self._beats, landed
+            cycle + LineFetch.REQUEST_LATENCY,
+            self._requester,
+            tag,
+            address * LINE_BYTES,
+            self._beats,
+            landed,
         )
 
     # -- data ----------------------------------------------------------------------------------
