@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import lane_id_layout
-from .record_layouts import record_layout
+from .record_layouts import record_layout, step_words
 
 __all__ = ["IdSpreader"]
 
@@ -37,8 +37,10 @@ class IdSpreader(wiring.Component):
         A record part in its id pass, and its oldest beat; ``valid`` is common to both.
     valid
         Both inputs are there.
-    beat_done, record_done
-        The beat, the part leaves with this cycle.
+    last
+        The step is the part's last one.
+    step_done, beat_done
+        The step, the beat leaves with this cycle.
     o
         Array of G streams.
     """
@@ -46,20 +48,22 @@ class IdSpreader(wiring.Component):
     i_record: Any
     i_beat: Value
     valid: Signal
+    last: Signal
+    step_done: Signal
     beat_done: Signal
-    record_done: Signal
     o: Any
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
-        self._words = min(config.axi_bytes // 4, config.gather_lanes)
+        self._words = step_words(config)
         super().__init__(
             {
                 "i_record": In(record_layout(config)),
                 "i_beat": In(config.axi_data_bits),
                 "valid": In(1),
+                "last": In(1),
+                "step_done": Out(1),
                 "beat_done": Out(1),
-                "record_done": Out(1),
                 "o": Out(stream.Signature(lane_id_layout(config))).array(config.gather_lanes),
             }
         )
@@ -76,28 +80,21 @@ class IdSpreader(wiring.Component):
         steps = config.axi_bytes // 4 // words  # of a beat
         groups = lanes // words  # of lanes, fed by steps in turn
         record = self.i_record
-        features = record.bytes[2:]
         lead = record.start[2 : 2 + words.bit_length() - 1]  # words before the first id
 
         running = Signal()  # the part's first step is over
         word = Signal(range(config.axi_bytes // 4))  # of the beat, first of the step
-        number = Signal(8)  # of the step's first word: 0 names the dense vector
-        bits = words.bit_length() - 1
-        limit = Signal(10)  # number behind the last id
-        next_number = Signal(8)
-        group = Signal(range(max(2, groups)))
-        start_word = (record.start[2:] >> (words.bit_length() - 1)) << (words.bit_length() - 1)
-        held_word = Signal.like(word)
-        held_number = Signal.like(number)
         # The first id is number 1; numbers of a step start at a multiple of its words, or at 1
         # when a step is one word.
         origin = 1 if words == 1 else 0
+        number = Signal(8, init=origin)  # of the step's first word: 0 names the dense vector
+        bits = words.bit_length() - 1
+        group = Signal(range(max(2, groups)))
+        start_word = (record.start[2:] >> (words.bit_length() - 1)) << (words.bit_length() - 1)
+        held_word = Signal.like(word)
         m.d.comb += [
             word.eq(Mux(running, held_word, start_word)),
-            number.eq(Mux(running, held_number, origin)),
             group.eq(number[words.bit_length() - 1 :] if groups > 1 else 0),
-            limit.eq(features + origin + lead),
-            next_number.eq(number + words),
         ]
 
         step_data = Signal(32 * words)
@@ -110,11 +107,10 @@ class IdSpreader(wiring.Component):
         for j in range(words):
             wanted = Signal(name=f"wanted_{j}")
             readies = []
-            # A step's numbers differ in their low bits; words before the first id are in its first
-            # step only.
-            own = Cat(Const(j, bits), number[bits:]) if bits else number
+            # Words before the first id are in the first step only, those behind the last one in the
+            # last step.
             follows = running | (lead <= j) if j + 1 < words else Const(1)
-            m.d.comb += wanted.eq(follows & (own < limit))
+            m.d.comb += wanted.eq(follows & (~self.last | (j <= record.end[2 : 2 + bits])))
             data = step_data[32 * j : 32 * (j + 1)]
             for g in range(groups):
                 port = self.o[g * words + j]
@@ -133,19 +129,16 @@ class IdSpreader(wiring.Component):
                 ]
                 readies.append(chosen & port.ready)
             m.d.comb += left[j].eq(~wanted | taken[j] | Cat(readies).any())
-        step_done, last = Signal(), Signal()
         m.d.comb += [
-            step_done.eq(self.valid & left.all()),
-            last.eq(number + words >= limit),
-            self.record_done.eq(step_done & last),
-            self.beat_done.eq(step_done & (last | (word == (steps - 1) * words))),
+            self.step_done.eq(self.valid & left.all()),
+            self.beat_done.eq(self.step_done & (self.last | (word == (steps - 1) * words))),
         ]
-        with m.If(step_done):
+        with m.If(self.step_done):
             m.d.sync += [
                 taken.eq(0),
-                running.eq(~last),
+                running.eq(~self.last),
                 held_word.eq(word + words),
-                held_number.eq(next_number),
+                number.eq(Mux(self.last, origin, number + words)),
             ]
         with m.Elif(self.valid):
             m.d.sync += taken.eq(left)

@@ -30,8 +30,9 @@ class RecordLoader(wiring.Component):
     ``config.record_alignment``. The item is the position itself (``first``), else it is read from
     the item list.
 
-    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 10 cycles from
-    a job to its first read request, 3 from a beat to the first chunk or id.
+    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 10 cycles
+    from a job to its first read request, 3 from a beat to the first id, one more
+    to the first dense chunk.
 
     Parameters
     ----------
@@ -106,6 +107,6 @@ class RecordLoader(wiring.Component):
             m.d.comb += getattr(self, name).eq(getattr(walker, name))
         m.d.comb += [
             self.bus_error.eq(reader.bus_error),
-            self.idle.eq(walker.idle & reader.idle),
+            self.idle.eq(walker.idle & reader.idle & unpacker.idle),
         ]
         return m

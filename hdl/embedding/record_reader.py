@@ -13,8 +13,8 @@ from ..bus.interleave import channel_of
 from ..config import Config
 from ..interfaces import QUERY_BITS, read_port_signature
 from ..queue import Queue
-from ..skid import StreamRegister
-from .record_layouts import record_layout, record_task_layout
+from ..skid import ReadyRegister
+from .record_layouts import record_layout, record_task_layout, step_words
 
 __all__ = ["PARTS", "RecordReader"]
 
@@ -76,11 +76,10 @@ class RecordReader(wiring.Component):
         config = self._config
         log2_beat = config.axi_bytes.bit_length() - 1
         m.submodules.buffer = buffer = BeatBuffer(config=config)
-        # A part is in here long before its first beat: a register behind the queue's block memory
-        # costs nothing.
-        depth = PARTS - StreamRegister.CAPACITY
+        # The unpacker has a register for the part in work.
+        depth = PARTS - ReadyRegister.CAPACITY - 1
         m.submodules.parts = parts = Queue(shape=record_layout(config), depth=depth)
-        m.submodules.part = part = StreamRegister(shape=record_layout(config))
+        m.submodules.part = part = ReadyRegister(shape=record_layout(config))
         wiring.connect(m, parts.o, part.i)
         wiring.connect(m, part.o, wiring.flipped(self.o_record))
         m.d.comb += [
@@ -104,10 +103,13 @@ class RecordReader(wiring.Component):
             self.i.ready.eq(accept),
             parts.i.valid.eq(accept),
             parts.i.payload.start.eq(start),
-            self.idle.eq(~busy & (parts.level == 0) & ~part.o.valid),
+            self.idle.eq(~busy & (parts.level == 0) & ~part.kept),
         ]
+        # Dense values begin with a beat.
+        before = start[: 1 + step_words(config).bit_length()] & (~task.dense).replicate(8)
+        m.d.comb += parts.i.payload.end.eq(task.bytes + before - 1)
         for name, _ in record_layout(config):
-            if name != "start":
+            if name not in ("start", "end"):
                 m.d.comb += parts.i.payload[name].eq(task[name])
         taken = self.o_beat.valid & self.o_beat.ready
         m.d.sync += free.eq(free + taken - Mux(accept, wanted, 0))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hdl.array.timing import WRITE_STAGE, turnaround
 from hdl.array.timing import latency as write_back_latency
 from hdl.config import Config
-from hdl.embedding.record_unpacker import chunk_bytes
+from hdl.embedding.record_layouts import chunk_bytes
 from hdl.engine.bank_writer import writer_stages
 from hdl.engine.cause import Cause
 from hdl.engine.engine import PHASES_WAITING

@@ -12,10 +12,10 @@ from hdl.queue import Queue
 from .events import Clock, Poll
 from .units import Lookup
 
-__all__ = ["LaneMergeModel"]
+__all__ = ["LaneMergeModel", "Places"]
 
 
-class _Places:
+class Places:
     """Places of a queue: one is free again in the cycle after its element left."""
 
     def __init__(self, depth: int) -> None:
@@ -24,15 +24,18 @@ class _Places:
         self._left: deque[int] = deque()  # cycles in which elements left, the latest ones
 
     def room(self, cycle: int) -> bool:
+        """An element is taken in ``cycle``."""
         while self._left and self._left[0] < cycle:
             self._left.popleft()
             self._held -= 1
         return self._held < self._depth
 
     def put(self) -> None:
+        """It is; there is room."""
         self._held += 1
 
     def take(self, cycle: int) -> None:
+        """An element leaves in ``cycle``."""
         self._left.append(cycle)
 
 
@@ -56,8 +59,8 @@ class LaneMergeModel:
     ) -> None:
         self._push, self._on_room = push, on_room
         self._loaders = config.record_loaders
-        self._out = _Places(LaneMerge.LANE_DEPTH)
-        self._in = [_Places(LaneMerge.LOADER_DEPTH) for _ in range(self._loaders)]
+        self._out = Places(LaneMerge.LANE_DEPTH)
+        self._in = [Places(LaneMerge.LOADER_DEPTH) for _ in range(self._loaders)]
         self._waiting: list[deque[tuple[int, Lookup]]] = [deque() for _ in range(self._loaders)]
         self._arbiter = Poll(clock, self._grant)
         self._last = -1

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from hdl.bus.beat_buffer import BEATS, BeatBuffer
 from hdl.bus.interleave import channel_number
 from hdl.config import Config
+from hdl.embedding.record_layouts import chunk_bytes, step_words
 from hdl.embedding.record_reader import PARTS
-from hdl.embedding.record_unpacker import chunk_bytes
+from hdl.embedding.record_unpacker import RecordUnpacker
 from hdl.embedding.record_walker import RecordWalker
 
 from .events import Clock, Poll
 from .gather import Gather
-from .lane_merge import LaneMergeModel
+from .lane_merge import LaneMergeModel, Places
 from .memory import FIRST_LOADER, Memory
 from .plan import Plan
 from .units import EngineSide, LoaderJob, Lookup
@@ -107,6 +108,12 @@ class _Loader:
         self._beat: int | None = None  # the same of the beat in work
         self._last_taken = -1  # cycle in which the last piece left the unpacker
         self._left: list[tuple[int, Lookup]] | None = None  # of the step in work: lane, lookup
+        # Dense chunks on their way to their engines: on offer from which cycle, of whom, from which
+        # byte on.
+        self._chunks: deque[tuple[int, _Part, int]] = deque()
+        self._chunk_places = Places(RecordUnpacker.DENSE_PLACES)
+        self._hand = Poll(self._clock, self._hand_over)
+        self._last_handed = -1
 
     # -- walker --------------------------------------------------------------------------------
     def room(self, cycle: int, unit: int) -> bool:
@@ -256,6 +263,8 @@ class _Loader:
         """An engine or a lane that refused something may take it from ``cycle`` on."""
         if self._parts:
             self._step.at(cycle)
+        if self._chunks:
+            self._hand.at(cycle)
 
     def _show(self, part: _Part) -> int | None:
         """Cycle in which the part's next beat comes to the unpacker; None: not known yet."""
@@ -305,17 +314,14 @@ class _Loader:
     def _dense_chunk(self, cycle: int, part: _Part) -> bool:
         """One dense chunk; False: wait."""
         size, beat_bytes = chunk_bytes(self._config), self._config.axi_bytes
-        engine = self._engines[part.job.unit]
+        if not self._chunk_places.room(cycle):
+            return False
         done = part.pieces * size
-        ready = engine.dense_ready(cycle, part.job.slot, done)
-        if ready is None:
-            return False
-        if ready > cycle:
-            self._step.at(ready)
-            return False
-        left = self._plan.dense_bytes - done
-        last = left <= size
-        engine.dense_chunk(cycle, part.job.slot, done, min(size, left), last)
+        last = self._plan.dense_bytes - done <= size
+        self._chunk_places.put()
+        offer = cycle + RecordUnpacker.DENSE_LATENCY
+        self._chunks.append((offer, part, done))
+        self._hand.at(offer)
         self._last_taken = cycle
         part.pieces += 1
         if last or (done + size) % beat_bytes == 0:
@@ -323,6 +329,28 @@ class _Loader:
         if last:
             self._parts.popleft()
         return True
+
+    def _hand_over(self, cycle: int) -> None:
+        """The oldest dense chunk to its engine."""
+        if not self._chunks:
+            return
+        offer, part, done = self._chunks[0]
+        if (at := max(offer, self._last_handed + 1)) > cycle:
+            self._hand.at(at)
+            return
+        slot, engine = part.job.slot, self._engines[part.job.unit]
+        ready = engine.dense_ready(cycle, slot, done)
+        if ready is None:
+            return
+        if ready > cycle:
+            self._hand.at(ready)
+            return
+        left, size = self._plan.dense_bytes - done, chunk_bytes(self._config)
+        engine.dense_chunk(cycle, slot, done, min(size, left), left <= size)
+        self._last_handed = cycle
+        self._chunks.popleft()
+        self._chunk_places.take(cycle)
+        self.resume(cycle + 1)
 
     def _ids(self, cycle: int, part: _Part) -> bool:
         """A step of ids, as far as the lanes take them; False: wait."""
@@ -389,7 +417,7 @@ class LoadersModel:
         self.prefetch_unit = config.sub_arrays
         """The unit of jobs that fetch ahead."""
         self._turn = 0  # loader of the next one
-        self.words = min(config.axi_bytes // 4, config.gather_lanes)
+        self.words = step_words(config)
         """Ids of a step."""
         self._of = {
             e.unit: config.loader_of(e.row, e.column, e.level)
