@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -36,7 +38,7 @@ class StreamLane(wiring.Component):
     tiles and a chunk; a request with another ring than the one before it may only come when every
     tile before it was consumed.
 
-    One chunk every third cycle at most; ``write_address``, ``target`` and ``tile_last`` belong to
+    One chunk every fourth cycle at most; ``write_address``, ``target`` and ``tile_last`` belong to
     the next beat and step with ``beat``.
 
     Parameters
@@ -55,7 +57,8 @@ class StreamLane(wiring.Component):
     consumed
         Pulse: a tile was issued for loading.
     active
-        There is a next chunk: ``chunk``, of ``query``. It stays until ``take``.
+        There is a next chunk: ``chunk``, of ``query``. It stays until ``take``; the next one shows
+        two cycles later.
     room
         And the ring has room for it. Stays until ``take``.
     urgent
@@ -74,6 +77,13 @@ class StreamLane(wiring.Component):
 
     NEAR_CYCLES = 256
     """A lane with tiles for as long as this can wait for others: twice the memory's latency."""
+
+    ACCEPT_LATENCY = 3
+    """Cycles from a stream at ``i`` to its first chunk: taken, decoded, shown."""
+    REFUSED = 2
+    """Cycles from the last chunk's ``take`` to the next stream's transfer, at the earliest."""
+    CONSUMED_LATENCY = 3
+    """Cycles from ``consumed`` to what follows from it: heard of, counted, shown."""
 
     i: stream.Interface
     level: Signal
@@ -121,17 +131,20 @@ class StreamLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self._config.weight_address_bits
-        accepted = Signal()
         base = Signal(width)
         mask = Signal(width)
-        m.d.comb += accepted.eq(self.i.valid & self.i.ready)
+        # A stream is decoded in the cycle after its transfer.
+        asked: Any = Signal(stream_state_layout(self._config), reset_less=True)
+        accepted = Signal()
+        m.d.sync += accepted.eq(self.i.valid & self.i.ready)
+        with m.If(self.i.ready):
+            m.d.sync += asked.eq(self.i.payload)
         with m.If(accepted):
-            log2_words = self.i.payload.ring_log2_words
             m.d.sync += [
-                base.eq(self.i.payload.ring_base),
-                mask.eq(Cat(bit < log2_words for bit in range(width))),
+                base.eq(asked.ring_base),
+                mask.eq(Cat(bit < asked.ring_log2_words for bit in range(width))),
             ]
-        self._ask(m, accepted)
+        self._ask(m, accepted, asked)
         self._place(m, base, mask)
         return m
 
@@ -144,7 +157,7 @@ class StreamLane(wiring.Component):
                     m.d.comb += selected.eq(value)
         return selected
 
-    def _ask(self, m: Module, accepted: Value) -> None:
+    def _ask(self, m: Module, accepted: Value, asked: Any) -> None:
         """Request side: chunks as long as there is room in the ring."""
         config = self._config
         chunk_beats = STREAM_CHUNK_BYTES // config.axi_bytes
@@ -160,19 +173,22 @@ class StreamLane(wiring.Component):
         held = Signal(beat_bits + 1)  # beats asked for whose tile was not consumed
         near_beats = self._by_level(m, "near_beats", [self.near_tiles(config) * v for v in tile])
         useful = self.chunk.useful
+        consumed, free = Signal(), Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(left == 0),
-            self.active.eq(left != 0),
-            useful.eq(Mux(left < chunk_beats, left, chunk_beats)),
+            self.i.ready.eq(free),
             room.eq(ring - slack_beats - held - chunk_beats),
         ]
         m.d.sync += [
+            consumed.eq(self.consumed),
+            free.eq((left == 0) & ~accepted & ~(self.i.valid & self.i.ready)),
+            self.active.eq(left != 0),
+            useful.eq(Mux(left < chunk_beats, left, chunk_beats)),
             self.room.eq((left != 0) & (room >= 0) & ~self.take),
             self.urgent.eq((held < near_beats) & ~self.take),
             # All are added up before it is known whether a chunk is taken, a tile consumed.
             held.eq(
                 Mux(
-                    self.consumed,
+                    consumed,
                     Mux(self.take, held + useful - tile_beats, held - tile_beats),
                     Mux(self.take, held + useful, held),
                 )
@@ -181,7 +197,6 @@ class StreamLane(wiring.Component):
         with m.If(self.take):
             m.d.sync += [self.chunk.chunk.eq(self.chunk.chunk + 1), left.eq(left - useful)]
         with m.If(accepted):
-            asked = self.i.payload
             first = asked.address[exact_log2(STREAM_CHUNK_BYTES) :]
             words = exact_log2(config.weight_words)
             one_hot = Cat(asked.ring_log2_words == bit for bit in range(words + 1))

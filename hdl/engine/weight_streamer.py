@@ -30,7 +30,7 @@ class WeightStreamer(wiring.Component):
     the order of the requests (tag 0, ordered requester). Throughput: one beat, thus one word of
     one bank of each of these engines, a cycle.
 
-    Latency: 4 cycles from a request of an engine to the read request, 1 from a beat to
+    Latency: 6 cycles from a request of an engine to the read request, 1 from a beat to
     ``weight_write``; ``landed`` pulses together with the write of a tile's last word.
 
     Parameters
@@ -118,9 +118,16 @@ class WeightStreamer(wiring.Component):
         request = self.read.request
         chosen = choice.o.payload
         fire = Signal()
-        m.d.comb += [
+        flying = Signal(range(self.IN_FLIGHT + 1))  # chunks in the list
+        most = self.IN_FLIGHT
+        back = in_flight.o.valid & in_flight.o.ready
+        full = ((flying == most) | ((flying == most - 1) & fire)) & ~back
+        m.d.sync += [
+            flying.eq(flying + fire - back),
             # A choice takes longer than the register needs: nothing waits for the bus's ready.
-            choice.o.ready.eq(~request.valid & in_flight.i.ready),
+            choice.o.ready.eq((~request.valid | request.ready) & ~fire & ~full),
+        ]
+        m.d.comb += [
             fire.eq(choice.o.valid & choice.o.ready),
             in_flight.i.valid.eq(fire),
             in_flight.i.payload.lanes.eq(chosen.lanes),

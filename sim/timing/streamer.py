@@ -66,8 +66,8 @@ class _Lane:
         at = max(at, cycle, self._accept_at)
         self._left = phase.tiles * self._tile_beats
         self.stream = self.address = phase.stream
-        self._active_at = at + 1
-        self._room_at = max(self._room_at, at + 2)
+        self._active_at = at + StreamLane.ACCEPT_LATENCY
+        self._room_at = max(self._room_at, at + StreamLane.ACCEPT_LATENCY)
         granted(at)
         self._streamer.wake(self._room_at)
 
@@ -104,7 +104,7 @@ class _Lane:
         self._left -= useful
         self._held += useful
         self._room_at = self._urgent_at = cycle + 2
-        self._accept_at = cycle + 1
+        self._accept_at = cycle + StreamLane.REFUSED
         self.waits = False
 
     def landed(self, first: int, useful: int) -> None:
@@ -120,11 +120,12 @@ class _Lane:
         had_room = self._ring - self._held - self.chunk_beats >= 0
         had_need = self._held < self._near
         self._held -= self._tile_beats
+        shown = cycle + StreamLane.CONSUMED_LATENCY
         if not had_room:
-            self._room_at = max(self._room_at, cycle + 2)
+            self._room_at = max(self._room_at, shown)
         if not had_need:
-            self._urgent_at = max(self._urgent_at, cycle + 2)
-        self._streamer.wake(cycle + 2)
+            self._urgent_at = max(self._urgent_at, shown)
+        self._streamer.wake(shown)
 
 
 @dataclass(eq=False)
