@@ -110,7 +110,8 @@ class IdSpreader(wiring.Component):
             # Words before the first id are in the first step only, those behind the last one in the
             # last step.
             follows = running | (lead <= j) if j + 1 < words else Const(1)
-            m.d.comb += wanted.eq(follows & (~self.last | (j <= record.end[2 : 2 + bits])))
+            ends = ~self.last | (j <= record.end[2 : 2 + bits]) if j else Const(1)
+            m.d.comb += wanted.eq(follows & ends)
             data = step_data[32 * j : 32 * (j + 1)]
             for g in range(groups):
                 port = self.o[g * words + j]
