@@ -141,6 +141,7 @@ class DenseCopier(wiring.Component):
             ring.clear.eq(self.clear),
             self.dense_address.eq(Cat(page, job.slot)),
         ]
+        self._look_ahead(m, job.stage, part)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i_job.ready.eq(1)
@@ -216,19 +217,38 @@ class DenseCopier(wiring.Component):
             held.address.eq((self._place << log2_words) + part[exact_log2(COPY_BYTES) :]),
         ]
 
+    def _look_ahead(self, m: Module, stage: Any, part: Signal) -> None:
+        """What a unit is: the job is there two cycles before it is written, ``part`` one."""
+        edge = Signal(8)
+        unit = Signal(5)
+        width = Signal(8)
+        most = COPY_BYTES // 4
+        granules = Signal(range(most + 1))
+        self._lowest = Signal(most)  # as many granules from place 0 on
+        self._following = Signal(8)
+        self._vector_end, self._lanes_end = Signal(), Signal()
+        lanes = self._config.sub_array << self.level
+        m.d.sync += [
+            edge.eq(lanes),
+            width.eq(1 << stage.log2_width),
+            unit.eq(Mux(lanes < COPY_BYTES, lanes, COPY_BYTES)),
+            self._lowest.eq((1 << granules) - 1),
+            self._following.eq(part + unit),
+        ]
+        m.d.comb += [
+            granules.eq(Mux(width < unit, width, unit) >> 2),
+            self._vector_end.eq(self._following >= width),
+            self._lanes_end.eq((self._following & (edge - 1)) == 0),
+        ]
+
     def _write(
         self, m: Module, stage: Any, slot_address: Signal, part: Signal, page: Signal
     ) -> None:
         """One unit into the vector buffer, at most d values; then the next one or the item."""
         write = self.dense_write
-        edge = Signal(8)
-        unit = Signal(5)
-        width = Signal(8)
-        granules = Signal(range(COPY_BYTES // 4 + 1))
-        following = Signal(8)
+        following, vector_end = self._following, self._vector_end
         place = Signal(13)  # in the item's slot, which starts at a multiple of 16
-        vector_end = following >= width
-        page_end: Value = (following & (edge - 1)) == 0
+        page_end: Value = self._lanes_end
         offset: Value = Const(0)
         if self._decoded:
             page_end |= vector_end  # the next vector has pages of its own
@@ -236,15 +256,10 @@ class DenseCopier(wiring.Component):
             offset = number[bank_bits:] << stage.log2_width
             m.d.comb += self.dense_bank.eq(number[:bank_bits])
         m.d.comb += [
-            edge.eq(self._config.sub_array << self.level),
-            unit.eq(Mux(edge < COPY_BYTES, edge, COPY_BYTES)),
-            width.eq(1 << stage.log2_width),
-            granules.eq(Mux(width < unit, width, unit) >> 2),
-            following.eq(part + unit),
             write.valid.eq(1),
             place.eq(offset + part),
             write.payload.address.eq(slot_address + place),
-            write.payload.enable.eq(((1 << granules) - 1) << place[2:4]),
+            write.payload.enable.eq(self._lowest << place[2:4]),
         ]
         with m.If(write.ready):
             m.d.sync += part.eq(following)
