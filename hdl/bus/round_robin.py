@@ -9,6 +9,10 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["RoundRobin"]
 
 
+_MOST_PAIRED = 8
+"""Requesters with a register for each pair: quick, and not too many of them."""
+
+
 class RoundRobin(wiring.Component):
     """Picks one of ``count`` requesters, the first one after the last that was served.
 
@@ -42,6 +46,9 @@ class RoundRobin(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if 1 < self._count <= _MOST_PAIRED:
+            self._pairs(m)
+            return m
         later = Signal(self._count)  # requesters behind the one served last
         preferred = Signal(self._count)
         m.d.comb += [
@@ -52,6 +59,21 @@ class RoundRobin(wiring.Component):
         with m.If(self.advance & (self.requests != 0)):
             m.d.sync += later.eq(_above(self.grant))
         return m
+
+    def _pairs(self, m: Module) -> None:
+        """For few requesters: a register a pair says who of both comes first."""
+        count = self._count
+        before: dict[tuple[int, int], Value] = {}
+        moves = self.advance & (self.requests != 0)
+        for low in range(count):
+            for high in range(low + 1, count):
+                turned = Signal(name=f"first_{high}_{low}")  # ``high`` comes before ``low``
+                with m.If(moves):
+                    m.d.sync += turned.eq(self.grant[low:high].any())
+                before[low, high], before[high, low] = ~turned, turned
+        for me in range(count):
+            others = (self.requests[it] & before[it, me] for it in range(count) if it != me)
+            m.d.comb += self.grant[me].eq(self.requests[me] & ~Cat(others).any())
 
 
 def _first(bits: Value) -> Value:

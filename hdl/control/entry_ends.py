@@ -132,7 +132,8 @@ class EntryEnds(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_record), completions.i_record)
         # Bursts are counted a cycle late, and results are being written for a cycle longer.
         writing, was_writing = Signal(), Signal()
-        m.d.comb += writing.eq(results.busy & (results.query == places.oldest))
+        bits = max(1, (queries_at_once(self._config) - 1).bit_length())
+        m.d.comb += writing.eq(results.busy & (results.query[:bits] == places.oldest[:bits]))
         m.d.sync += [
             was_writing.eq(writing),
             places.asked.eq(results.asked),

@@ -52,12 +52,13 @@ class EntryWriter(wiring.Component):
         config = self._config
         beats = COMPLETION_BYTES // config.axi_bytes
         entry = Signal(COMPLETION.size)
-        beat = Signal(range(max(2, beats)))
+        now = Signal(config.axi_data_bits)  # this beat
+        beat = Signal(range(max(2, beats)))  # the next one
         left = Signal(range(beats + 1))
         m.d.comb += [
             self.i.ready.eq((left == 0) & ~self.request.valid),
             self.data.valid.eq(left != 0),
-            self.data.payload.data.eq(entry.word_select(beat, config.axi_data_bits)),
+            self.data.payload.data.eq(now),
             self.data.payload.strobe.eq(~0),
             self.request.payload.beats.eq(beats - 1),
         ]
@@ -65,12 +66,15 @@ class EntryWriter(wiring.Component):
             m.d.sync += self.request.valid.eq(0)
         with m.If(self.data.valid & self.data.ready):
             m.d.sync += [beat.eq(beat + 1), left.eq(left - 1)]
+            if beats > 1:
+                m.d.sync += now.eq(entry.word_select(beat, config.axi_data_bits))
         with m.If(self.i.valid):
             m.d.sync += [
                 self.request.valid.eq(1),
                 self.request.payload.address.eq(self.i.payload.address),
                 entry.eq(self.i.payload.entry),
-                beat.eq(0),
+                now.eq(self.i.payload.entry),  # truncation: the lowest beat
+                beat.eq(1),
                 left.eq(beats),
             ]
         return m

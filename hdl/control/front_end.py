@@ -107,6 +107,9 @@ class FrontEnd(wiring.Component):
         Pulses for counters.
     """
 
+    TAKEN_LATENCY = 1
+    """Cycles from the core's taking a query until it counts as begun."""
+
     memory: Any
     write: Any
     config_write: Any
@@ -229,10 +232,14 @@ class FrontEnd(wiring.Component):
         fetcher, starter, loader, ends = self._fetcher, self._starter, self._loader, self._ends
         wiring.connect(m, fetcher.o, starter.i)
         wiring.connect(m, starter.o_load, loader.i)
+        # Whether the core takes a query comes from deep in it: the starter hears of it a cycle
+        # late (``TAKEN_LATENCY``).
+        taken = Signal(name="query_taken")
+        m.d.sync += taken.eq(self.o_query.valid & self.o_query.ready)
         m.d.comb += [
             self.o_query.payload.eq(starter.o_query.payload),
-            self.o_query.valid.eq(starter.o_query.valid & ~self.abandoned),
-            starter.o_query.ready.eq(self.o_query.ready & ~self.abandoned),
+            self.o_query.valid.eq(starter.o_query.valid & ~self.abandoned & ~taken),
+            starter.o_query.ready.eq(taken),
         ]
         for name in ("window_base", "window_limit", "partition_bad", "hold"):
             m.d.comb += getattr(starter, name).eq(getattr(self, name))
@@ -242,7 +249,7 @@ class FrontEnd(wiring.Component):
             starter.place_free.eq(ends.place_free),
             starter.places_idle.eq(ends.places_idle),
             self.config_write.eq(loader.config_write),
-            self.starting.eq(starter.starting | loader.busy),
+            self.starting.eq((starter.starting & ~taken) | loader.busy),
             self.busy.eq(~starter.waiting | fetcher.busy | ends.busy),
         ]
 
@@ -253,10 +260,7 @@ class FrontEnd(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_result), ends.i_result)
         wiring.connect(m, wiring.flipped(self.i_done), ends.i_done)
         wiring.connect(m, ends.write, wiring.flipped(self.write))
-        # A cycle late: whether the core takes the query comes from deep in it. The entry still
-        # stands, and nothing of the query can come back by then.
-        m.d.sync += ends.begin.eq(starter.begin)
-        for name in ("result", "tag"):
+        for name in ("begin", "result", "tag"):
             m.d.comb += getattr(ends, name).eq(getattr(starter, name))
         for name in ("abandoned", "closing"):
             m.d.comb += getattr(ends, name).eq(getattr(self, name))
@@ -271,13 +275,12 @@ class FrontEnd(wiring.Component):
         """The search goes through entries not begun and queries at work."""
         starter, ends = self._starter, self._ends
         m.submodules.cancel = search = QueryCancel()
-        # As late as the place of a query that begins.
-        m.d.sync += search.begun.eq(starter.o_record.valid & starter.o_record.ready)
         m.d.comb += [
             starter.searching.eq(search.steady),
             starter.wanted.eq(search.wanted),
             ends.searching.eq(search.searching),
             ends.wanted.eq(search.wanted),
+            search.begun.eq(starter.o_record.valid & starter.o_record.ready),
             search.go.eq(self.cancel),
             search.tag.eq(self.cancel_tag),
             search.submitted.eq(self._fetcher.end),

@@ -86,8 +86,8 @@ class QueryPlaces(wiring.Component):
                 "begin": In(1),
                 "result": In(config.address_bits),
                 "tag": In(32),
-                "free": Out(1),
-                "idle": Out(1),
+                "free": Out(1, init=1),  # type: ignore[call-arg]  # not in the stubs
+                "idle": Out(1, init=1),  # type: ignore[call-arg]
                 "query": In(QUERY_BITS),
                 "address": Out(config.address_bits),
                 "asked": In(1),
@@ -110,8 +110,11 @@ class QueryPlaces(wiring.Component):
         m = Module()
         config = self._config
         places = queries_at_once(config)
+        bits = max(1, (places - 1).bit_length())
         taken = Signal(range(places + 1))
-        number = Signal(QUERY_BITS)  # of the next query
+        still_taken = Signal.like(taken)  # in the next cycle
+        number = Signal(bits)  # of the next query
+        query = self.query[:bits]
         # On their way to the memory, waiting in the result writer (at most 2), or not answered.
         most = config.axi_channels * WriteShare.OUTSTANDING + 2
         addresses: Any = Array(
@@ -119,22 +122,26 @@ class QueryPlaces(wiring.Component):
         )
         open_bursts: Any = Array(Signal(range(most + 1), name=f"open_{q}") for q in range(places))
         closed = Signal(places)  # no open bursts, in the next cycle
-        oldest = Signal(QUERY_BITS)  # in the next cycle
+        oldest = Signal(bits)  # in the next cycle
         errors = Signal(places)
         used = Signal(places)
         hits = Signal(places)
         marked = Signal(places)
-        m.d.sync += taken.eq(taken + self.begin - self.end)
+        m.d.sync += [
+            taken.eq(still_taken),
+            self.free.eq(still_taken != places),
+            self.idle.eq(still_taken == 0),
+        ]
         m.d.comb += [
-            self.free.eq(taken != places),
-            self.idle.eq(taken == 0),
-            self.address.eq(addresses[self.query]),
+            still_taken.eq(taken + self.begin - self.end),
+            self.address.eq(addresses[query] if places > 1 else addresses[0]),
             self.hit.eq(hits.any()),
             self.marked.eq(marked & used),
         ]
         with m.If(self.begin):
             m.d.sync += number.eq(_next(number, places))
-        m.d.comb += oldest.eq(Mux(self.end, _next(self.oldest, places), self.oldest))
+        now = self.oldest[:bits]
+        m.d.comb += oldest.eq(Mux(self.end, _next(now, places), now))
         with m.If(self.clear):
             m.d.comb += oldest.eq(0)
             m.d.sync += number.eq(0)
@@ -146,17 +153,29 @@ class QueryPlaces(wiring.Component):
             self.oldest_marked.eq((marked | hits).bit_select(oldest, 1)),
         ]
         for q in range(places):
-            mine = [answer.valid & (answer.query == q) for answer in self.answers]
+            mine = [answer.valid & (answer.query[:bits] == q) for answer in self.answers]
             failed = [here & a.error for here, a in zip(mine, self.answers, strict=True)]
-            asked = self.asked & (self.asked_query == q)
+            asked = self.asked & (self.asked_query[:bits] == q)
+            answered = Signal(range(len(mine) + 1), name=f"answered_{q}")
             still_open = Signal(range(most + 1), name=f"still_open_{q}")
-            m.d.comb += still_open.eq(open_bursts[q] + asked - sum(mine, Value.cast(0)))
+            m.d.comb += [
+                answered.eq(sum(mine, Value.cast(0))),
+                still_open.eq(open_bursts[q] + asked - answered),
+            ]
             m.d.sync += open_bursts[q].eq(still_open)
-            m.d.comb += closed[q].eq(still_open == 0)
+            # As many are answered as are open: compared with what is open a cycle ahead.
+            are_open = Signal(len(mine) + 1, init=1, name=f"are_open_{q}")
+            m.d.sync += are_open.eq(Cat(still_open == n for n in range(len(mine) + 1)))
+            m.d.comb += closed[q].eq(
+                Cat(
+                    (answered == n) & Mux(asked, are_open[n - 1] if n else 0, are_open[n])
+                    for n in range(len(mine) + 1)
+                ).any()
+            )
             with m.If(Cat(failed).any()):
                 m.d.sync += errors[q].eq(1)
             tag = Signal(32, name=f"tag_{q}")
-            ends = self.end & (self.oldest == q)
+            ends = self.end & (now == q)
             # One that is completed in this very cycle is not found any more.
             m.d.comb += hits[q].eq(self.cancel & used[q] & ~ends & (tag == self.wanted))
             with m.If(ends):
@@ -171,6 +190,6 @@ class QueryPlaces(wiring.Component):
         return m
 
 
-def _next(number: Signal, count: int) -> Value:
+def _next(number: Value, count: int) -> Value:
     """The number after ``number`` in a ring of ``count``."""
     return Mux(number == count - 1, 0, number + 1)

@@ -93,7 +93,7 @@ class ResultWriter(wiring.Component):
         m.d.comb += [
             beats.i.payload.eq(beat),
             bursts.i.payload.burst.address.eq(address),
-            bursts.i.payload.burst.beats.eq(held_beats - 1),
+            bursts.i.payload.burst.beats.eq((held_beats - 1)[: (per_burst - 1).bit_length()]),
             bursts.i.payload.query.eq(self.query),
             self.asked.eq(bursts.i.valid & bursts.i.ready),
             self.i.ready.eq(open_),

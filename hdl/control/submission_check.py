@@ -160,7 +160,7 @@ class SubmissionCheck(wiring.Component):
         size_bad = Signal()
         result_bytes = Signal(config.address_bits)
         bad_items = Signal()
-        bad_keep = Signal(config.max_stages)
+        no_keep, above = Signal(config.max_stages), Signal(config.max_stages)
         m.d.sync += bad_items.eq((entry.items == 0) | (entry.items > config.max_items))
         problems: list[Value] = [bad_items]
         items = entry.items
@@ -168,8 +168,8 @@ class SubmissionCheck(wiring.Component):
         for s in range(config.max_stages):
             used = chosen.stages > s
             keep = entry.keep[s]
-            m.d.sync += bad_keep[s].eq((keep == 0) | (keep > items))
-            problems.append(used & bad_keep[s])
+            m.d.sync += [no_keep[s].eq(keep == 0), above[s].eq(keep > items)]
+            problems.append(used & (no_keep[s] | above[s]))
             if config.features.on_chip_filter:
                 results = Mux(used, keep, results)
             items = keep
@@ -204,17 +204,21 @@ class SubmissionCheck(wiring.Component):
         size_bad = Signal()
         load_bytes = Signal(config.address_bits)
         beyond = entry.units >> config.sub_arrays  # at most 64
-        many_good = many & entry.units.any() & ~beyond.any()
-        unit_bad = Mux(
-            entry.unit == MANY_UNITS,
-            ~many_good,
-            (entry.unit >= units) & (entry.unit != ALL_UNITS),
-        )
+        some, to_many, to_all, no_words = Signal(), Signal(), Signal(), Signal()
+        end = Signal(33)
+        m.d.sync += [
+            some.eq(entry.units.any() & ~beyond.any()),
+            to_many.eq(entry.unit == MANY_UNITS),
+            to_all.eq(entry.unit == ALL_UNITS),
+            no_words.eq(entry.items == 0),
+            end.eq(entry.items + entry.start),
+        ]
+        unit_bad = Mux(to_many, ~(many & some), (entry.unit >= units) & ~to_all)
         count = entry.items[: len(words)]
         m.d.comb += load_bytes.eq(Mux(wide, count * config.axi_bytes, count * 8))
         m.d.sync += [
             target_bad.eq((units == 0) | unit_bad),
-            size_bad.eq((entry.items == 0) | ((entry.items + entry.start) > words)),
+            size_bad.eq(no_words | (end > words)),
         ]
         return target_bad, size_bad, load_bytes
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hdl.config import Config
 from hdl.control.completion_ring import CompletionRing
 from hdl.control.entry_fetcher import AHEAD
+from hdl.control.front_end import FrontEnd
 from hdl.control.query_places import queries_at_once
 from hdl.control.submission_check import SubmissionCheck
 from hdl.program import SUBMISSION_BYTES
@@ -151,7 +152,7 @@ class FrontEndModel:
     def taken(self, cycle: int, query: int) -> None:
         """The core takes the query on offer."""
         self._at_work += 1
-        self._free = cycle + 1
+        self._free = cycle + FrontEnd.TAKEN_LATENCY + 1
         self._take()
 
     # -- results and ends ----------------------------------------------------------------------

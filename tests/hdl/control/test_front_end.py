@@ -387,7 +387,7 @@ def test_queries_side_by_side(seed: int) -> None:
     spoilt = {RESULTS + 128 * rng.randrange(40) + 64 * rng.randrange(2) for _ in range(8)}
     config = (TINY, WIDE)[seed % 2]
     host = Host(config, size=(8, 32)[seed // 2], stall=(0.1, 0.5)[seed % 2], write_errors=spoilt)
-    host.pace = (0.5, 0.1, 0.8, 0.3)[seed]
+    host.pace = (0.7, 0.1, 0.8, 0.3)[seed]
     traffic = Traffic(host, count=40, seed=seed)
 
     async def bench(ctx: Any) -> None:
