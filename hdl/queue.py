@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Shape, ShapeLike, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Queue"]
+
+_SMALL = 4
+"""Elements of a queue in registers, at most."""
 
 
 class Queue(wiring.Component):
@@ -61,8 +64,11 @@ class Queue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = Shape.cast(self._shape).width
-        kind: Any = fifo.SyncFIFO if self._depth <= 4 else fifo.SyncFIFOBuffered
-        m.submodules.fifo = inner = kind(width=width, depth=self._depth)
+        if self._depth <= _SMALL:
+            self._registers(m, width)
+            return m
+        inner: Any = fifo.SyncFIFOBuffered(width=width, depth=self._depth)
+        m.submodules.fifo = inner
         m.d.comb += [
             inner.w_data.eq(self.i.payload),
             inner.w_en.eq(self.i.valid),
@@ -70,11 +76,32 @@ class Queue(wiring.Component):
             self.o.valid.eq(inner.r_rdy),
             inner.r_en.eq(self.o.ready),
             self.level.eq(inner.level),
+            Value.cast(self.o.payload).eq(inner.r_data),
         ]
-        payload = self.o.payload
-        m.d.comb += (
-            payload.eq(inner.r_data)
-            if not hasattr(payload, "as_value")
-            else payload.as_value().eq(inner.r_data)
-        )
         return m
+
+    def _registers(self, m: Module, width: int) -> None:
+        """A small queue: its valid and its ready are registers."""
+        depth = self._depth
+        storage: memory.Memory = memory.Memory(shape=width, depth=depth, init=[])
+        m.submodules.storage = storage
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        some, room = Signal(), Signal(init=1)
+        push, pop = self.i.valid & room, self.o.ready & some
+        m.d.comb += [
+            self.i.ready.eq(room),
+            self.o.valid.eq(some),
+            write.en.eq(push),
+            write.data.eq(self.i.payload),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        m.d.sync += [
+            self.level.eq(self.level + push - pop),
+            some.eq(push | (some & ~(pop & (self.level == 1)))),
+            room.eq(pop | (room & ~(push & (self.level == depth - 1)))),
+        ]
+        for enable, port in ((push, write), (pop, read)):
+            place = Signal.like(port.addr)
+            m.d.comb += port.addr.eq(place)
+            with m.If(enable):
+                m.d.sync += place.eq(Mux(place == depth - 1, 0, place + 1))
