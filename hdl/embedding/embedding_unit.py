@@ -173,6 +173,7 @@ class EmbeddingUnit(wiring.Component):
     ) -> tuple[list[LaneMerge], list[GatherLane]]:
         """Gather lanes, each behind the ids of all loaders."""
         merges, lanes = [], []
+        unit_bits = (self._config.sub_arrays - 1).bit_length()
         for number in range(self._config.gather_lanes):
             merge = LaneMerge(config=self._config)
             lane = GatherLane(config=self._config, lane=0)
@@ -192,6 +193,8 @@ class EmbeddingUnit(wiring.Component):
                 ),
                 lane.live.eq(self.live),
                 self.row_write[number].eq(lane.row_write),
+                # No prefetches here: engines have few numbers, and need not compare more.
+                self.row_write[number].unit.eq(lane.row_write.unit[:unit_bits]),
                 self.lookup[number].eq(lane.lookup),
                 self.step[number].eq(lane.step),
                 self.filled[number].eq(lane.filled),

@@ -57,7 +57,7 @@ class FeatureTable(wiring.Component):
     idle: Value
 
     LATENCY = 3
-    """Cycles from an id to its lookup: descriptor read, descriptor, sums."""
+    """Cycles from an id to its lookup: descriptor read, descriptor, checks."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -78,7 +78,7 @@ class FeatureTable(wiring.Component):
         program_bits = (config.max_programs - 1).bit_length()
 
         # Stage 1: descriptor read. Stage 2: a register behind the memory, which takes half a cycle.
-        # Stage 3, the output: sums. No stage moves while o is refused.
+        # Stage 3, the output: checks. No stage moves while o is refused.
         move = Signal()
         reading: Any = Signal(lane_id_layout(config), reset_less=True)
         held: Any = Signal(lane_id_layout(config), reset_less=True)
@@ -99,6 +99,8 @@ class FeatureTable(wiring.Component):
         empty = ~single & (held.id == EMPTY_ID)
         outside = held.id >= feature.rows
         out = self.o.payload
+        base, offset = Signal.like(out.address), Signal.like(out.address)
+        m.d.comb += out.address.eq(base + offset)  # what comes next has time for the sum
         with m.If(move):
             m.d.sync += [
                 reading_valid.eq(self.i.valid),
@@ -108,7 +110,8 @@ class FeatureTable(wiring.Component):
                 words.eq(read.data.as_value()),
                 self.o.valid.eq(held_valid),
                 out.target.eq(held.base + feature.offset),
-                out.address.eq(feature.base + (held.id << feature.log2_row_bytes)),
+                base.eq(feature.base),
+                offset.eq(held.id << feature.log2_row_bytes),
                 out.zero.eq(empty | outside),
                 out.bad.eq(outside & ~empty),
                 out.pooled.eq(~(single & identity)),

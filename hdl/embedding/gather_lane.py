@@ -20,10 +20,10 @@ from ..interfaces import (
 )
 from ..program import Target
 from ..queue import Queue
-from ..skid import ReadyRegister, StreamRegister
+from ..skid import StreamRegister
 from .bag_sum import BagSum
 from .feature_table import FeatureTable
-from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout, tagged_id_layout
+from .lane_layouts import filled_layout, queue_entry_layout, tag_step_layout
 from .line_fetch import LineFetch
 from .line_tags import LineTags
 from .row_reader import RowReader
@@ -126,17 +126,21 @@ class GatherLane(wiring.Component):
         m.submodules.sums = sums = BagSum(config=config)
         wiring.connect(m, wiring.flipped(self.i), features.i)
         wiring.connect(m, features.o, static.i)
-        # What the tags decide reaches the pipeline before them a cycle late.
-        m.submodules.stall = stall = ReadyRegister(shape=tagged_id_layout(config))
-        wiring.connect(m, static.o, stall.i)
-        wiring.connect(m, stall.o, tags.i)
+        wiring.connect(m, static.o, tags.i)
         m.d.comb += [queue.i.valid.eq(tags.o.valid), queue.i.payload.eq(tags.o.payload)]
         wiring.connect(m, tags.fetch, fetch.i)
         wiring.connect(m, queue.o, entry.i)
         wiring.connect(m, entry.o, reader.i)
         wiring.connect(m, fetch.read, wiring.flipped(self.read))
+        # A LOAD is done long before the next lookup comes.
+        config_write: Any = Signal(config_write_layout(config), reset_less=True)
+        config_valid = Signal()
+        m.d.sync += [config_write.eq(self.config_write), config_valid.eq(self.config_write.valid)]
         for unit in (features, static, reader):
-            m.d.comb += unit.config_write.eq(self.config_write)
+            m.d.comb += [
+                unit.config_write.eq(config_write),
+                unit.config_write.valid.eq(config_valid),
+            ]
         m.d.comb += [
             tags.live.eq(self.live),
             tags.filled.eq(fetch.filled),
@@ -150,18 +154,12 @@ class GatherLane(wiring.Component):
             reader.sum_done.eq(sums.done),
             self.row_write.eq(sums.row_write),
             self.idle.eq(
-                features.idle
-                & static.idle
-                & ~stall.kept
-                & tags.idle
-                & fetch.idle
-                & reader.idle
-                & sums.idle
+                features.idle & static.idle & tags.idle & fetch.idle & reader.idle & sums.idle
             ),
         ]
-        # A LOAD is done long before the next lookup comes.
-        written = Cat(selected(self.config_write, t, lane) for t in INVALIDATING)
-        m.d.sync += [tags.read_done.eq(reader.read_done), tags.invalidate.eq(written.any())]
+        written = Cat(selected(static.config_write, t, lane) for t in INVALIDATING)
+        m.d.comb += tags.read_done.eq(reader.read_done)
+        m.d.sync += tags.invalidate.eq(written.any())
         m.d.sync += [self.filled.eq(fetch.filled), self.bus_error.eq(reader.bus_error)]
         self._events(m, tags)
         return m

@@ -77,10 +77,9 @@ class LineFacts(wiring.Component):
         The set as it is now; its lines that are being fetched, or were with an error.
     tag
         What is looked for.
-    oldest, pending
-        Number of the oldest queue entry that is still to be read; such entries.
-    pushed, read_done
-        An entry is pushed, the oldest one is read in this cycle.
+    oldest, tail, pushed
+        Number of the oldest queue entry that is still to be read after this cycle, and of the next
+        one to be pushed; it is pushed in this cycle.
     live
         By query number: claims count.
     facts
@@ -93,14 +92,14 @@ class LineFacts(wiring.Component):
     failed: Value
     tag: Value
     oldest: Value
-    pending: Value
+    tail: Value
     pushed: Value
-    read_done: Value
     live: Value
     facts: Any
 
     def __init__(self, *, config: Config) -> None:
         self._geometry = geometry = LineGeometry(config)
+        self._most = config.lookup_queue
         super().__init__(
             {
                 "state": In(set_layout(config)),
@@ -108,9 +107,8 @@ class LineFacts(wiring.Component):
                 "failed": In(geometry.ways),
                 "tag": In(geometry.tag_bits),
                 "oldest": In(geometry.sequence_bits),
-                "pending": In(range(config.lookup_queue + 2)),
+                "tail": In(geometry.sequence_bits),
                 "pushed": In(1),
-                "read_done": In(1),
                 "live": In(1 << QUERY_BITS),
                 "facts": Out(facts_layout(config)),
             }
@@ -126,16 +124,20 @@ class LineFacts(wiring.Component):
         ]
         for number in range(self._geometry.ways):
             way = self.state.ways[number]
-            # Entries oldest .. oldest + pending - 1 are still to be read.
+            # Entries oldest .. tail - 1 are still to be read: counted from oldest on, a number not
+            # above the most there may be; counted from tail on, a negative one.
             age = Signal(self._geometry.sequence_bits, name=f"age_{number}")
-            inside = (age < self.pending) | ((age == self.pending) & self.pushed)
+            ahead = Signal(self._geometry.sequence_bits, name=f"ahead_{number}")
+            read = way.valid & way.read
+            few = age[self._most.bit_length() :] == 0
             m.d.comb += [
                 age.eq(way.last - self.oldest),
+                ahead.eq(way.last - self.tail),
                 facts.match[number].eq(way.valid & (way.tag == self.tag)),
                 facts.to_read[number].eq(
-                    way.valid & way.read & inside & ~((age == 0) & self.read_done)
+                    read & few & (ahead[-1] | ((way.last == self.tail) & self.pushed))
                 ),
-                facts.before[number].eq(age - self.read_done),
+                facts.before[number].eq(age),
                 facts.claims[number].eq(way.valid & (way.claims != 0)),
                 facts.claimed[number].eq(facts.claims[number] & self.live.bit_select(way.query, 1)),
             ]
@@ -175,8 +177,8 @@ class LineChoice(wiring.Component):
         A line matches; it is being fetched; it is claimed.
     victim, spare
         Without match: a lookup, a prefetch finds a line to take.
-    way
-        The line that matches, else the one to take.
+    chosen, way
+        The line that matches, else the one to take: one bit a line, its number.
     """
 
     facts: Any
@@ -185,6 +187,7 @@ class LineChoice(wiring.Component):
     claimed: Value
     victim: Value
     spare: Value
+    chosen: Value
     way: Value
 
     def __init__(self, *, config: Config) -> None:
@@ -197,6 +200,7 @@ class LineChoice(wiring.Component):
                 "claimed": Out(1),
                 "victim": Out(1),
                 "spare": Out(1),
+                "chosen": Out(geometry.ways),
                 "way": Out(geometry.way_bits),
             }
         )
@@ -218,15 +222,22 @@ class LineChoice(wiring.Component):
             self.spare.eq(unclaimed & facts.several),
         ]
         # The first candidate at or after the set's turn, else the first one; a match goes first.
-        later, pool = Signal(ways), Signal(ways)
+        later = Signal(ways)
         m.d.comb += later.eq(candidates & (((1 << ways) - 1) << facts.state.turn)[:ways])
+        first = [
+            Cat(bits[n] & ~bits[:n].any() for n in range(ways))
+            for bits in (match, later, candidates)
+        ]
         with m.If(match != 0):
-            m.d.comb += pool.eq(match)
+            m.d.comb += self.chosen.eq(first[0])
         with m.Elif(later != 0):
-            m.d.comb += pool.eq(later)
+            m.d.comb += self.chosen.eq(first[1])
         with m.Else():
-            m.d.comb += pool.eq(candidates)
-        for number in reversed(range(ways)):
-            with m.If(pool[number]):
-                m.d.comb += self.way.eq(number)
+            m.d.comb += self.chosen.eq(first[2])
+        m.d.comb += self.way.eq(
+            Cat(
+                Cat(self.chosen[n] for n in range(ways) if (n >> bit) & 1).any()
+                for bit in range(self._geometry.way_bits)
+            )
+        )
         return m

@@ -61,7 +61,7 @@ class LineTags(wiring.Component):
     Members
     -------
     i
-        Lookups.
+        Lookups; ``ready`` is a register.
     o
         Entries for the lookup queue; ``valid`` and ``payload``, never refused: at most
         ``lookup_queue`` of them are still to be read.
@@ -70,8 +70,8 @@ class LineTags(wiring.Component):
     set, busy
         Set of the step in the first stage; its lines that are being fetched, in the same cycle.
     read_done
-        An entry has left the queue and its last read has been sent to the memories, in the cycle
-        before.
+        An entry has left the queue and its last read is sent to the memories in this cycle; it
+        counts from the next one on.
     filled
         A fetch ends.
     live
@@ -133,27 +133,30 @@ class LineTags(wiring.Component):
             last = cleared == geometry.sets - 1
             m.d.sync += [cleared.eq(cleared + 1), clearing.eq(~last), steady.eq(last)]
         tail = Signal(geometry.sequence_bits)  # entries sent
-        oldest = Signal(geometry.sequence_bits)  # the first one still to be read
+        oldest = Signal(geometry.sequence_bits)  # the first one still to be read after this cycle
+        read_done = Signal()
+        self._read_done = read_done
         pending = Signal(range(config.lookup_queue + 2))  # so many are
         pushed = self.o.valid
         most = config.lookup_queue
         self._full = Signal()  # most of them are
         m.d.sync += [
-            self._full.eq(((pending == most) | ((pending == most - 1) & pushed)) & ~self.read_done),
+            self._full.eq(((pending == most) | ((pending == most - 1) & pushed)) & ~read_done),
             tail.eq(tail + pushed),
+            read_done.eq(self.read_done),
             oldest.eq(oldest + self.read_done),
-            pending.eq(pending + pushed - self.read_done),
+            pending.eq(pending + pushed - read_done),
         ]
         m.submodules.facts = facts = LineFacts(config=config)
         m.d.comb += [
             facts.oldest.eq(oldest),
-            facts.pending.eq(pending),
-            facts.pushed.eq(pushed),
-            facts.read_done.eq(self.read_done),
+            facts.tail.eq(tail),
             facts.live.eq(self.live),
         ]
         step, valid, fire, write = self._look(m, facts, steady)
-        known = self._keep(m, facts, step, valid, fire, clearing)
+        # Facts are taken over when the second stage passes on its step, if there is one.
+        m.d.comb += facts.pushed.eq(valid & ~step.id.lookup.prefetch)
+        known = self._keep(m, facts, step, clearing)
         m.d.comb += self.idle.eq(~self._held & ~valid & (pending == 0))
         m.submodules.choice = choice = LineChoice(config=config)
         m.d.comb += choice.facts.eq(known)
@@ -163,7 +166,7 @@ class LineTags(wiring.Component):
             write.en.eq(clearing | (fire & (match | sent))),
         ]
         with m.If(~clearing):
-            self._update(m, write.data, known.state, choice, step, match, tail)
+            self._update(m, write.data, known, choice, step, tail)
 
         fresh = Signal(init=1)  # no decision since the lines were invalidated
         m.d.sync += [
@@ -191,45 +194,81 @@ class LineTags(wiring.Component):
     def _look(self, m: Module, facts: LineFacts, steady: Signal) -> tuple[Any, ...]:
         """First stage; returns the second one's step, "it is one", "it happens", the write port."""
         geometry = self._geometry
-        held: Any = Signal(tagged_id_layout(self._config), reset_less=True)
         half = Signal()
         self._held = Signal()
         here: Any = Signal(self._step_layout())
         step: Any = Signal(self._step_layout(), reset_less=True)
         valid, fire, move = Signal(), Signal(), Signal()
         passes = Signal()  # the second stage takes what there is, be it a step or not
+        held, leaves, next_set = self._hold(m)
         lookup = held.lookup
-        same_set = valid & step.on_line & here.on_line & (here.set == step.set)
+        here_set = Signal(geometry.set_bits)
         m.d.comb += [
             here.id.eq(held),
             here.line.eq((lookup.address >> _LOG2_LINE) | half),
-            here.set.eq(geometry.set_of(here.line)),
+            here.set.eq(here_set),
             here.on_line.eq(~lookup.zero & ~held.hit),
             here.split.eq(here.on_line & (lookup.log2_row_bytes > _LOG2_LINE)),
             here.half.eq(half),
             here.last.eq(~here.split | half),
             passes.eq(~valid | fire),
-            move.eq(self._held & steady & ~same_set & passes),
+            leaves.eq(move & here.last),
             self.set.eq(here.set),
-            self.i.ready.eq((~self._held | (move & here.last)) & steady),
             facts.tag.eq(here.line >> geometry.set_bits),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += [self._held.eq(self.i.valid), held.eq(self.i.payload)]
+        same_set = Signal()
+        m.d.comb += [
+            same_set.eq(valid & step.on_line & here.on_line & (here.set == step.set)),
+            move.eq(self._held & steady & ~same_set & passes),
+        ]
         with m.If(move):
             m.d.sync += half.eq(~here.last)
         with m.If(passes):
             m.d.sync += [step.eq(here), valid.eq(move)]
         # The set of the next cycle's step is read in every cycle: what is looked at is never old.
-        next_line = Signal.like(here.line)
-        new_line = self.i.payload.lookup.address >> _LOG2_LINE
-        m.d.comb += next_line.eq(Mux(self.i.ready, new_line, here.line | move))
+        read_set = Signal.like(here_set)
+        other = geometry.set_of((lookup.address >> _LOG2_LINE) | 1)  # of the second half
+        with m.If(leaves | ~self._held):
+            m.d.comb += read_set.eq(next_set)
+        with m.Elif(move):
+            m.d.comb += read_set.eq(other)
+        with m.Else():
+            m.d.comb += read_set.eq(here_set)
+        m.d.sync += here_set.eq(read_set)
         self._passes = passes
-        return step, valid, fire, self._memories(m, facts, geometry.set_of(next_line))
+        return step, valid, fire, self._memories(m, facts, read_set)
 
-    def _keep(
-        self, m: Module, facts: LineFacts, step: Any, valid: Signal, fire: Signal, clearing: Signal
-    ) -> Any:
+    def _hold(self, m: Module) -> tuple[Any, Signal, Value]:
+        """Two places in front of the first stage, as in a ``ReadyRegister``.
+
+        Whether a step moves is known late in a cycle: nothing but ``kept`` waits for it. Returns
+        the lookup in the first stage, "it leaves", the set of the one behind it.
+        """
+        geometry = self._geometry
+        new: Any = Signal(tagged_id_layout(self._config), reset_less=True)
+        old: Any = Signal(tagged_id_layout(self._config), reset_less=True)
+        held: Any = Signal.like(new)
+        here, kept, leaves = Signal(), Signal(), Signal()
+        new_set, coming = Signal(geometry.set_bits), Signal(geometry.set_bits)
+        m.d.comb += [
+            self.i.ready.eq(~kept),
+            self._held.eq(here | kept),
+            held.eq(Mux(kept, old.as_value(), new.as_value())),
+            coming.eq(geometry.set_of(self.i.payload.lookup.address >> _LOG2_LINE)),
+        ]
+        with m.If(kept):
+            m.d.sync += kept.eq(~leaves)
+        with m.Else():
+            m.d.sync += [
+                old.eq(new),
+                here.eq(self.i.valid | (here & ~leaves)),
+                kept.eq(self.i.valid & here & ~leaves),
+            ]
+            with m.If(self.i.valid):
+                m.d.sync += [new.eq(self.i.payload), new_set.eq(coming)]
+        return held, leaves, Mux(kept, new_set, coming)
+
+    def _keep(self, m: Module, facts: LineFacts, step: Any, clearing: Signal) -> Any:
         """The facts, behind the first stage, kept true while the step waits.
 
         What follows from them for each line by itself has registers, too: ``good`` and ``free``.
@@ -252,7 +291,7 @@ class LineTags(wiring.Component):
         for number in range(geometry.ways):
             here = filled.valid & (way == number)
             taken = self._line(new, number, here & (place == self.set), new.to_read[number])
-            read = self.read_done & (known.before[number] == 0)
+            read = self._read_done & (known.before[number] == 0)
             to_read = known.to_read[number] & ~read & ~clearing  # a prefetch may be here then
             match = known.match[number] & ~clearing
             stays = self._line(known, number, here & (place == step.set), to_read, match)
@@ -264,7 +303,7 @@ class LineTags(wiring.Component):
                 m.d.sync += [
                     known.to_read[number].eq(to_read),
                     known.match[number].eq(match),
-                    known.before[number].eq(known.before[number] - self.read_done),
+                    known.before[number].eq(known.before[number] - self._read_done),
                 ]
             m.d.comb += claimed[number].eq(
                 known.claims[number] & self.live.bit_select(query, 1) & ~clearing
@@ -292,22 +331,22 @@ class LineTags(wiring.Component):
     ) -> tuple[Signal, Signal]:
         """What the step is, and when it happens: entry and fetch leave together."""
         lookup, on_line = step.id.lookup, step.on_line
-        match, sent, enabled = Signal(), Signal(), Signal()
+        match, sent = Signal(), Signal()
+        enabled, found, right = Signal(), Signal(), Signal()
         m.d.comb += [
             match.eq(on_line & choice.match),
-            sent.eq(on_line & ~choice.match & Mux(lookup.prefetch, choice.spare, choice.victim)),
+            found.eq(Mux(lookup.prefetch, choice.spare, choice.victim)),
+            sent.eq(on_line & ~choice.match & found),
             enabled.eq(ready & (lookup.prefetch | ~self._full)),
+            right.eq(~on_line | choice.match),  # there is no line to be taken
+            fire.eq(enabled & (right | (found & self.fetch.ready) | (lookup.prefetch & ~found))),
             self.o.valid.eq(
-                enabled & ~lookup.prefetch & (~on_line | match | (sent & self.fetch.ready))
+                enabled & ~lookup.prefetch & (right | (choice.victim & self.fetch.ready))
             ),
             self.fetch.valid.eq(enabled & sent),
             self.fetch.payload.address.eq(step.line),
             self.fetch.payload.line.eq(Cat(choice.way, step.set)),
         ]
-        with m.If(lookup.prefetch):
-            m.d.comb += fire.eq(ready & (~sent | self.fetch.ready))
-        with m.Else():
-            m.d.comb += fire.eq(self.o.valid)
         self._entry(m, step, choice.way)
         return match, sent
 
@@ -381,35 +420,38 @@ class LineTags(wiring.Component):
             m.d.comb += out[name].eq(lookup[name])
 
     def _update(
-        self,
-        m: Module,
-        new: Any,
-        state: Any,
-        choice: LineChoice,
-        step: Any,
-        match: Value,
-        tail: Value,
+        self, m: Module, new: Any, facts: Any, choice: LineChoice, step: Any, tail: Value
     ) -> None:
-        """The set after the step: claims, last reader, a new tag."""
-        lookup = step.id.lookup
-        old = state.ways[choice.way]
+        """The set after the step: claims, last reader, a new tag.
+
+        Each line is worked out as if it were the one, before it is known which one it is.
+        """
+        lookup, state, match = step.id.lookup, facts.state, choice.match
         most = (1 << CLAIM_BITS) - 1
-        claims = Mux(choice.claimed & match, old.claims, 0)
         m.d.comb += [
             new.eq(state),
             new.turn.eq(Mux(match, state.turn, choice.way + 1)),
         ]
-        way = new.ways[choice.way]
-        m.d.comb += [way.valid.eq(1), way.tag.eq(step.line >> self._geometry.set_bits)]
-        with m.If(lookup.prefetch):
+        for number in range(self._geometry.ways):
+            old = state.ways[number]
+            less, more = Signal(CLAIM_BITS), Signal(CLAIM_BITS)
             m.d.comb += [
-                way.claims.eq(Mux(claims == most, most, claims + 1)),
-                way.query.eq(lookup.query),
-                way.read.eq(match & old.read),
+                less.eq(Mux(old.claims == 0, 0, old.claims - 1)),
+                more.eq(Mux(old.claims == most, most, old.claims + 1)),
             ]
-        with m.Else():
-            m.d.comb += [
-                way.claims.eq(Mux(claims == 0, 0, claims - 1)),
-                way.read.eq(1),
-                way.last.eq(tail),
-            ]
+            counts = match & facts.claimed[number]
+            way = new.ways[number]
+            with m.If(choice.chosen[number]):
+                m.d.comb += [way.valid.eq(1), way.tag.eq(step.line >> self._geometry.set_bits)]
+                with m.If(lookup.prefetch):
+                    m.d.comb += [
+                        way.claims.eq(Mux(counts, more, 1)),
+                        way.query.eq(lookup.query),
+                        way.read.eq(match & old.read),
+                    ]
+                with m.Else():
+                    m.d.comb += [
+                        way.claims.eq(Mux(counts, less, 0)),
+                        way.read.eq(1),
+                        way.last.eq(tail),
+                    ]

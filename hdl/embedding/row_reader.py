@@ -118,48 +118,63 @@ class RowReader(wiring.Component):
         last_word = Signal(3)
         last = Signal()
         address = Signal.like(entry.address)  # of the word
-        line_waits = Signal()
+        line_waits = Signal()  # the line with the entry's number is being fetched
+        from_line = Signal()
         gives = Signal()  # it hands something over
         sums = Signal()  # this is a bag's sum
         summing = Signal()  # a sum is being handed over
-        go = Signal()
+        still = Signal()  # in the next cycle
+        able, able_last = Signal(), Signal()  # but for its line a word can be read, the last one
+        line_here = Signal()
+        go, done = Signal(), Signal()
         log2_line = LINE_BYTES.bit_length() - 1
         line_bits = len(self.line)
         filled = self.filled
         m.d.comb += [
             self.line.eq(new.address >> log2_line),
             last_word.eq(((1 << entry.log2_bytes) - 1) >> log2_lane),
-            go.eq(present & ~line_waits & ~(gives & summing)),
-            self.i.ready.eq(~present | (go & last)),
-            self.read_done.eq(go & last),
+            line_here.eq(~(from_line & line_waits)),
+            go.eq(able & line_here),
+            done.eq(able_last & line_here),
+            self.i.ready.eq(~present | done),
+            self.read_done.eq(done),
             rows.address.eq(address >> log2_lane),
             rows.enable.eq(go),
             lines.address.eq(address),
             lines.enable.eq(go),
         ]
+        next_last, next_able = Signal(), Signal()
+        m.d.comb += [
+            next_last.eq(Mux(go, word + 1 == last_word, last)),
+            next_able.eq(present & ~(gives & still)),
+            still.eq((summing & ~self.sum_done) | (go & sums)),
+        ]
+        m.d.sync += [
+            last.eq(next_last),
+            able.eq(next_able),
+            able_last.eq(next_able & next_last),
+            summing.eq(still),
+        ]
         with m.If(go):
-            m.d.sync += [
-                word.eq(word + 1),
-                address.eq(address + (1 << log2_lane)),
-                last.eq(word + 1 == last_word),
-            ]
+            m.d.sync += [word.eq(word + 1), address.eq(address + (1 << log2_lane))]
         with m.If(filled.valid & (filled.line == (entry.address >> log2_line)[:line_bits])):
             m.d.sync += line_waits.eq(0)
+        new_able = self.i.valid & ~((~new.pooled | new.pool_last) & still)
+        new_last = new.log2_bytes <= log2_lane
         with m.If(self.i.ready):
             m.d.sync += [
                 present.eq(self.i.valid),
                 entry.eq(new),
                 word.eq(0),
                 address.eq(new.address),
-                last.eq(new.log2_bytes <= log2_lane),
-                line_waits.eq((new.source == Source.LINE) & self.busy),
+                last.eq(new_last),
+                able.eq(new_able),
+                able_last.eq(new_able & new_last),
+                line_waits.eq(self.busy),
+                from_line.eq(new.source == Source.LINE),
                 gives.eq(~new.pooled | new.pool_last),
                 sums.eq(new.pooled & new.pool_last),
             ]
-        with m.If(go & sums):
-            m.d.sync += summing.eq(1)
-        with m.Elif(self.sum_done):
-            m.d.sync += summing.eq(0)
 
         held = self._held(m, entry, address, word, last, go)
         self._place(m, held, rows.data, lines)

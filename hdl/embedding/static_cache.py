@@ -41,7 +41,7 @@ class CacheTags(wiring.Component):
     ``data_base + ((index * ways + way) << log2_row_bytes)``: ``data_base`` belongs to the region's
     first set and is a multiple of the row size; all tables of a region share one row size.
 
-    One lookup a cycle, in order, latency 5 cycles; the pipeline stands still while ``o`` is
+    One lookup a cycle, in order, latency 6 cycles; the pipeline stands still while ``o`` is
     refused.
 
     Parameters
@@ -68,8 +68,8 @@ class CacheTags(wiring.Component):
     config_write: data.View
     idle: Value
 
-    LATENCY = 5
-    """Cycles from a lookup to its outcome: region, set number, tags read, tags, comparison."""
+    LATENCY = 6
+    """Cycles from a lookup to its outcome: region, set number, tags read, tags, comparison, way."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -117,26 +117,32 @@ class CacheTags(wiring.Component):
         # Stage 4: a register behind the memory, which takes half a cycle.
         base_4 = Signal(20)
         read: Any = Signal.like(tags.data, reset_less=True)
-        # Stage 5, the output: outcome.
+        # Stage 5: comparison.
+        match = Signal(ways)
+        base_5 = Signal(20)
+        # Stage 6, the output: outcome.
         hit = Signal()
         way = Signal(log2_ways)
-        base_5 = Signal(20)
-        way_5 = Signal(log2_ways)
         requests: list[Any] = [
             Signal(checked_id_layout(config), name=f"request_{stage}", reset_less=True)
             for stage in range(1, self.LATENCY)
         ]
         valid = Signal(self.LATENCY - 1)
-        first, second, last = requests[0], requests[1], requests[-1]
+        first, second, compared, last = requests[0], requests[1], requests[-2], requests[-1]
         m.d.comb += [
             index.eq((first.id ^ first.seed) & region.sets),
             tags.addr.eq(set_2),
             tags.en.eq(move),
+            hit.eq(match.any() & last.cached & ~last.zero),
         ]
         for number in range(ways):
             tag = data.View(CACHE_TAG, read[number])
-            with m.If(tag.valid & (tag.table == last.table) & (tag.id == last.id)):
-                m.d.comb += [hit.eq(last.cached & ~last.zero), way.eq(number)]
+            with m.If(move):
+                m.d.sync += match[number].eq(
+                    tag.valid & (tag.table == compared.table) & (tag.id == compared.id)
+                )
+            with m.If(match[number]):
+                m.d.comb += way.eq(number)
         with m.If(move):
             m.d.sync += [
                 Cat(valid, self.o.valid).eq(Cat(self.i.valid, valid)),
@@ -150,13 +156,10 @@ class CacheTags(wiring.Component):
                 self.o.payload.lookup.eq(last),
                 self.o.payload.hit.eq(hit),
                 base_5.eq(base_4),
-                way_5.eq(way),
+                self.o.payload.address.eq(base_5 + (way << last.log2_row_bytes)),
             ]
             for before, behind in zip((new, *requests), requests, strict=False):
                 m.d.sync += behind.eq(before)
-        # The way's address is worked out behind the register: its compare takes the cycle before.
-        out = self.o.payload
-        m.d.comb += out.address.eq(base_5 + (way_5 << out.lookup.log2_row_bytes))
         m.d.comb += self.idle.eq(~valid.any() & ~self.o.valid)
         return m
 
