@@ -44,7 +44,7 @@ class BeatBuffer(wiring.Component):
     A burst's tag is the number of its AXI channel, so beats of one tag come in the order of their
     requests; beats of different channels come as they like. A queue a channel tells where in the
     ring its next burst belongs; a beat leaves when it is the oldest and has landed. The first beat
-    of a burst comes 3 cycles after the burst at the earliest.
+    of a burst comes 4 cycles after the burst at the earliest.
 
     Flow control: beats are never refused, the owner counts the room (``BEATS``); a burst is sent
     only while ``room`` of its channel is high. A beat a cycle, ``LATENCY`` cycles from ``response``
@@ -150,24 +150,31 @@ class BeatBuffer(wiring.Component):
         m.submodules.order = order = Queue(shape=layout, depth=BEATS)
         beat = data.StructLayout({"beat": _beat_layout(self._config), "last": unsigned(1)})
         m.submodules.output = output = Queue(shape=beat, depth=_OUTPUT)
-        channel, beats = order.o.payload.channel, order.o.payload.beats
+        # The oldest burst, in a register: its channel, its beats behind the next one.
+        present, last = Signal(), Signal()
+        channel = Signal.like(order.o.payload.channel)
+        behind = Signal.like(order.o.payload.beats)
         position = Signal(range(BEATS))
-        done = Signal.like(beats)
         credit = Signal(range(_OUTPUT + 1), init=_OUTPUT)
-        leave, reading, last, was_last = Signal(), Signal(), Signal(), Signal()
+        some_credit = Signal(init=1)
+        leave, reading, was_last = Signal(), Signal(), Signal()
         there = []
         for c, arrived in enumerate(landed):
             count = Signal(range(BEATS + 1), name=f"there_{c}")
-            m.d.sync += count.eq(count + arrived - (leave & (channel == c)))
-            there.append(count != 0)
+            some = Signal(name=f"some_{c}")
+            leaves = leave & (channel == c)
+            m.d.sync += [
+                count.eq(count + arrived - leaves),
+                some.eq(arrived | (some & ~(leaves & (count == 1)))),
+            ]
+            there.append(some)
         read = ring.read_port(domain="sync")
         m.d.comb += [
             order.i.valid.eq(self.burst.valid),
             order.i.payload.channel.eq(self.burst.channel),
             order.i.payload.beats.eq(self.burst.beats),
-            leave.eq(order.o.valid & Cat(there).bit_select(channel, 1) & (credit != 0)),
-            last.eq(done + 1 == beats),
-            order.o.ready.eq(leave & last),
+            leave.eq(present & Cat(there).bit_select(channel, 1) & some_credit),
+            order.o.ready.eq(~present | (leave & last)),
             read.addr.eq(position),
             read.en.eq(leave),
             output.i.valid.eq(reading),
@@ -179,6 +186,20 @@ class BeatBuffer(wiring.Component):
             output.o.ready.eq(self.o.ready),
         ]
         taken = self.o.valid & self.o.ready
-        m.d.sync += [reading.eq(leave), was_last.eq(last), credit.eq(credit + taken - leave)]
+        m.d.sync += [
+            reading.eq(leave),
+            was_last.eq(last),
+            credit.eq(credit + taken - leave),
+            some_credit.eq(taken | (some_credit & ~(leave & (credit == 1)))),
+        ]
         with m.If(leave):
-            m.d.sync += [position.eq(position + 1), done.eq(Mux(last, 0, done + 1))]
+            m.d.sync += [
+                position.eq(position + 1), behind.eq(behind - 1), last.eq(behind == 1),
+            ]  # fmt: skip
+        with m.If(order.o.ready):
+            m.d.sync += [
+                present.eq(order.o.valid),
+                channel.eq(order.o.payload.channel),
+                behind.eq(order.o.payload.beats - 1),
+                last.eq(order.o.payload.beats == 1),
+            ]

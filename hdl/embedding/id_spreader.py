@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,6 +35,8 @@ class IdSpreader(wiring.Component):
     -------
     i_record, i_beat
         A record part in its id pass, and its oldest beat; ``valid`` is common to both.
+    begin, next_start
+        From the next cycle on a part is there, or none is; the part's ``start``.
     valid
         Both inputs are there.
     last
@@ -47,6 +49,8 @@ class IdSpreader(wiring.Component):
 
     i_record: Any
     i_beat: Value
+    begin: Signal
+    next_start: Signal
     valid: Signal
     last: Signal
     step_done: Signal
@@ -60,6 +64,8 @@ class IdSpreader(wiring.Component):
             {
                 "i_record": In(record_layout(config)),
                 "i_beat": In(config.axi_data_bits),
+                "begin": In(1),
+                "next_start": In((config.axi_bytes - 1).bit_length()),
                 "valid": In(1),
                 "last": In(1),
                 "step_done": Out(1),
@@ -80,9 +86,6 @@ class IdSpreader(wiring.Component):
         steps = config.axi_bytes // 4 // words  # of a beat
         groups = lanes // words  # of lanes, fed by steps in turn
         record = self.i_record
-        lead = record.start[2 : 2 + words.bit_length() - 1]  # words before the first id
-
-        running = Signal()  # the part's first step is over
         word = Signal(range(config.axi_bytes // 4))  # of the beat, first of the step
         # The first id is number 1; numbers of a step start at a multiple of its words, or at 1
         # when a step is one word.
@@ -90,12 +93,7 @@ class IdSpreader(wiring.Component):
         number = Signal(8, init=origin)  # of the step's first word: 0 names the dense vector
         bits = words.bit_length() - 1
         group = Signal(range(max(2, groups)))
-        start_word = (record.start[2:] >> (words.bit_length() - 1)) << (words.bit_length() - 1)
-        held_word = Signal.like(word)
-        m.d.comb += [
-            word.eq(Mux(running, held_word, start_word)),
-            group.eq(number[words.bit_length() - 1 :] if groups > 1 else 0),
-        ]
+        m.d.comb += group.eq(number[bits:] if groups > 1 else 0)
 
         step_data = Signal(32 * words)
         step = word[words.bit_length() - 1 :]
@@ -103,15 +101,14 @@ class IdSpreader(wiring.Component):
             self.i_beat if steps == 1 else self.i_beat.word_select(step, 32 * words)
         )
         left = Signal(words)  # taken in this cycle or before
+        # Nor do words before the first id, which are in the first step only, leave any more.
         taken = Signal(words)
+        lead = self.next_start[2 : 2 + bits]
         for j in range(words):
             wanted = Signal(name=f"wanted_{j}")
             readies = []
-            # Words before the first id are in the first step only, those behind the last one in the
-            # last step.
-            follows = running | (lead <= j) if j + 1 < words else Const(1)
-            ends = ~self.last | (j <= record.end[2 : 2 + bits]) if j else Const(1)
-            m.d.comb += wanted.eq(follows & ends)
+            # Words behind the last id are in the last step only.
+            m.d.comb += wanted.eq(~self.last | (j <= record.end[2 : 2 + bits]) if j else 1)
             data = step_data[32 * j : 32 * (j + 1)]
             for g in range(groups):
                 port = self.o[g * words + j]
@@ -137,10 +134,15 @@ class IdSpreader(wiring.Component):
         with m.If(self.step_done):
             m.d.sync += [
                 taken.eq(0),
-                running.eq(~self.last),
-                held_word.eq(word + words),
+                word.eq(word + words),
                 number.eq(Mux(self.last, origin, number + words)),
             ]
         with m.Elif(self.valid):
             m.d.sync += taken.eq(left)
+        with m.If(self.begin):
+            before: list[Value] = [j < lead for j in range(words - 1)]
+            m.d.sync += [
+                taken.eq(Cat(*before)),
+                word.eq((self.next_start[2:] >> bits) << bits),
+            ]
         return m

@@ -33,10 +33,10 @@ class JobTable(wiring.Component):
         Row blocks; jobs that only fetch ahead, ``prefetch`` set.
     dense_pending, id_pending
         One bit a unit: it has a job whose dense pass is to be done; one whose id pass is.
-    dense_unit, dense_rows, dense_place, dense_none, dense_done
+    dense_unit, dense_rows, dense_place, dense_none, dense_single, dense_done
         A unit; rows and place of its oldest job that waits for the dense pass, whether its records
-        have no dense values, both from the cycle after that in which it is ``dense_pending`` on;
-        that pass is over.
+        have no dense values, whether it has one row only, all from the cycle after that in which it
+        is ``dense_pending`` on; that pass is over.
     id_unit, id_rows, id_place, id_done
         The same for the id pass; no ``id_done`` in its first cycle.
     read, read_unit, read_place, job
@@ -55,6 +55,7 @@ class JobTable(wiring.Component):
     dense_rows: Value
     dense_place: Value
     dense_none: Value
+    dense_single: Value
     dense_done: Value
     id_unit: Value
     id_rows: Value
@@ -86,6 +87,7 @@ class JobTable(wiring.Component):
                 "i_prefetch": In(stream.Signature(job_layout(config))),
                 **passes,
                 "dense_none": Out(1),
+                "dense_single": Out(1),
                 "read": In(1),
                 "read_unit": In(self._unit_bits),
                 "read_place": In(1),
@@ -115,7 +117,7 @@ class JobTable(wiring.Component):
         m.submodules.jobs = jobs
         # Rows beside the jobs: a pass must know its last row before its job is read.
         rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
-        none = Signal(2 * units)
+        none, single = Signal(2 * units), Signal(2 * units)
         new: Any = Signal(shape, reset_less=True)
         new_unit = Signal(self._unit_bits)
         come = Signal()
@@ -144,9 +146,14 @@ class JobTable(wiring.Component):
             m.d.sync += [
                 rows[write.addr].eq(new.rows),
                 none.bit_select(write.addr, 1).eq(new.dense_bytes == 0),
+                single.bit_select(write.addr, 1).eq(new.rows == 1),
             ]
 
-        m.d.comb += self.dense_none.eq(none.bit_select(Cat(self.dense_place, self.dense_unit), 1))
+        dense = Cat(self.dense_place, self.dense_unit)
+        m.d.comb += [
+            self.dense_none.eq(none.bit_select(dense, 1)),
+            self.dense_single.eq(single.bit_select(dense, 1)),
+        ]
         read = jobs.read_port(domain="sync")
         m.d.comb += [
             read.addr.eq(Cat(self.read_place, self.read_unit)),

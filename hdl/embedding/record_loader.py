@@ -30,7 +30,7 @@ class RecordLoader(wiring.Component):
     ``config.record_alignment``. The item is the position itself (``first``), else it is read from
     the item list.
 
-    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 10 cycles
+    Throughput: a row, a beat, a dense chunk a cycle; an id a lane and cycle. Latency: 11 cycles
     from a job to its first read request, 3 from a beat to the first id, one more
     to the first dense chunk.
 

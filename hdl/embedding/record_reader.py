@@ -29,7 +29,7 @@ class RecordReader(wiring.Component):
     the first request, so that ``read.response`` is never refused: record beats nobody can use yet
     must not hold up the gather lanes' beats on the same bus.
 
-    Timing: a part a cycle, a beat a cycle; one cycle from ``i`` to the request,
+    Timing: a part a cycle, a beat a cycle; ``LATENCY`` cycles from ``i`` to the request,
     ``BeatBuffer.LATENCY`` from a beat to ``o_beat``.
 
     Parameters
@@ -57,6 +57,9 @@ class RecordReader(wiring.Component):
     read: Any
     bus_error: Value
     idle: Value
+
+    LATENCY = 2
+    """Cycles from a part to its first request: measured, begun."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config
@@ -88,22 +91,36 @@ class RecordReader(wiring.Component):
             buffer.o.ready.eq(self.o_beat.ready),
         ]
 
-        task = self.i.payload
-        start = task.address[:log2_beat]
+        accept = Signal()
+        # A part's beats are counted in one cycle, and asked for from the next one on.
         burst = buffer.burst
+        page_beats = 4096 >> log2_beat
+        next_start = self.i.payload.address[:log2_beat]
+        task: Any = Signal(record_task_layout(config), reset_less=True)
+        present = Signal()
         wanted = Signal.like(burst.beats)
+        to_page = Signal(range(page_beats + 1))
+        m.d.comb += self.i.ready.eq(~present | accept)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                present.eq(self.i.valid),
+                task.eq(self.i.payload),
+                wanted.eq(
+                    (next_start + self.i.payload.bytes + (config.axi_bytes - 1)) >> log2_beat
+                ),
+                to_page.eq(page_beats - self.i.payload.address[log2_beat:12]),
+            ]
+        start = task.address[:log2_beat]
         # The burst to be sent is worked out a cycle ahead: nothing but whether it may go is left.
         busy, last = Signal(), Signal()  # a burst is to be sent; it is its part's last one
         rest = Signal.like(burst.beats)  # beats of the part behind this burst
         free = Signal(range(BEATS + 1), init=BEATS)
-        sent, accept = Signal(), Signal()
+        sent = Signal()
         m.d.comb += [
-            wanted.eq((start + task.bytes + (config.axi_bytes - 1)) >> log2_beat),
-            accept.eq((~busy | (sent & last)) & (free >= wanted) & parts.i.ready & self.i.valid),
-            self.i.ready.eq(accept),
+            accept.eq((~busy | (sent & last)) & (free >= wanted) & parts.i.ready & present),
             parts.i.valid.eq(accept),
             parts.i.payload.start.eq(start),
-            self.idle.eq(~busy & (parts.level == 0) & ~part.kept),
+            self.idle.eq(~present & ~busy & (parts.level == 0) & ~part.kept),
         ]
         # Dense values begin with a beat.
         before = start[: 1 + step_words(config).bit_length()] & (~task.dense).replicate(8)
@@ -117,10 +134,7 @@ class RecordReader(wiring.Component):
         address = Signal(config.address_bits)
         beats = Signal.like(burst.beats)
         request, response = self.read.request, self.read.response
-        page_beats = 4096 >> log2_beat
-        to_page = Signal(range(page_beats + 1))
         m.d.comb += [
-            to_page.eq(page_beats - task.address[log2_beat:12]),
             burst.beats.eq(beats),
             burst.channel.eq(channel_of(config, address)),
             request.valid.eq(busy & buffer.room.bit_select(burst.channel, 1)),

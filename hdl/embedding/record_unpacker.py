@@ -112,9 +112,12 @@ class RecordUnpacker(wiring.Component):
             ids.i_record.eq(record),
             ids.i_beat.eq(beat),
             ids.last.eq(last),
+            ids.begin.eq(self.i_record.ready),
+            ids.next_start.eq(new.start),
             taken.eq(dense.valid & dense.ready),
             dense.valid.eq(valid & record.dense),
-            dense.payload.unit.eq(record.unit),
+            # No prefetches here: engines have few numbers, and need not compare more.
+            dense.payload.unit.eq(record.unit[: (config.sub_arrays - 1).bit_length()]),
             chunk.slot.eq(record.slot),
             chunk.row.eq(record.row),
             chunk.k.eq(done),

@@ -145,6 +145,8 @@ class RecordWalker(wiring.Component):
         dense_unit = Signal.like(jobs.dense_unit)
         dense_row = Signal(config.row_bits)
         dense_last = Signal()
+        dense_begins = Signal()  # its first row is to be picked
+        last_is_next = Signal()  # behind the first one: the last one is
         start = Signal()  # a row is picked in this cycle
         valid = Signal()
         dense = Signal()
@@ -159,7 +161,7 @@ class RecordWalker(wiring.Component):
                 jobs.id_pending & ~before & Cat(self.can_allocate, 1)
             ),
             jobs.dense_unit.eq(dense_unit),
-            dense_last.eq(dense_row + 1 == jobs.dense_rows),
+            dense_last.eq(Mux(dense_begins, jobs.dense_single, last_is_next)),
         ]
         ids = id_turn.requests.any()
         choose_dense = Signal()
@@ -175,6 +177,7 @@ class RecordWalker(wiring.Component):
             m.d.sync += [dense_open.eq(1), dense_unit.eq(_number(dense_turn.grant))]
             m.d.sync += [
                 dense_row.eq(0),
+                dense_begins.eq(1),
                 dense_first.eq((dense_turn.grant & ~jobs.id_pending).any()),
             ]
         with m.If(dense_open & jobs.dense_none):
@@ -189,6 +192,8 @@ class RecordWalker(wiring.Component):
                 place.eq(jobs.dense_place),
                 dense_open.eq(~dense_last),
                 dense_row.eq(dense_row + 1),
+                dense_begins.eq(0),
+                last_is_next.eq(dense_row + 2 == jobs.dense_rows),
             ]
         with m.Elif(start):
             m.d.comb += id_turn.advance.eq(1)

@@ -14,7 +14,7 @@ from hdl.bus.beat_buffer import BEATS, BeatBuffer
 from hdl.bus.interleave import channel_number
 from hdl.config import Config
 from hdl.embedding.record_layouts import chunk_bytes, step_words
-from hdl.embedding.record_reader import PARTS
+from hdl.embedding.record_reader import PARTS, RecordReader
 from hdl.embedding.record_unpacker import RecordUnpacker
 from hdl.embedding.record_walker import RecordWalker
 
@@ -97,6 +97,7 @@ class _Loader:
         # Reader.
         self._read = Poll(self._clock, self._accept)
         self._tasks: deque[tuple[_Part, int, int]] = deque()  # part, address, cycle on offer
+        self._counted: tuple[_Part, int, int] | None = None  # taken; from which cycle on
         self._reader_free = 0
         self._space = BEATS
         self._parts: deque[_Part] = deque()
@@ -215,7 +216,7 @@ class _Loader:
         part = _Part(job, dense, row, -(-(start + length) // size), start)
         offer = cycle + RecordWalker.SEND_CYCLE
         self._tasks.append((part, address - start, offer))
-        self._read.at(max(offer, self._reader_free))
+        self._read.at(offer)
 
     def _free_task(self, cycle: int) -> None:
         self._room += 1
@@ -223,13 +224,24 @@ class _Loader:
 
     # -- reader --------------------------------------------------------------------------------
     def _accept(self, cycle: int) -> None:
-        if not self._tasks or cycle < self._reader_free:
+        """Begin the part whose beats are counted, and count those of the next one."""
+        if self._counted is not None and not self._begin(cycle, *self._counted):
             return
-        part, address, offer = self._tasks[0]
-        if cycle < offer or self._space < part.beats or len(self._parts) >= PARTS:
-            return
-        self._tasks.popleft()
-        self._clock.at(cycle + 1, self._free_task)
+        if self._tasks and self._tasks[0][2] <= cycle:
+            part, address, _ = self._tasks.popleft()
+            self._clock.at(cycle + 1, self._free_task)
+            begins = cycle + RecordReader.LATENCY - 1
+            self._counted = part, address, begins
+            self._read.at(max(begins, self._reader_free))
+        elif self._tasks:
+            self._read.at(self._tasks[0][2])
+
+    def _begin(self, cycle: int, part: _Part, address: int, counted: int) -> bool:
+        if cycle < max(counted, self._reader_free):
+            return False
+        if self._space < part.beats or len(self._parts) >= PARTS:
+            return False
+        self._counted = None
         self._space -= part.beats
         self._parts.append(part)
         self._clock.at(cycle + 1, self._request, part, address)
@@ -238,8 +250,7 @@ class _Loader:
         part.bursts = [None] * bursts
         # The last burst may leave in the cycle in which the next part is accepted.
         self._reader_free = cycle + bursts
-        if self._tasks:
-            self._read.at(max(self._reader_free, self._tasks[0][2]))
+        return True
 
     def _request(self, cycle: int, part: _Part, address: int) -> None:
         size, left = self._config.axi_bytes, part.beats
