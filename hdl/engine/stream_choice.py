@@ -94,6 +94,7 @@ class StreamChoice(wiring.Component):
         later = Signal(self._count)  # lanes that will want it and have no room
         hurry = Signal()
         was_urgent = Signal()
+        offers = Signal()  # state OFFER
         m.d.comb += [
             hurried.eq(self.room & self.urgent),
             arbiter.requests.eq(Mux(hurried != 0, hurried, self.room & ~waiting)),
@@ -101,7 +102,9 @@ class StreamChoice(wiring.Component):
             self.o.payload.chunk.eq(chunk),
             self.o.payload.lanes.eq(takers),
             self.o.payload.queries.eq(self._queries(m)),
+            self.o.valid.eq(offers & (passed == 0) & ((later == 0) | was_urgent)),
         ]
+        m.d.sync += offers.eq(self.o.valid & ~self.o.ready)
         for number in range(self._count):
             with m.If(select[number]):
                 m.d.sync += chunk.eq(self.chunks[number])
@@ -124,6 +127,7 @@ class StreamChoice(wiring.Component):
                         passed[number].eq(behind & room & (near | ~hurry)),
                         later[number].eq((same | behind) & ~room),
                     ]
+                m.d.sync += offers.eq(1)
                 m.next = "OFFER"
             with m.State("OFFER"):
                 with m.If(passed != 0):
@@ -132,11 +136,9 @@ class StreamChoice(wiring.Component):
                 with m.Elif((later != 0) & ~was_urgent):
                     m.d.sync += waiting.eq(waiting | picked)
                     m.next = "PICK"
-                with m.Else():
-                    m.d.comb += self.o.valid.eq(1)
-                    with m.If(self.o.ready):
-                        m.d.sync += waiting.eq(waiting & ~takers)
-                        m.next = "PICK"
+                with m.Elif(self.o.ready):
+                    m.d.sync += waiting.eq(waiting & ~takers)
+                    m.next = "PICK"
         return m
 
     def _compare(self, m: Module, number: int, chunk: Any) -> tuple[Value, Value, Value]:
