@@ -43,7 +43,8 @@ class Completions(wiring.Component):
     are held: the core need not wait for the writes of a query.
 
     Latency from the last thing waited for to ``o``: 1 cycle for ``i_done``,
-    ``Queue.BUFFERED_LATENCY`` for a LOAD or an entry's record, 0 for writes.
+    ``Queue.BUFFERED_LATENCY`` for a LOAD, 1 more for an entry's record, 0 for writes. A place for a
+    record is seen ``ROOM_LATENCY`` cycles after a completion is taken.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ class Completions(wiring.Component):
     now
         Time.
     i_record
-        Entries, in order, with a cycle or more between two.
+        Entries, in order, with two cycles or more between two. All but ``load`` and ``query``
+        stands for a cycle more.
     loaded, load_error
         The oldest LOAD is done; with it: its words had an error.
     i_done
@@ -73,6 +75,8 @@ class Completions(wiring.Component):
     busy
         Some entry is not completed.
     """
+
+    ROOM_LATENCY = 2
 
     now: Signal
     i_record: stream.Interface
@@ -115,11 +119,20 @@ class Completions(wiring.Component):
         m.submodules.loads = loads = Queue(shape=1, depth=RECORDS)
         # One is completed while the core gets rid of the next.
         m.submodules.ends = ends = StreamRegister(shape=query_done_layout(self._config))
-        # A cycle late: two entries are never begun in successive cycles.
-        m.d.sync += self.i_record.ready.eq(records.i.ready)
+        # A cycle late, both ways: two entries are never begun so soon after each other, and the
+        # entry still stands.
+        came, is_load, is_query = Signal(), Signal(), Signal()
+        m.d.sync += [
+            self.i_record.ready.eq(records.i.ready),
+            came.eq(self.i_record.valid & self.i_record.ready),
+            is_load.eq(self.i_record.payload.load),
+            is_query.eq(self.i_record.payload.query),
+        ]
         m.d.comb += [
             records.i.payload.eq(self.i_record.payload),
-            records.i.valid.eq(self.i_record.valid & self.i_record.ready),
+            records.i.payload.load.eq(is_load),
+            records.i.payload.query.eq(is_query),
+            records.i.valid.eq(came),
         ]
         wiring.connect(m, wiring.flipped(self.i_done), ends.i)
         record, end, out = records.o.payload, ends.o.payload, self.o.payload
@@ -139,7 +152,7 @@ class Completions(wiring.Component):
             records.o.ready.eq(taken),
             loads.o.ready.eq(taken & record.load),
             ends.o.ready.eq(self.query_end),
-            self.busy.eq(records.level != 0),
+            self.busy.eq((records.level != 0) | came),
             out.tag.eq(record.tag),
             out.opcode.eq(record.opcode),
             out.status.eq(status),

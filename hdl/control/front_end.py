@@ -278,7 +278,7 @@ class FrontEnd(wiring.Component):
         m.d.comb += [
             starter.searching.eq(search.steady),
             starter.wanted.eq(search.wanted),
-            ends.searching.eq(search.searching),
+            ends.searching.eq(search.steady),
             ends.wanted.eq(search.wanted),
             search.begun.eq(starter.o_record.valid & starter.o_record.ready),
             search.go.eq(self.cancel),

@@ -19,7 +19,7 @@ class QueryCancel(wiring.Component):
     ends with ``unknown`` when all entries that were submitted before ``go`` are begun: a query that
     begins must be at work by the cycle after ``begun``.
 
-    Latency: ``found`` 3 cycles after ``go`` for a query at work.
+    Latency: ``found`` 4 cycles after ``go`` for a query at work.
 
     Members
     -------
@@ -78,7 +78,13 @@ class QueryCancel(wiring.Component):
             m.d.sync += place.eq(Mux(place + 1 >= self.size, 0, place + 1))
         # All queries at work are looked at in one cycle: what it says is used in the next.
         hit, over = Signal(), Signal()
-        m.d.sync += [hit.eq(self.hit & ~self.go), over.eq((place == end) & ~self.go)]
+        reached = Signal()
+        m.d.sync += [
+            hit.eq(self.hit & ~self.go),
+            reached.eq((place == end) & ~self.go),
+            # As late as what a query is compared with, which takes a cycle more.
+            over.eq(reached & ~self.go),
+        ]
         stood = Signal()
         m.d.sync += stood.eq(self.searching & ~self.go)
         m.d.comb += self.steady.eq(self.searching & stood)

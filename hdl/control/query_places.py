@@ -53,7 +53,8 @@ class QueryPlaces(wiring.Component):
     clear
         The next query has number 0 again; only while no place is taken.
     cancel, wanted, hit
-        While ``cancel`` is up, queries at work with the tag ``wanted`` are marked; there is one.
+        While ``cancel`` is up, queries at work with the tag ``wanted``, which was the same in the
+        cycle before, are marked; there is one.
     marked, oldest_marked
         Queries at work that are marked, a bit each; ``oldest`` is.
     """
@@ -176,8 +177,10 @@ class QueryPlaces(wiring.Component):
                 m.d.sync += errors[q].eq(1)
             tag = Signal(32, name=f"tag_{q}")
             ends = self.end & (now == q)
+            meant = Signal(name=f"meant_{q}")
+            m.d.sync += meant.eq(tag == self.wanted)
             # One that is completed in this very cycle is not found any more.
-            m.d.comb += hits[q].eq(self.cancel & used[q] & ~ends & (tag == self.wanted))
+            m.d.comb += hits[q].eq(self.cancel & used[q] & ~ends & meant)
             with m.If(ends):
                 m.d.sync += used[q].eq(0)
             with m.If(hits[q]):

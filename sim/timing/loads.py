@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hdl.bus.interleave import channel_number
 from hdl.config import Config
 from hdl.control.completion_ring import CompletionRing
-from hdl.control.completions import RECORDS
+from hdl.control.completions import RECORDS, Completions
 from hdl.control.config_loader import BURST_BYTES, IN_FLIGHT, TASKS
 from hdl.control.entry_fetcher import AHEAD
 from hdl.control.submission_check import SubmissionCheck
@@ -89,7 +89,8 @@ class LoadsModel:
             if number >= TASKS:
                 load = max(load, loader.popped[number - TASKS] + 1)
             if number >= RECORDS:
-                load = max(load, reported[number - RECORDS] + CompletionRing.LATENCY + 1)
+                taken = reported[number - RECORDS] + CompletionRing.LATENCY
+                load = max(load, taken + Completions.ROOM_LATENCY)
             accepted = max(load, loader.ready)
             free = accepted + 1
             done = loader.load(accepted, entry, fetches) + 1
