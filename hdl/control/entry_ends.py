@@ -159,7 +159,7 @@ class EntryEnds(wiring.Component):
             self.place_free.eq(places.free),
             self.places_idle.eq(places.idle),
             places.clear.eq(self.closing & places.idle),
-            places.query.eq(results.i.payload.query),
+            places.query.eq(results.query),
             places.answers.eq(writes.result_answers),
             places.end.eq(completions.query_end),
             places.cancel.eq(self.searching),

@@ -35,7 +35,7 @@ class QueryPlaces(wiring.Component):
     -------
     begin, result, tag
         Pulse: a query begins, only with ``free``; its results go to this address; its tag. Address
-        and tag are there two cycles before: results may come in the cycle of ``begin``.
+        and tag stand in the cycle before as well.
     free, idle
         There is a place; no place is taken.
     query, address

@@ -40,7 +40,7 @@ class ResultWriter(wiring.Component):
     i
         Results; those of a query one after the other.
     address
-        Where the results of the query of ``i`` go.
+        Where the results of ``query`` go, in the cycle after its first one is taken.
     request, data
         Bursts for a write port, ``result_request_layout``.
     busy, query
@@ -98,8 +98,12 @@ class ResultWriter(wiring.Component):
             self.asked.eq(bursts.i.valid & bursts.i.ready),
             self.i.ready.eq(open_),
         ]
-        with m.If(~self.busy):  # nobody looks at them before the first result is taken
-            m.d.sync += [address.eq(self.address), self.query.eq(self.i.payload.query)]
+        with m.If(~self.busy):  # nobody looks at it before the first result is taken
+            m.d.sync += self.query.eq(self.i.payload.query)
+        began = Signal()
+        m.d.sync += began.eq(open_ & self.i.valid & ~self.busy)
+        with m.If(began):  # long before the first burst
+            m.d.sync += address.eq(self.address)
         with m.If(open_ & self.i.valid):
             self._store(m, beat, held)
         with m.FSM(name="state"):

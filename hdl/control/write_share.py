@@ -117,7 +117,7 @@ class WriteShare(wiring.Component):
             m.d.sync += [
                 request.payload.eq(burst),
                 left.eq(burst.beats),
-                last.eq(burst.beats == 0),
+                last.eq(Mux(chosen, theirs.payload.beats == 0, ours.payload.burst.beats == 0)),
             ]
         with m.If(taken):
             m.d.sync += [request.valid.eq(1), active.eq(1), owner.eq(chosen)]
