@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl.census import count_rtlil
+from hdl.collisions import with_open_collisions
 from hdl.config import Config
 
 from .cells import RESOURCES, UnitArea, area_by_unit, children_of, resources
@@ -113,7 +114,7 @@ def synthesise(
     early = early_excess(count_rtlil(text, unit.top)[unit.top], device)
     if early:
         return Synthesis((), {}, (), early, ())
-    (folder / "unit.il").write_text(text)
+    (folder / "unit.il").write_text(with_open_collisions(text))
     (folder / "harness.v").write_text(harness_text(ports_of(text, unit.top), unit.top))
     children = children_of(text)
     # Shared modules have names of their own, others those of the modules they belong to.

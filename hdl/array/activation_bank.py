@@ -27,8 +27,8 @@ class ActivationBank(wiring.Component):
     cycle; the memory is written one cycle after. It is never refused. ``write`` takes effect in
     its cycle on the lanes enabled, except where ``busy`` is set: the caller enables nothing on a
     busy lane. With one memory a slot, a lane is busy with write-backs of the write's slot only;
-    ``write.address`` names the slot whatever is enabled. A memory location read in the cycle in
-    which it is written still reads as it was.
+    ``write.address`` names the slot whatever is enabled. What is read of a location in the cycle in
+    which it is written is open: engines write pages that nobody reads.
 
     The dense-vector memories are addressed by the low bits of the write-back's address below its
     slot bit, and read all at once, DENSE_LATENCY after ``dense_address``.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hdl.census import count_rtlil
+from hdl.collisions import with_open_collisions
 from hdl.config import Config
 
 from ..cells import UnitArea, area_by_unit, children_of, resources
@@ -109,7 +110,7 @@ def _netlist(
     design: BoardDesign, device_text: str, part: Device, folder: Path, progress: Progress
 ) -> tuple[UnitArea, ...]:
     """Write the sources, run Yosys; returns the areas."""
-    (folder / "device.il").write_text(device_text)
+    (folder / "device.il").write_text(with_open_collisions(device_text))
     (folder / "top.il").write_text(design.rtlil)
     (folder / "top.lpf").write_text(design.constraints)
     children = children_of(device_text)

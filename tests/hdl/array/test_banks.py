@@ -90,7 +90,7 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
     memories = [[0] * TINY.activation_bytes for _ in range(SIZE)]
     dense: list[dict[int, int]] = [{} for _ in range(SIZE)]
     expected: dict[tuple[int, int], int] = {}
-    conflicts = both = 0
+    conflicts = both = collisions = 0
 
     def write_back(cycle: int, lane: int) -> tuple[tuple[Any, int, int], int] | None:
         """What lane writes in this cycle: lane i is i cycles behind, one register in between."""
@@ -123,7 +123,7 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
         return request
 
     async def bench(ctx: Any) -> None:
-        nonlocal conflicts, both
+        nonlocal conflicts, both, collisions
         for cycle in range(cycles):
             request = drive(ctx, cycle)
             if cycle >= SIZE:
@@ -147,12 +147,18 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
                 assert ctx.get(dut.busy[lane]) == busy
                 conflicts += busy
                 both += writes_bank and bool(request["enable"] >> lane & 1)
+                written = []
                 if back is not None and writes_bank:
                     memories[lane][back[0][1]] = back[1]
+                    written.append(back[0][1])
                 if request["enable"] >> lane & 1:
                     wrapped = request["wrapped"] >> lane & 1
                     where = request["wrapped_address"] if wrapped else request["address"]
                     memories[lane][where] = request["data"][lane]
+                    written.append(where)
+                if source >= 0 and words[source][0] in written:
+                    del expected[cycle + ACTIVATION_LATENCY, lane]  # open
+                    collisions += 1
                 if back is not None and back[0][0] == "dense":
                     dense[lane][back[0][2] * top + back[0][1]] = back[1]
             await ctx.tick()
@@ -165,4 +171,5 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
 
     simulate(dut, bench)
     assert conflicts > 100
+    assert collisions < cycles * SIZE // 4
     assert (both > 50) == (memories_of_a_lane == 2)
