@@ -8,7 +8,7 @@ from pathlib import Path
 from hdl.config import Config
 
 from .devices import Device
-from .ecp5.script import synthesis_script
+from .ecp5.script import flat_script, synthesis_script
 
 __all__ = ["TREE", "netlist_script"]
 
@@ -31,6 +31,7 @@ def netlist_script(
     The modules ``units`` are mapped one by one, equal ones once; all others are first made part of
     those that they belong to (a module costs the mapper seconds, and optimisation stops at its
     ports). In the end all is flattened, because place and route knows no hierarchy; names survive.
+    For ECP5 that comes before the gates are mapped, a second time: see ``flat_script``.
     ``rtlil`` is the design.
     """
     commands = [f"setattr -mod -set keep_hierarchy 1 {name}" for name in (top, *units)]
@@ -45,7 +46,9 @@ def netlist_script(
     else:
         text = f"synth_intel_alm -family {device.family} -noiopad -noclkbuf -noflatten -top {top}"
     commands += [text, f"write_json {TREE}"]
-    if device.is_routed:
+    if device.family == "ecp5":
+        commands += [flat_script(options=f"-top {top} -noflatten"), f"write_json {flat}"]
+    elif device.is_routed:
         commands += [
             "setattr -mod -unset keep_hierarchy *",
             "flatten",

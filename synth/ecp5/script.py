@@ -1,4 +1,4 @@
-"""Yosys script for ECP5: modules with a form of their own in this family, then ``synth_ecp5``."""
+"""Yosys scripts for ECP5: modules with a form of their own in this family, then ``synth_ecp5``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from hdl.config import Config
 
 from .multiplier import multiplier_map
 
-__all__ = ["synthesis_script"]
+__all__ = ["flat_script", "synthesis_script"]
 
 _MAPS = ("gated_adder.v",)
+
+_SAVED = "before_luts"
+_WIRE_PS = 900
+"""What a connection costs the mapper: typical of a part that is half full. ``synth_ecp5`` takes 300,
+with which it makes more levels of smaller gates."""
 
 
 def synthesis_script(config: Config, folder: Path, *, rtlil: str = "", options: str) -> str:
@@ -37,4 +42,30 @@ def synthesis_script(config: Config, folder: Path, *, rtlil: str = "", options: 
     if multipliers:
         (folder / "multiplier.v").write_text(multipliers)
         commands.append("techmap -map multiplier.v")
-    return "; ".join([*commands, f"synth_ecp5 {options}"])
+    return "; ".join(
+        [
+            *commands,
+            f"synth_ecp5 {options} -run :map_luts",
+            f"design -save {_SAVED}",
+            f"synth_ecp5 {options} -run map_luts:",
+        ]
+    )
+
+
+def flat_script(*, options: str) -> str:
+    """Commands after ``synthesis_script`` to the same design without hierarchy.
+
+    Gates are mapped again: across the borders of modules the mapper knows when each signal comes,
+    within them it takes all ports for registers.
+    """
+    return "; ".join(
+        [
+            f"design -load {_SAVED}",
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
+            "opt_clean",
+            f"abc9 -W {_WIRE_PS}",
+            "clean",
+            f"synth_ecp5 {options} -run map_cells:",
+        ]
+    )

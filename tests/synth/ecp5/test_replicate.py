@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from synth.ecp5.replicate import replicate_in_file, replicate_registers
+from synth.ecp5.replicate import replicate_gates, replicate_in_file, replicate_registers
 
 
 def cell(kind: str, inputs: dict[str, list[Any]], outputs: dict[str, list[int]]) -> dict[str, Any]:
@@ -122,3 +122,48 @@ def test_few_loads_stay(tmp_path: Path) -> None:
     (tmp_path / "flat.json").write_text(text)
     assert replicate_in_file(tmp_path / "flat.json", "top") == 0
     assert json.loads((tmp_path / "flat.json").read_text()) == json.loads(text)
+
+
+def gated(enabled: int, further: int) -> dict[str, Any]:
+    """A multiplexer (two LUTs in its slice) enables registers and feeds further gates."""
+    cells = {
+        "u.low": cell("LUT4", {"A": [2], "B": [3], "C": ["0"], "D": ["0"]}, {"Z": [10]}),
+        "u.high": cell("LUT4", {"A": [3], "B": [4], "C": ["0"], "D": ["0"]}, {"Z": [11]}),
+        "u.mux": cell("PFUMX", {"ALUT": [10], "BLUT": [11], "C0": [5]}, {"Z": [12]}),
+    }
+    for n in range(enabled):
+        cells[f"r.register_{n}"] = cell(
+            "TRELLIS_FF", {"CLK": [1], "DI": [100 + n], "CE": [12]}, {"Q": [200 + n]}
+        )
+    for n in range(further):
+        cells[f"g.gate_{n}"] = cell("LUT4", {"A": [12], "B": [200]}, {"Z": [300 + n]})
+    return {"cells": cells, "netnames": {}, "ports": {}}
+
+
+@pytest.mark.parametrize(("enabled", "further"), [(100, 7), (100, 60), (0, 60), (10, 10)])
+def test_gates_get_copies_for_further_gates(enabled: int, further: int) -> None:
+    before = gated(enabled, further)
+    after = copy.deepcopy(before)
+    copies = replicate_gates(after, limit=24)
+    expected = -(-further // 24) if enabled else -(-(further - 24) // 24)
+    assert copies == (expected if enabled + further > 24 else 0)
+    old, new = functions(before), functions(after)
+    assert {key: new[key] for key in old} == old
+    drivers: Counter[int] = Counter()
+    loads: dict[int, list[str]] = {}
+    for name, each in after["cells"].items():
+        for port, bits in each["connections"].items():
+            if each["port_directions"][port] == "output":
+                drivers.update(bits)
+            else:
+                for bit in bits:
+                    loads.setdefault(bit, []).append(name)
+    assert max(drivers.values()) == 1, "a net with two drivers"
+    for name, each in after["cells"].items():
+        if each["type"] == "PFUMX":
+            # A slice's LUTs are its multiplexer's alone.
+            for pin in ("ALUT", "BLUT"):
+                assert loads[each["connections"][pin][0]] == [name]
+            (output,) = each["connections"]["Z"]
+            kinds = {after["cells"][load]["type"] for load in loads[output]}
+            assert len(loads[output]) <= 24 or "LUT4" not in kinds
