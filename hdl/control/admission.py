@@ -12,7 +12,7 @@ from ..config import Config
 from ..interfaces import config_write_layout, query_layout
 from ..program import Status
 from ..ranking.divider import Divider
-from ..ranking.funnel_layouts import open_layout
+from ..ranking.funnel_layouts import CONTEXT_BITS, open_layout
 from .layouts import admitted_layout, context_layout
 from .pipeline_table import PipelineTable
 from .query_check import QueryCheck, region_words
@@ -56,8 +56,8 @@ class Admission(wiring.Component):
         the query's first ``o_open``.
     o_open
         Stages to the ranking unit, a query's last stage first.
-    opened, context
-        Pulse when a context was opened, and what it is; its number is that of ``o_open``.
+    opened, number, context
+        Pulse the cycle after a context was opened, its number and what it is: registers.
     retire, retired_stages, retired_words
         The oldest query is through: its number, contexts and room are free again.
     """
@@ -71,6 +71,7 @@ class Admission(wiring.Component):
     o_admitted: data.View
     o_open: stream.Interface
     opened: Signal
+    number: Signal
     context: data.View
     retire: Signal
     retired_stages: Signal
@@ -89,6 +90,7 @@ class Admission(wiring.Component):
                 "o_admitted": Out(admitted_layout(config)),
                 "o_open": Out(stream.Signature(open_layout(config))),
                 "opened": Out(1),
+                "number": Out(CONTEXT_BITS),
                 "context": Out(context_layout(config)),
                 "retire": In(1),
                 "retired_stages": In(3),
@@ -145,8 +147,12 @@ class Admission(wiring.Component):
             contexts.eq(contexts + taken - Mux(self.retire, self.retired_stages, 0)),
             words.eq(words + Mux(taken, self._size, 0) - Mux(self.retire, self.retired_words, 0)),
         ]
-        self._free_number = Signal()
-        m.d.comb += self._free_number.eq(queries != config.queries_in_flight)
+        self._free_number = Signal(init=1)  # queries != queries_in_flight
+        most = config.queries_in_flight
+        with m.If(self.admitted & ~self.retire):
+            m.d.sync += self._free_number.eq(queries != most - 1)
+        with m.Elif(self.retire & ~self.admitted):
+            m.d.sync += self._free_number.eq(1)
         return fits
 
     def _describe(self, m: Module) -> None:
@@ -158,10 +164,11 @@ class Admission(wiring.Component):
         items = Signal(config.item_bits + 1)
         before = query.keep[(stage - 1)[:2]]
         first = stage == 0
-        m.d.comb += [
+        # A cycle each after a change of ``stage``.
+        m.d.sync += [
             items.eq(Mux(first, query.items, before)),
+            self._size.eq(region_words(config, query, items, first)),
         ]
-        m.d.sync += self._size.eq(region_words(config, query, items, first))
         m.d.comb += [
             opening.context.eq(self._context_number),
             opening.next_context.eq((self._context_number - 1)[: len(self._context_number)]),
@@ -175,6 +182,9 @@ class Admission(wiring.Component):
             opening.bins.eq(query.bins),
             opening.sub_batches.eq(query.sub_batches),
             opening.fractions.eq(Cat(stage, query.pipeline[:3])),
+        ]
+        m.d.sync += [
+            self.number.eq(self._context_number),
             self.context.query.eq(self.o_admitted.query),
             self.context.stage.eq(stage),
             self.context.program.eq(entry.stage[stage].program),
@@ -198,10 +208,10 @@ class Admission(wiring.Component):
         entry, stage = self._table.entry, self._stage
         report = self.o_admitted
         idle = Signal(init=1)  # what FSM.ongoing says, as a register: other units wait for ready
-        m.d.sync += self.admitted.eq(0)
+        m.d.sync += [self.admitted.eq(0), self.opened.eq(0)]
         with m.FSM(name="state"):
             m.d.comb += [
-                self.busy.eq(~idle),
+                self.busy.eq(~idle | self.opened),
                 self.i_query.ready.eq(idle & self._free_number & ~self.admitted & ~self.hold),
             ]
             with m.State("IDLE"):
@@ -236,12 +246,14 @@ class Admission(wiring.Component):
             with m.State("DIVIDE"):
                 m.d.sync += self._dividing.eq(self._dividing + 1)
                 with m.If(self._dividing == config.item_bits + 2):
-                    m.next = "TOTAL"
+                    m.next = "COUNT"
+            with m.State("COUNT"):  # the stage's items
+                m.next = "TOTAL"
             with m.State("TOTAL"):  # all regions together, for the time when they come back
                 m.next = "ADD"
             with m.State("ADD"):
                 m.d.sync += [self._words.eq(self._words + self._size), stage.eq(stage - 1)]
-                m.next = "TOTAL"
+                m.next = "COUNT"
                 with m.If(stage == 0):
                     m.next = "REPORT"
             with m.State("REPORT"):
@@ -255,7 +267,9 @@ class Admission(wiring.Component):
                     m.d.sync += [report.words.eq(0), idle.eq(1)]
                     m.next = "IDLE"
                 with m.Else():
-                    m.next = "SIZE"
+                    m.next = "ITEMS"
+            with m.State("ITEMS"):
+                m.next = "SIZE"
             with m.State("SIZE"):
                 m.next = "ROOM"
             with m.State("ROOM"):
@@ -266,14 +280,15 @@ class Admission(wiring.Component):
             with m.State("OPEN"):
                 m.d.comb += self.o_open.valid.eq(1)
                 with m.If(self.o_open.ready):
-                    m.d.comb += [self.opened.eq(1), self._taken.eq(1)]
+                    m.d.comb += self._taken.eq(1)
                     m.d.sync += [
+                        self.opened.eq(1),
                         self._context_number.eq(self._context_number + 1),
                         self._next_base.eq(self._base),
                         self._base.eq(self._base + self._size),
                         stage.eq(stage - 1),
                     ]
-                    m.next = "SIZE"
+                    m.next = "ITEMS"
                     with m.If(stage == 0):
                         m.d.sync += idle.eq(1)
                         m.next = "IDLE"

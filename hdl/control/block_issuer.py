@@ -132,6 +132,7 @@ class BlockIssuer(wiring.Component):
             self.o_engine_job.payload.eq(job),
             self.o_loader_job.payload.eq(job),
         ]
+        m.d.sync += self.take.eq(0)
         with m.FSM(name="state"):
             with m.State("SAMPLE"):
                 m.d.sync += self.busy.eq(0)
@@ -154,7 +155,7 @@ class BlockIssuer(wiring.Component):
             with m.State("ENGINE"):
                 m.d.comb += self.o_engine_job.valid.eq(1)
                 with m.If(self.o_engine_job.ready):
-                    m.d.comb += self.take.eq(1)
+                    m.d.sync += self.take.eq(1)  # ``select`` and ``rows`` hold for three cycles
                     m.next = "LOADER"
             with m.State("LOADER"):
                 m.d.comb += self.o_loader_job.valid.eq(1)

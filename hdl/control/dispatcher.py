@@ -80,7 +80,7 @@ class Dispatcher(wiring.Component):
         Events for traces: a result leaves, its position as item.
     """
 
-    CHECK_CYCLES = 8
+    CHECK_CYCLES = 9
 
     config_write: data.View
     levels: data.View

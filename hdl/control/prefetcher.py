@@ -109,13 +109,14 @@ class Prefetcher(wiring.Component):
         preferred = Mux((wants & behind) != 0, wants & behind, wants)
         number = self.select[: max(1, (contexts - 1).bit_length())]
         position = Array(self._next)[number]
-        left, room = Signal(self._count), Signal(12)
+        # Both no more than a block's rows: what is left of the choice is short.
+        left, room = Signal(range(config.rows + 1)), Signal(range(config.rows + 1))
         block: Any = Signal(block_layout(config))
         job: Any = Signal(job_layout(config))
         m.d.comb += [
             self.o.payload.eq(job),
             self.o.payload.prefetch.eq(1),
-            rows.eq(_least(left, room, config.rows)),
+            rows.eq(Mux(left < room, left, room)),
             block.context.eq(self.select),
             block.position.eq(position),
             block.stride.eq(1),
@@ -137,8 +138,8 @@ class Prefetcher(wiring.Component):
                 window, listed = self.context.ahead, Array(self.listed)[number]
                 m.d.sync += [
                     # Rows looked up as the list was picked may have moved it behind its end.
-                    left.eq(Mux(position < listed, listed - position, 0)),
-                    room.eq(Mux(total < window, window - total, 0)),
+                    left.eq(_difference(listed, position, config.rows)),
+                    room.eq(_difference(window, total, config.rows)),
                 ]
                 m.next = "FILL"
             with m.State("FILL"):
@@ -146,7 +147,7 @@ class Prefetcher(wiring.Component):
                 m.d.comb += fixed.eq(1)
                 fill_job(m, job, self.context, block, rows)
                 m.next = "PICK"
-                with m.If(rows != 0):
+                with m.If((left != 0) & (room != 0)):
                     m.d.comb += reserve.eq(1)
                     m.next = "SEND"
             with m.State("SEND"):
@@ -194,7 +195,7 @@ class Prefetcher(wiring.Component):
         return wants
 
 
-def _least(left: Signal, room: Signal, rows: int) -> Value:
-    """The least of the three."""
-    least = Mux(left < room, left, room)
-    return Mux(least < rows, least, rows)
+def _difference(end: Value, start: Value, most: int) -> Value:
+    """From ``start`` to ``end``: 0 where it lies behind, ``most`` at most."""
+    difference = end - start
+    return Mux(difference < 0, 0, Mux(difference >= most, most, difference))

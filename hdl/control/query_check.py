@@ -98,8 +98,9 @@ class QueryCheck(wiring.Component):
         stage = Signal(range(self._config.max_stages))
         items = Signal(32)  # of the stage in check
         query = self.query
-        keep = query.keep[stage]
+        keep = Signal(query.keep.shape().elem_shape)
         words = Signal(self._config.candidate_bits + 3)  # lists of four stages fit
+        region = Signal(len(words))
         if self._side_by_side:
             bad_policy = (
                 (query.sub_batches == 0)
@@ -121,9 +122,15 @@ class QueryCheck(wiring.Component):
                     with m.If(self._bad_pipeline()):
                         m.d.sync += [self.status.eq(Status.BAD_PIPELINE), self.done.eq(1)]
                     with m.Else():
-                        m.next = "SIZE"
+                        m.next = "STAGE"
+            with m.State("STAGE"):  # a multiplexer and a sum take a cycle of their own
+                m.d.sync += [
+                    keep.eq(query.keep[stage]),
+                    region.eq(region_words(self._config, query, items, stage == 0)),
+                ]
+                m.next = "SIZE"
             with m.State("SIZE"):
-                region = region_words(self._config, query, items, stage == 0)
+                m.next = "STAGE"
                 m.d.sync += [
                     stage.eq(stage + 1),
                     items.eq(keep),

@@ -161,7 +161,12 @@ class QueryControl(wiring.Component):
             wiring.connect(m, wiring.flipped(self.i_scores[unit]), funnel.i_scores[unit])
         wiring.connect(m, scheduler.o_open, funnel.i_open)
         wiring.connect(m, scheduler.o_cancel, funnel.i_cancel)
-        wiring.connect(m, funnel.o_forward, scheduler.i_forward)
+        # A register: the report comes out of memories, and comparisons wait for it.
+        m.d.comb += funnel.o_forward.ready.eq(1)  # always taken, see ``WorkTable``
+        m.d.sync += [
+            scheduler.i_forward.valid.eq(funnel.o_forward.valid),
+            scheduler.i_forward.payload.eq(funnel.o_forward.payload),
+        ]
         wiring.connect(m, funnel.o_result, scheduler.i_result)
         wiring.connect(m, wiring.flipped(self.i_query), scheduler.i_query)
         for name in ("o_done", "o_result", "o_engine_job", "o_loader_job", "o_prefetch"):

@@ -31,6 +31,8 @@ class RowCancel(wiring.Component):
     left, sub_batch
         Open group of each context: rows, which must only become fewer when ``given`` while it is
         cancelled and not busy.
+    some
+        Contexts with rows left, a bit each.
     o
         ``cancel_layout``.
     given
@@ -40,6 +42,7 @@ class RowCancel(wiring.Component):
     cancelled: Signal
     busy: Signal
     left: Any
+    some: Signal
     sub_batch: Any
     o: stream.Interface
     given: Signal
@@ -51,6 +54,7 @@ class RowCancel(wiring.Component):
                 "cancelled": In(contexts),
                 "busy": In(contexts),
                 "left": In(data.ArrayLayout(unsigned(config.item_bits + 1), contexts)),
+                "some": In(contexts),
                 "sub_batch": In(data.ArrayLayout(unsigned(SUB_BATCH_BITS), contexts)),
                 "o": Out(stream.Signature(cancel_layout(config))),
                 "given": Out(contexts),
@@ -64,7 +68,7 @@ class RowCancel(wiring.Component):
         chosen = Signal(self._contexts)  # one-hot
         number = Signal(CONTEXT_BITS)
         m.d.comb += [
-            wanted.eq(Cat(self.left[c] != 0 for c in contexts) & self.cancelled & ~self.busy),
+            wanted.eq(self.some & self.cancelled & ~self.busy),
             number.eq(
                 Cat(
                     Cat(chosen[c] for c in contexts if c >> bit & 1).any()

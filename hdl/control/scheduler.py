@@ -150,7 +150,6 @@ class Scheduler(wiring.Component):
         m.submodules.work = work = WorkTable(config=config)
         m.submodules.issuer = issuer = BlockIssuer(config=config)
         m.submodules.retirement = retirement = Retirement(config=config)
-        number = self.o_open.payload.context
         engines = self._keep_engines(m, engine_map, admission, work, issuer)
         m.d.comb += [
             engine_map.levels.eq(self.levels),
@@ -161,7 +160,7 @@ class Scheduler(wiring.Component):
             admission.retired_stages.eq(retirement.retired_stages),
             admission.retired_words.eq(retirement.retired_words),
             work.opened.eq(admission.opened),
-            work.number.eq(number),
+            work.number.eq(admission.number),
             work.context.eq(admission.context),
             issuer.pending.eq(work.pending),
             issuer.oldest.eq(retirement.oldest),
@@ -247,7 +246,7 @@ class Scheduler(wiring.Component):
         m.submodules.records = storage
         write = storage.write_port()
         m.d.comb += [
-            write.addr.eq(self.o_open.payload.context),
+            write.addr.eq(admission.number),
             write.data.eq(admission.context),
             write.en.eq(admission.opened),
         ]
@@ -268,7 +267,7 @@ class Scheduler(wiring.Component):
         wiring.connect(m, prefetcher.o, wiring.flipped(self.o_prefetch))
         m.d.comb += [
             prefetcher.opened.eq(admission.opened),
-            prefetcher.number.eq(self.o_open.payload.context),
+            prefetcher.number.eq(admission.number),
             prefetcher.listed.eq(work.listed),
             prefetcher.oldest.eq(retirement.oldest),
             prefetcher.stage.eq(issuer.stage),
@@ -292,7 +291,7 @@ class Scheduler(wiring.Component):
         wiring.connect(m, stages.o_result, wiring.flipped(self.o_result))
         m.d.comb += [
             stages.opened.eq(admission.opened),
-            stages.number.eq(self.o_open.payload.context),
+            stages.number.eq(admission.number),
             stages.context.eq(admission.context),
             stages.forwarded.eq(self.i_forward.valid & self.i_forward.ready),
             stages.report.eq(self.i_forward.payload),

@@ -106,6 +106,7 @@ class WorkTable(wiring.Component):
             return [Signal(width, name=f"{name}_{c}") for c in bits]
 
         self._left = registers(count, "left")
+        self._some = registers(1, "some")  # left != 0: many wait for that
         self._position = registers(count, "position")  # of the next row, given away up to here
         self._sub_batch = registers(SUB_BATCH_BITS, "sub_batch")  # of the open group
         self._begun = registers(5, "begun")  # groups opened
@@ -130,10 +131,11 @@ class WorkTable(wiring.Component):
         for c in bits:
             m.d.comb += [
                 cancel.left[c].eq(self._left[c]),
+                cancel.some[c].eq(self._some[c]),
                 cancel.sub_batch[c].eq(self._sub_batch[c]),
             ]
             with m.If(cancel.given[c]):
-                m.d.sync += self._left[c].eq(0)
+                m.d.sync += [self._left[c].eq(0), self._some[c].eq(0)]
         return m
 
     def _open(self, m: Module) -> None:
@@ -146,6 +148,7 @@ class WorkTable(wiring.Component):
                     self._first[c].eq(context.first),
                     self._complete[c].eq(context.first),
                     self._left[c].eq(0),
+                    self._some[c].eq(0),
                     self._position[c].eq(0),
                     self.listed[c].eq(0),
                     self._begun[c].eq(0),
@@ -160,16 +163,14 @@ class WorkTable(wiring.Component):
         message = self.i_forward.payload
         number = message.next_context[: max(1, (self._config.filter_contexts - 1).bit_length())]
         known: Any = Array(self._known)
-        start = Signal(self._config.item_bits + 1)
         more = Signal()
         group: Any = write.data
         closes = self.i_forward.valid & message.last & ~message.final
         m.d.comb += [
             self.i_forward.ready.eq(1),
-            start.eq(self.listed[number]),
-            more.eq(self.i_forward.valid & ~message.final & (message.count != start)),
+            more.eq(self.i_forward.valid & ~message.final & (message.added != 0)),
             write.addr.eq(Cat(known[number][:4], number)[: len(write.addr)]),
-            group.rows.eq(message.count - start),
+            group.rows.eq(message.added),
             group.sub_batch.eq(message.sub_batch),
             write.en.eq(more),
         ]
@@ -193,7 +194,7 @@ class WorkTable(wiring.Component):
         m.d.comb += wanted.eq(
             Cat(
                 self._active[c]
-                & (self._left[c] == 0)
+                & ~self._some[c]
                 & (self._begun[c] != self._known[c])
                 & ~self.busy[c]
                 for c in range(contexts)
@@ -218,7 +219,8 @@ class WorkTable(wiring.Component):
         for c in range(contexts):
             with m.If(loading & chosen[c]):
                 extra = self._begun[c] < self._remainder[c]
-                m.d.sync += self._begun[c].eq(self._begun[c] + 1)
+                # Every group has rows.
+                m.d.sync += [self._begun[c].eq(self._begun[c] + 1), self._some[c].eq(1)]
                 with m.If(self._first[c]):
                     m.d.sync += [
                         self._left[c].eq(self._quotient[c] + extra),
@@ -245,16 +247,23 @@ class WorkTable(wiring.Component):
             self.block.stride.eq(strides[number]),
         ]
         # At most max_items + 16: the next row may lie behind the last item.
+        # A cycle later than ``left``: the product is a register. The next group and the next block
+        # of the context are more than two cycles away.
         step = Signal(self._config.item_bits + 1)
-        m.d.comb += step.eq(self.rows * self.block.stride)
+        taken = Signal(contexts)
+        m.d.sync += step.eq(self.rows * self.block.stride)
         for c in range(contexts):
-            with m.If(self.take & (self.select == c)):
+            mine = self.take & (self.select == c)
+            m.d.sync += taken[c].eq(mine)
+            with m.If(mine):
                 m.d.sync += [
                     self._left[c].eq(self._left[c] - self.rows),
-                    self._position[c].eq(self._position[c] + step),
+                    self._some[c].eq(self._left[c] != self.rows),
                 ]
-            given = self._complete[c] & (self._begun[c] == self._known[c]) & (self._left[c] == 0)
+            with m.If(taken[c]):
+                m.d.sync += self._position[c].eq(self._position[c] + step)
+            given = self._complete[c] & (self._begun[c] == self._known[c]) & ~self._some[c]
             m.d.comb += [
-                self.pending[c].eq((self._left[c] != 0) & ~self.cancelled[c]),
+                self.pending[c].eq(self._some[c] & ~self.cancelled[c]),
                 self.open[c].eq(self._active[c] & ~given),
             ]

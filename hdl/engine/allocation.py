@@ -102,7 +102,7 @@ class AllocationGate(wiring.Component):
                 # A slot that is configured already still holds the job before.
                 with m.If((self.staged & ~self.configured).bit_select(slot, 1)):
                     with m.If(same):
-                        m.d.sync += self.configured.bit_select(slot, 1).eq(1)
+                        m.d.sync += [self.configured.bit_select(slot, 1).eq(1), self.open.eq(1)]
                         m.next = "OPEN"
                     # The other slot may hold a younger job: that one has no items yet.
                     with m.Elif(~(self.interacting & self.configured).bit_select(~slot, 1)):
@@ -114,14 +114,14 @@ class AllocationGate(wiring.Component):
                     self.slots.eq(stage.slots),
                     self.features.eq(features),
                     self.configured.bit_select(slot, 1).eq(1),
+                    self.open.eq(1),
                 ]
                 m.next = "OPEN"
-            with m.State("OPEN"):
-                m.d.comb += self.open.eq(1)
+            with m.State("OPEN"):  # ``open``, a register: loaders' choices wait for it
                 with m.If(self.allocate):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 1):
-                        m.d.sync += slot.eq(~slot)
+                        m.d.sync += [slot.eq(~slot), self.open.eq(0)]
                         m.next = "WAIT"
         for number in range(2):
             with m.If(self.start[number]):

@@ -142,6 +142,8 @@ class DenseCopier(wiring.Component):
             self.dense_address.eq(Cat(page, job.slot)),
         ]
         self._look_ahead(m, job.stage, part)
+        # Outside of ``OFFER``: a payload that waits for no state.
+        self._offer(m, job, row, last_row, ring.address)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.i_job.ready.eq(1)
@@ -167,7 +169,7 @@ class DenseCopier(wiring.Component):
             with m.State("WRITE"):
                 self._write(m, job.stage, ring.address, part, page)
             with m.State("OFFER"):
-                self._offer(m, job, row, last_row, ring.address)
+                m.d.comb += self.item.valid.eq(1)
                 with m.If(self.item.ready):
                     m.d.comb += ring.advance.eq(1)
                     m.d.sync += row.eq(row + 1)
@@ -293,7 +295,6 @@ class DenseCopier(wiring.Component):
         item = self.item.payload
         stage = job.stage
         m.d.comb += [
-            self.item.valid.eq(1),
             item.slot.eq(job.slot),
             item.row.eq(row),
             item.last_row.eq(last_row),

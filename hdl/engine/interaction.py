@@ -28,7 +28,7 @@ from .vector_buffer import VectorBuffer, bank_word_bytes, group_banks
 __all__ = ["SPARE_CREDITS", "Interaction", "interaction_job_layout", "interaction_latency"]
 
 
-SPARE_CREDITS = 6
+SPARE_CREDITS = 7
 """Chunks on their way beside those in the pipeline: more than a credit takes to come back."""
 
 
@@ -330,8 +330,9 @@ class Interaction(wiring.Component):
         step = self._generator.step
         chunk = chunk_layout(self._config, self._outputs)
         layout = data.StructLayout({"chunk": chunk, "last_row": unsigned(1)})
-        # A credit is back 5 cycles after its chunk leaves the pipeline (generator's register,
-        # queue 2, accepted, counted); with more credits than the whole way takes nothing waits.
+        # A credit is back 6 cycles after its chunk leaves the pipeline (generator's register,
+        # queue 2, accepted, heard of, counted); with more credits than the whole way takes nothing
+        # waits.
         credits_max = self.latency + SPARE_CREDITS
         chunks = Queue(shape=layout, depth=credits_max + 1)
         m.submodules.chunks = share(platform, chunks, f"chunk_queue_{self._outputs}_{chunks.depth}")
@@ -340,6 +341,7 @@ class Interaction(wiring.Component):
         one, several = Signal(), Signal(init=1)  # so many credits; there are at least two
         spent = Signal()
         taken = self.o.valid & self.o.ready
+        returned = Signal()  # ``taken``, a cycle late: what accepts is far from the steps
         payload: Any = chunks.i.payload
         names = ("slot", "row", "k", "count", "last")
         fields: Value = Cat(step.last_row, *(getattr(step, name) for name in names))
@@ -359,9 +361,10 @@ class Interaction(wiring.Component):
             # The step in the generator's output register has not paid yet.
             spent.eq(step.chunk),
             self._generator.enable.eq(several | (one & ~spent)),  # credit > spent
-            left.eq(credit - spent + taken),
+            left.eq(credit - spent + returned),
         ]
         m.d.sync += [
+            returned.eq(taken),
             credit.eq(left),
             one.eq(left == 1),
             several.eq(left > 1),

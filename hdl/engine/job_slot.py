@@ -170,8 +170,10 @@ class JobSlot(wiring.Component):
         m = Module()
         counted = Signal.like(self.rows)  # rows of this station
         scored = {name: Signal.like(getattr(self, f"tail_{name}"), name=name) for name in _SCORED}
-        all_rows = Signal()
-        m.d.comb += all_rows.eq(counted == self.rows)
+        all_rows = Signal()  # counted == rows, a register
+        # The state a second time, a bit each: much waits for these.
+        names = ("STAGE", "DENSE", "BOTTOM", "IDS", "INTERACTION", "VECTORS", "TOP")
+        ongoing = {name: Signal(name=f"in_{name.lower()}") for name in names}
         self._follow_tail(m, scored)
         if self._decodes:
             self._ids = Signal.like(self.rows)  # rows whose ids are stored
@@ -182,10 +184,12 @@ class JobSlot(wiring.Component):
 
         def count(event: Signal) -> None:
             with m.If(event):
-                m.d.sync += counted.eq(counted + 1)
+                m.d.sync += [counted.eq(counted + 1), all_rows.eq(counted + 1 == self.rows)]
 
         def move(state: str) -> None:
-            m.d.sync += counted.eq(0)
+            # A job has rows; in ``STAGE``, where ``rows`` is new, nothing looks at this.
+            m.d.sync += [counted.eq(0), all_rows.eq(self.rows == 0)]
+            m.d.sync += [now.eq(name == state) for name, now in ongoing.items()]
             m.next = state
 
         def after_bottom() -> None:
@@ -194,7 +198,7 @@ class JobSlot(wiring.Component):
                 with m.If(self.decoders != 0):
                     move("IDS")
 
-        with m.FSM(name="state") as fsm:
+        with m.FSM(name="state"):
             with m.State("FREE"):
                 m.d.sync += [
                     self.rows.eq(self.job.rows),
@@ -234,16 +238,15 @@ class JobSlot(wiring.Component):
                 with m.If(self.phase_pushed):
                     m.d.sync += [self.free.eq(1), self.staged.eq(0)]
                     move("FREE")
-        waits_ids = fsm.ongoing("IDS") if self._decodes else 0
         m.d.comb += [
             # ``free`` and ``staged`` are registers: other units' ready depends on them.
-            self.want_stage.eq(fsm.ongoing("STAGE")),
-            self.want_bottom.eq(fsm.ongoing("BOTTOM")),
-            self.want_interaction.eq(fsm.ongoing("INTERACTION")),
-            self.want_top.eq(fsm.ongoing("TOP") & ~self.tail),
-            self.interacted.eq(fsm.ongoing("VECTORS") | fsm.ongoing("TOP")),
-            self.waits_input.eq(fsm.ongoing("STAGE") | fsm.ongoing("DENSE") | waits_ids),
-            self.waits_vectors.eq(fsm.ongoing("INTERACTION") | fsm.ongoing("VECTORS")),
+            self.want_stage.eq(ongoing["STAGE"]),
+            self.want_bottom.eq(ongoing["BOTTOM"]),
+            self.want_interaction.eq(ongoing["INTERACTION"]),
+            self.want_top.eq(ongoing["TOP"] & ~self.tail),
+            self.interacted.eq(ongoing["VECTORS"] | ongoing["TOP"]),
+            self.waits_input.eq(ongoing["STAGE"] | ongoing["DENSE"] | ongoing["IDS"]),
+            self.waits_vectors.eq(ongoing["INTERACTION"] | ongoing["VECTORS"]),
         ]
         return m
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -128,15 +128,15 @@ class RowWalker(wiring.Component):
         row = Signal(config.row_bits)
         armed = Signal()  # the active weights are those of this tile
         timer = Signal(range(config.tile_interval))
-        last_row = Signal()
+        last_row = tile.last_row
         begun = Signal(range(self.pending + 2))  # output tiles begun that cannot be read yet
+        slack = Signal(signed(13))  # tile.inputs_left - begun
+        within = Signal()  # slack >= 0, a register
         fits = Signal()  # the inputs are there and the outputs can be tracked
         go = Signal()
         m.d.comb += [
-            last_row.eq(row == tile.record.last_row),
             fits.eq(
-                (tile.record.first | tile.again | (begun <= tile.inputs_left))
-                & (pending.i.ready | (tile.inputs_left != 0))
+                (tile.record.first | tile.again | within) & (pending.i.ready | ~tile.last_input)
             ),
             go.eq(tile.held & ((row != 0) | (armed & fits & (timer == 0)))),
             self.swap.eq(self.loaded & (~armed | (go & last_row))),
@@ -146,10 +146,24 @@ class RowWalker(wiring.Component):
             m.d.sync += timer.eq(timer - 1)
         with m.If(go):
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))  # rows are below 2**row_bits
+            with m.If(~last_row):
+                m.d.sync += last_row.eq(row + 1 == tile.record.last_row)
             with m.If(row == 0):
                 m.d.sync += timer.eq(config.tile_interval - 1)
-        begins = go & (row == 0) & (tile.inputs_left == 0)
+        begins = go & (row == 0) & tile.last_input
         m.d.sync += begun.eq(begun + begins - self.page_ready)  # at most one more than pending
+        # Once the record's first output tile is through, ``again`` stands for ``within``.
+        with m.If(self.i.ready & self.i.valid):
+            new = self.i.payload.layer.input_tiles - 1 - begun
+            m.d.sync += [
+                slack.eq(new + self.page_ready - begins),
+                within.eq(_at_least(new, self.page_ready, begins, Const(0))),
+            ]
+        with m.Else():
+            m.d.sync += [
+                slack.eq(slack + self.page_ready - begins - advance),
+                within.eq(_at_least(slack, self.page_ready, begins, advance)),
+            ]
         with m.If(self.swap):
             m.d.sync += armed.eq(1)
         with m.Elif(go & last_row):
@@ -186,25 +200,33 @@ class RowWalker(wiring.Component):
                     "parameter": _PARAMETER_BITS,
                     "first": 1,  # first input tile
                     "again": 1,  # not the layer's first output tile
+                    # Comparisons, known a cycle before they are used.
+                    "last_row": 1,  # the row that comes is the tile's last one
+                    "last_input": 1,  # inputs_left == 0
+                    "last_output": 1,  # outputs_left == 0
                 }
             )
         )
         record = tile.record
-        layer_end = (tile.inputs_left == 0) & (tile.outputs_left == 0)
+        layer_end = tile.last_input & tile.last_output
         m.d.comb += self.i.ready.eq(~tile.held | (advance & layer_end))
         with m.If(advance):
             m.d.sync += [
                 tile.inputs_left.eq(tile.inputs_left - 1),
+                tile.last_input.eq(tile.inputs_left == 1),
+                tile.last_row.eq(record.last_row == 0),
                 tile.input_page.eq(tile.input_page + record.row_pitch),
                 tile.first.eq(0),
             ]
-            with m.If(tile.inputs_left == 0):
+            with m.If(tile.last_input):
                 m.d.sync += [
                     tile.inputs_left.eq(record.layer.input_tiles - 1),
+                    tile.last_input.eq(record.layer.input_tiles == 1),
                     tile.input_page.eq(record.layer.input_base),
                     tile.first.eq(1),
                     tile.again.eq(1),
                     tile.outputs_left.eq(tile.outputs_left - 1),
+                    tile.last_output.eq(tile.outputs_left == 1),
                     tile.output_page.eq(tile.output_page + record.row_pitch),
                     tile.parameter.eq(tile.parameter + 1),
                 ]
@@ -216,6 +238,9 @@ class RowWalker(wiring.Component):
                 record.eq(new),
                 tile.inputs_left.eq(new.layer.input_tiles - 1),
                 tile.outputs_left.eq(new.layer.output_tiles - 1),
+                tile.last_row.eq(new.last_row == 0),
+                tile.last_input.eq(new.layer.input_tiles == 1),
+                tile.last_output.eq(new.layer.output_tiles == 1),
                 tile.input_page.eq(new.layer.input_base),
                 tile.output_page.eq(new.layer.output_base),
                 tile.parameter.eq(new.layer.parameter_base),
@@ -253,8 +278,8 @@ class RowWalker(wiring.Component):
             word.input_address.eq(Cat(read[:page_bits], record.slot)),
             word.swap.eq(self.swap),
             word.first.eq(tile.first),
-            word.last.eq(tile.inputs_left == 0),
-            word.tile_end.eq(go & last_row & (tile.inputs_left == 0)),
+            word.last.eq(tile.last_input),
+            word.tile_end.eq(go & last_row & tile.last_input),
             word.parameter.eq(tile.parameter),
             word.output_address.eq(
                 Mux(
@@ -275,7 +300,7 @@ class RowWalker(wiring.Component):
         now = Signal(24)  # with the present one
         record = tile.record
         started = record.first & tile.first & ~tile.again
-        end = record.last & (tile.inputs_left == 0) & (tile.outputs_left == 0)
+        end = record.last & tile.last_input & tile.last_output
         m.d.comb += [
             now.eq(Mux(started, record.tiles, left)),
         ]
@@ -288,7 +313,7 @@ class RowWalker(wiring.Component):
         ended, oldest = pending.i.payload, pending.o.payload
         m.d.comb += [
             pending.i.valid.eq(self.word.tile_end),
-            ended.phase_end.eq(tile.record.last & (tile.outputs_left == 0)),
+            ended.phase_end.eq(tile.record.last & tile.last_output),
             ended.slot.eq(tile.record.slot),
             ended.top.eq(tile.record.top),
             pending.o.ready.eq(self.tile_done),
@@ -296,3 +321,11 @@ class RowWalker(wiring.Component):
             self.done.slot.eq(oldest.slot),
             self.done.top.eq(oldest.top),
         ]
+
+
+def _at_least(slack: Value, more: Value, less: Value, lesser: Value) -> Value:
+    """``slack + more - less - lesser >= 0``; all outcomes are compared before it is known which."""
+    two = Mux(more, slack >= 1, slack >= 2)
+    one = Mux(more, slack >= 0, slack >= 1)
+    none = Mux(more, slack >= -1, slack >= 0)
+    return Mux(less & lesser, two, Mux(less | lesser, one, none))

@@ -178,6 +178,8 @@ class StepGenerator(wiring.Component):
                     "j": unsigned(7),
                     "next_j": unsigned(8),  # j + outputs
                     "last_i": unsigned(1),  # i is the last vector
+                    "last_step": unsigned(1),  # the item's: its release is one gate away
+                    "copy_ends": unsigned(1),  # remaining <= COPY_BYTES
                     # Of dot steps, worked out a step ahead: the item's end starts the next item.
                     "single": unsigned(1),  # vectors are no longer than a step
                     "final": unsigned(1),  # part is the vectors' last one
@@ -195,7 +197,10 @@ class StepGenerator(wiring.Component):
             ),
             name="state",
         )
-        m.d.comb += self.busy.eq(state.phase != _Phase.IDLE)
+        m.d.comb += [
+            self.busy.eq(state.phase != _Phase.IDLE),
+            self.release.eq(self.enable & state.last_step),
+        ]
         m.d.sync += [self.step.valid.eq(0), self.step.chunk.eq(0)]
         with m.If(self.enable):
             with m.If(state.phase == _Phase.COPY):
@@ -234,7 +239,10 @@ class StepGenerator(wiring.Component):
         # Steps of several vectors begin with vector 0, which has no outputs.
         start = (Const(0), new.address)
         with m.If(self.release):
-            m.d.sync += state.phase.eq(_Phase.IDLE)
+            m.d.sync += [state.phase.eq(_Phase.IDLE), state.last_step.eq(0)]
+        copied = Mux(cat, new.vectors, 1) << new.log2_width
+        copy_ends = Mux(products, new.copied <= 1, copied <= COPY_BYTES)
+        copy_only = cat | (new.vectors == 1)
         with m.If(self.item.valid & self.item.ready):
             m.d.sync += [
                 item.eq(new),
@@ -243,10 +251,12 @@ class StepGenerator(wiring.Component):
                     Mux(
                         products,
                         new.copied << exact_log2(COPY_BYTES),
-                        Mux(cat, new.vectors, 1) << new.log2_width,
+                        copied,
                     )
                 ),
-                state.copy_only.eq(cat | (new.vectors == 1)),
+                state.copy_ends.eq(copy_ends),
+                state.copy_only.eq(copy_only),
+                state.last_step.eq(~products & copy_ends & copy_only),
                 state.width.eq(width),
                 state.outputs.eq(1 << new.log2_outputs),
                 *several,
@@ -384,6 +394,7 @@ class StepGenerator(wiring.Component):
             with m.If(state.i == item.products):
                 m.d.sync += [
                     state.phase.eq(_Phase.COPY),
+                    state.last_step.eq(state.copy_ends & state.copy_only),
                     state.k.eq(0),
                     # The vector behind the last pair.
                     state.bank_j.eq(following_i[0]),
@@ -393,7 +404,11 @@ class StepGenerator(wiring.Component):
     def _copy(self, m: Module, item: Any, state: Any) -> None:
         step = self.step
         # Values, no signals: these would wait for ``enable``.
-        ends = state.remaining <= COPY_BYTES
+        ends = state.copy_ends
+        next_ends = state.remaining <= 2 * COPY_BYTES
+        first_dot = state.single & state.last_i & state.vector_end
+        if self._rows > 1:
+            first_dot = Mux(state.log2_rows == 0, first_dot, state.rows_end)
         last_pair = state.remaining <= item.tail << (exact_log2(COPY_BYTES) + 1)  # of NeuMF
         tail_end = state.part + COPY_BYTES >= item.tail << exact_log2(COPY_BYTES)
         vector_end = (state.part + COPY_BYTES >= state.width) | (last_pair & tail_end)
@@ -406,6 +421,8 @@ class StepGenerator(wiring.Component):
             state.k.eq(state.k + count),
             state.part.eq(Mux(vector_end, 0, state.part + COPY_BYTES)),
             state.remaining.eq(state.remaining - COPY_BYTES),
+            state.copy_ends.eq(next_ends),
+            state.last_step.eq(next_ends & state.copy_only),
         ]
         with m.If(vector_end):
             self._next_vectors(m, state, state.copy_move)
@@ -414,8 +431,8 @@ class StepGenerator(wiring.Component):
                 state.phase.eq(_Phase.DOT),
                 state.bank_j.eq(0),
                 state.address_j.eq(item.address),
+                state.last_step.eq(first_dot),
             ]
-            m.d.comb += self.release.eq(state.copy_only)
 
     def _dot_phase(self, m: Module, item: Any, state: Any) -> None:
         """A step of one vector i, or of several."""
@@ -440,7 +457,7 @@ class StepGenerator(wiring.Component):
             count = Mux(Mux(item_end, state.left, rows) == number, value, count)
         count = count[: len(step.count)]
         bank = state.bank_i + rows
-        m.d.comb += self.release.eq(item_end)
+        next_end = state.left <= rows << 1
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
@@ -451,7 +468,8 @@ class StepGenerator(wiring.Component):
             state.shift_address.eq(state.shift_address + 1),
             state.i.eq(i + rows),
             state.left.eq(state.left - rows),
-            state.rows_end.eq(state.left <= rows << 1),
+            state.rows_end.eq(next_end),
+            state.last_step.eq(next_end),
             state.bank_i.eq(bank),
         ]
         with m.If(bank[self._log2_banks]):
@@ -464,7 +482,10 @@ class StepGenerator(wiring.Component):
         count = Mux(vector_end, left, state.outputs)[: len(step.count)]
         item_end = vector_end & state.last_i
         final = state.final
-        m.d.comb += self.release.eq(final & item_end)
+        next_final = state.part + 2 * self._multipliers >= state.width
+        same_i_ends = state.i <= state.next_j + state.outputs
+        next_last_i = state.i + 2 == item.vectors
+        next_i_ends = state.i + 1 <= state.outputs
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
@@ -476,13 +497,15 @@ class StepGenerator(wiring.Component):
             step.count.eq(count),
             step.last.eq(item_end),
             state.part.eq(state.part + self._multipliers),
-            state.final.eq(state.part + 2 * self._multipliers >= state.width),
+            state.final.eq(next_final),
+            state.last_step.eq(next_final & item_end),
         ]
         with m.If(final):
             m.d.sync += [
                 state.part.eq(0),
                 state.final.eq(state.single),
-                state.vector_end.eq(state.i <= state.next_j + state.outputs),
+                state.vector_end.eq(same_i_ends),
+                state.last_step.eq(state.single & same_i_ends & state.last_i),
                 state.k.eq(state.k + count),
                 state.shift_address.eq(state.shift_address + 1),
                 state.j.eq(state.next_j),
@@ -492,9 +515,10 @@ class StepGenerator(wiring.Component):
             with m.If(vector_end):
                 m.d.sync += [
                     state.i.eq(state.i + 1),
-                    state.last_i.eq(state.i + 2 == item.vectors),
+                    state.last_i.eq(next_last_i),
+                    state.last_step.eq(state.single & next_i_ends & next_last_i),
                     state.j.eq(0),
                     state.next_j.eq(state.outputs),
-                    state.vector_end.eq(state.i + 1 <= state.outputs),
+                    state.vector_end.eq(next_i_ends),
                 ]
                 self._first_vectors(m, item, state)

@@ -255,16 +255,22 @@ class VectorBuffer(wiring.Component):
             # Vector 0 is the dense one: lane 0 first serves vector G.
             needed = Signal(name=f"needed_{number}")
             finished = Signal(range(self._slots + 1), name=f"finished_{number}")
+            # At least one, at least two: registers, because the interaction's steps wait for them.
+            some, several = Signal(name=f"some_{number}"), Signal(name=f"several_{number}")
             # A cycle after ``features``: no row lands before one was asked for.
             m.d.sync += needed.eq(self.features >= (number or self._banks))
-            ready.append(~needed | (finished != 0))
-            next_ready.append(~needed | (finished > 1))
+            ready.append(~needed | some)
+            next_ready.append(~needed | several)
             done = lands & self.row_write[number].item_last
             leaves = self.release & needed
             with m.If(done & ~leaves):
-                m.d.sync += finished.eq(finished + 1)
+                m.d.sync += [finished.eq(finished + 1), some.eq(1), several.eq(some)]
             with m.Elif(leaves & ~done):
-                m.d.sync += finished.eq(finished - 1)
+                m.d.sync += [
+                    finished.eq(finished - 1),
+                    some.eq(finished != 1),
+                    several.eq(finished > 2),
+                ]
             with m.If(self.clear):
-                m.d.sync += finished.eq(0)
+                m.d.sync += [finished.eq(0), some.eq(0), several.eq(0)]
         m.d.comb += [self.ready.eq(Cat(ready).all()), self.next_ready.eq(Cat(next_ready).all())]

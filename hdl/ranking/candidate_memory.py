@@ -43,8 +43,9 @@ class CandidateMemory(wiring.Component):
     Scores are written by arrivals, list entries (item, dropped) by the stage before, links by this
     stage's selections; so each memory has one writer. All of a bank can be read in the same cycle.
 
-    Every port takes one access a cycle, never refused; reads answer one clock later, and a read in
-    the cycle of a write to the same place returns what was there before.
+    Every port takes one access a cycle, never refused; reads answer one clock later. What a read
+    in the cycle of a write to the same place returns is open: nobody looks at a place before its
+    score has been counted, or its list reported.
 
     Parameters
     ----------

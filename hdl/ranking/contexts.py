@@ -61,7 +61,7 @@ class Contexts(wiring.Component):
         Pulse: the current sub-batch of ``index`` is selected; it was the last one.
     """
 
-    COUNT_CYCLES = 2
+    COUNT_CYCLES = 3
     """From the cycle in which an arrival is taken to the one in which its sub-batch is ready."""
 
     i_open: stream.Interface
@@ -107,12 +107,25 @@ class Contexts(wiring.Component):
         own = Signal(data.StructLayout({"valid": 1, "arrival": arrival_layout(self._config)}))
         taken = Signal()
         opening = self._open(m, own, taken)
-        completed, which = self._count_down(m, own, taken)
+        found, last_counted = self._count_down(m, own, taken)
+        completed, which = Signal(), Signal.like(last_counted)  # a comparison is in front
+        m.d.sync += [completed.eq(found), which.eq(last_counted)]
         payload = self.i_open.payload
         cancel = self.i_cancel
         for c in range(self._count):
-            with m.If(completed & (which.context == c)):
-                m.d.sync += done[c].eq(done[c] | (1 << which.sub_batch))
+            mine = completed & (which.context == c)
+            known = done[c] | Mux(mine, 1 << which.sub_batch, 0)
+            following = (current[c] + 1)[:SUB_BATCH_BITS]
+            here, behind = (
+                done[c].bit_select(place, 1) | (mine & (which.sub_batch == place))
+                for place in (current[c], following)
+            )
+            ends = self.finish & (self.index == c)
+            # Of the next cycle: the choice among contexts waits for no table.
+            m.d.sync += [
+                done[c].eq(known),
+                self.ready[c].eq(active[c] & ~(ends & self.finish_last) & Mux(ends, behind, here)),
+            ]
             with m.If(self.finish & (self.index == c)):
                 m.d.sync += current[c].eq(current[c] + 1)
                 with m.If(self.finish_last):
@@ -127,7 +140,6 @@ class Contexts(wiring.Component):
                     aborted[c].eq(0),
                     self.final[c].eq(payload.final),
                 ]
-            m.d.comb += self.ready[c].eq(active[c] & done[c].bit_select(current[c], 1))
         m.d.sync += self.sub_batch.eq(Array(current)[self.index])
         m.d.comb += self.aborted.eq(aborted.bit_select(self.index, 1))
         return m
@@ -219,7 +231,14 @@ class Contexts(wiring.Component):
             write.addr.eq(Cat(which.sub_batch, which.context)),
             write.data.eq(Mux(counting, read.data - counted.count, announced.count)),
             write.en.eq(counting | setting),
-            completed.eq(write.en & (write.data == 0)),
+            # Sub-batches of a first stage are never empty.
+            completed.eq(
+                Mux(
+                    counting,
+                    read.data == counted.count,
+                    announce.valid & ~own.valid & (announce.payload.count == 0),
+                )
+            ),
         ]
         m.d.sync += [counting.eq(reading), counted.eq(chosen)]
         return completed, which

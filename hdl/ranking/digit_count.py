@@ -25,8 +25,9 @@ class DigitCount(wiring.Component):
     A word of candidates a cycle. Counting "at least" instead of "exactly" leaves nothing to be
     summed up at the end: all comparisons with the rank are made at once.
 
-    Latency: a word counts 2 cycles after it came; the answer to ``rank`` is there one cycle later,
-    so ``LATENCY`` cycles after the last word ``value``, ``above``, ``whole`` and ``members`` hold.
+    Latency: a word counts 2 cycles after it came; the comparison with ``rank`` is there one cycle
+    later, the answer another one, so ``LATENCY`` cycles after the last word ``value``, ``above``,
+    ``whole`` and ``members`` hold.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class DigitCount(wiring.Component):
         All candidates.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     clear: Signal
     valid: Signal
@@ -112,8 +113,8 @@ class DigitCount(wiring.Component):
         # The largest value that reaches the rank; 0 reaches it or holds all that there is. Smaller
         # values count no less, so ``reached`` falls off once: one bit is found, nothing ripples.
         found = Signal(VALUES)
-        m.d.comb += [
-            found.eq(Cat(Const(1, 1), reached[1:]) & ~Cat(reached[1:], Const(0, 1))),
+        m.d.comb += found.eq(Cat(Const(1, 1), reached[1:]) & ~Cat(reached[1:], Const(0, 1)))
+        m.d.sync += [
             self.members.eq(counts[0]),
             self.above.eq(
                 _any_of(
@@ -124,7 +125,7 @@ class DigitCount(wiring.Component):
         ]
         for bit in range(DIGIT_BITS):
             has_bit = Cat(found[value] for value in range(VALUES) if value >> bit & 1)
-            m.d.comb += self.value[bit].eq(has_bit.any())
+            m.d.sync += self.value[bit].eq(has_bit.any())
         return m
 
 

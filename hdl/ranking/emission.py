@@ -214,6 +214,7 @@ class Emission(wiring.Component):
         served = Signal(width)  # new survivors of this word that are through
         sent = Signal(self._banks)  # lanes of this word that were listed
         room = Signal(self._count)
+        some_room = Signal(wide)  # room > port, a bit a port
         step = self._step
         free = Signal()
         act = Signal()
@@ -241,7 +242,7 @@ class Emission(wiring.Component):
                     )
                 ),
                 allowed.eq(
-                    act & ~dropping & pick.any() & (room > port) & ~(self.job.final & (port != 0))
+                    act & ~dropping & pick.any() & some_room[port] & ~(self.job.final & (port != 0))
                 ),
             ]
             picks.append((pick, allowed))
@@ -252,6 +253,7 @@ class Emission(wiring.Component):
             m.d.sync += [
                 self.listed.eq(self.listed + listing),
                 room.eq(room - listing),
+                some_room.eq(_chosen(listing, [_above(room, n, wide) for n in range(wide + 1)])),
                 served.eq(served + step),
                 sent.eq(sent | now),
             ]
@@ -272,6 +274,7 @@ class Emission(wiring.Component):
             m.d.sync += [
                 self.listed.eq(self.job.listed),
                 room.eq(self.job.room),
+                some_room.eq(_above(self.job.room, 0, wide)),
                 self.fallen.eq(0),
             ]
         m.d.sync += [
@@ -293,6 +296,12 @@ class Emission(wiring.Component):
         """Last stage: the chosen candidates' data, towards memory or the sorter."""
         config = self._config
         bits = self._banks.bit_length() - 1
+        wide = len(picks)
+        # The address in the next list is a sum of its own: entries are written a cycle after links.
+        entries: Any = Signal(data.ArrayLayout(append_layout(config), wide))
+        m.d.sync += self.append.eq(entries)
+        for port in range(wide):
+            m.d.sync += self.append[port].address.eq(self.job.next_base + entries[port].address)
         turn = rotation_of(config, stage.word.address)
         for port, (pick, allowed) in enumerate(picks):
             lanes = Mux(dropping, lost_one, pick) if port == 0 else pick
@@ -310,10 +319,10 @@ class Emission(wiring.Component):
             if port == 0:
                 place = Mux(dropping, candidate.link, place)
             listed = allowed & ~self.job.final
-            append, link, kept = self.append[port], self.link[port], self.kept[port]
+            append, link, kept = entries[port], self.link[port], self.kept[port]
             m.d.sync += [
                 append.valid.eq(listed | (dropping if port == 0 else 0)),
-                append.address.eq(self.job.next_base + place),
+                append.address.eq(place),
                 append.item.eq(item),
                 append.dropped.eq(dropping if port == 0 else 0),
                 link.valid.eq(listed & self.job.links),
@@ -333,6 +342,19 @@ class Emission(wiring.Component):
                         self.o.payload.score.eq(candidate.score),
                         self.o.payload.last.eq(self.listed + 1 == self.job.survivors),
                     ]
+
+
+def _above(room: Value, taken: int, wide: int) -> Value:
+    """For each port, whether ``room - taken`` is above its number."""
+    return Cat(room > taken + port for port in range(wide))
+
+
+def _chosen(number: Value, values: list[Value]) -> Value:
+    """``values[number]``."""
+    result = values[0]
+    for index, value in enumerate(values[1:], 1):
+        result = Mux(number == index, value, result)
+    return result
 
 
 def _any_of(values: list[Value]) -> Value:

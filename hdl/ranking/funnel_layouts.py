@@ -102,6 +102,7 @@ def forward_layout(config: Config) -> data.StructLayout:
             "next_context": unsigned(CONTEXT_BITS),  # whose list has grown
             "sub_batch": unsigned(SUB_BATCH_BITS),
             "count": unsigned(config.item_bits + 1),  # final: results on their way
+            "added": unsigned(config.item_bits + 1),  # of them in this selection
             "dropped": unsigned(config.item_bits + 1),  # of them fell out again
             "last": unsigned(1),  # ``context`` is closed, the list is complete
             "final": unsigned(1),

@@ -75,7 +75,7 @@ class Scan(wiring.Component):
         ``scanned_layout``.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     selection: Any
     go: Signal
@@ -121,11 +121,11 @@ class Scan(wiring.Component):
             self.scan_address.eq(walker.address),
             self.scan_enable.eq(self.advance),
         ]
-        turn = rotation_of(config, walker.address)
-        members = rotate(m, walker.member, turn, name="member_banks")
         read: Any = Signal(scanned_layout(config))  # what belongs to the word being read
         held: Any = Signal(scanned_layout(config))  # the word in a register: memory is slow
-        taking = Signal(config.candidate_banks)  # by bank
+        compared: Any = Signal(scanned_layout(config))  # its lanes still by bank
+        member = Signal(config.candidate_banks)  # by lane: takes part
+        taking = Signal(config.candidate_banks)  # by bank, of the word in ``held``
         with m.If(self.advance):
             m.d.sync += [
                 read.valid.eq(walker.valid),
@@ -134,25 +134,29 @@ class Scan(wiring.Component):
                 read.position.eq(walker.position),
                 read.fresh.eq(walker.fresh),
                 read.seen.eq(walker.member & ~walker.fresh),
-                taking.eq(members),
+                member.eq(walker.member),
+                taking.eq(rotate(m, member, rotation_of(config, read.address), name="members")),
                 held.eq(read),
                 held.forwarded.eq(self.flags),
                 held.candidates.eq(self.candidates),
-                self.o.eq(held),
+                compared.eq(held),
+                self.o.eq(compared),
             ]
-        self._compare(m, held, taking)
+        self._compare(m, held, taking, compared)
         return m
 
-    def _compare(self, m: Module, held: Any, taking: Signal) -> None:
+    def _compare(self, m: Module, held: Any, taking: Signal, compared: Any) -> None:
         """All candidates of a word against the threshold, two cycles after their read.
 
-        Their leading digits, and who takes part, are found in the first of the two.
+        They are turned from banks to lanes in a third one. Their leading digits, and who takes
+        part, are found in the first of the two.
         """
         banks = self._config.candidate_banks
         digits = digits_of(self._config)
-        mask = Cat(
-            (digits - 1 - digit < self.depth).replicate(DIGIT_BITS) for digit in range(digits)
-        )
+        # Registers: the first word is further away than a change of ``depth``.
+        looked_at = Signal(digits)
+        m.d.sync += looked_at.eq(Cat(digits - 1 - digit < self.depth for digit in range(digits)))
+        mask = Cat(looked_at[digit].replicate(DIGIT_BITS) for digit in range(digits))
         equal, above = Signal(banks), Signal(banks)
         digit: Any = Signal(data.ArrayLayout(DIGIT_BITS, banks))
         for bank in range(banks):
@@ -162,11 +166,10 @@ class Scan(wiring.Component):
             key = Signal(DIGIT_BITS * digits, name=f"key_{bank}")
             masked = Signal(DIGIT_BITS * digits, name=f"masked_{bank}")
             with m.If(self.advance):
-                m.d.sync += [
-                    leading.eq(self._leading(candidate.score)),
-                    present.eq(taking[bank] & ~(self.exclude_dropped & candidate.dropped)),
-                ]
+                m.d.sync += leading.eq(self._leading(candidate.score))
+            dropped = self.exclude_dropped & held.candidates[bank].dropped
             m.d.comb += [
+                present.eq(taking[bank] & ~dropped),
                 key.eq(self._key(held.candidates[bank], leading)),
                 masked.eq(key & mask),
                 equal[bank].eq(present & (masked == self.threshold)),
@@ -176,13 +179,15 @@ class Scan(wiring.Component):
                 for number in range(digits):
                     with m.Case(number):
                         m.d.comb += digit[bank].eq(key.word_select(digits - 1 - number, DIGIT_BITS))
-        turn = rotation_of(self._config, held.address)
-        equal_lanes = rotate(m, equal, turn, name="equal_lanes", back=True)
-        above_lanes = rotate(m, above, turn, name="above_lanes", back=True)
+        turn = rotation_of(self._config, compared.address)
+        equal_lanes = rotate(m, compared.equal, turn, name="equal_lanes", back=True)
+        above_lanes = rotate(m, compared.above, turn, name="above_lanes", back=True)
         with m.If(self.advance):
             m.d.sync += [
-                self.o.counted.eq(equal),
-                self.o.digit.eq(digit),
+                compared.counted.eq(equal),
+                compared.digit.eq(digit),
+                compared.equal.eq(equal),
+                compared.above.eq(above),
                 self.o.equal.eq(equal_lanes),
                 self.o.above.eq(above_lanes),
             ]

@@ -141,7 +141,7 @@ class Selection(wiring.Component):
     def _wire_plan(self, m: Module, plan: SelectionPlan, selector: Selector) -> None:
         for unit in (plan, selector):
             m.d.comb += [unit.sub_batch.eq(self.sub_batch), unit.context.eq(self.context)]
-        for name in ("quota", "last", "by_item", "binned"):
+        for name in ("quota", "nothing", "last", "by_item", "binned"):
             m.d.comb += getattr(selector, name).eq(getattr(plan, name))
         m.d.comb += [
             selector.listed_before.eq(plan.job.listed),

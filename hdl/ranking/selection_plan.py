@@ -59,6 +59,8 @@ class SelectionPlan(wiring.Component):
         Pulse: the selection is done; the next list's length, candidates left behind.
     quota
         Rank of the last survivor; 0: nothing is kept.
+    nothing
+        ``quota`` is 0.
     last
         This is the context's last selection.
     selection, job
@@ -80,6 +82,7 @@ class SelectionPlan(wiring.Component):
     listed: Signal
     fallen: Signal
     quota: Signal
+    nothing: Signal
     last: Signal
     selection: Any
     job: Any
@@ -100,6 +103,7 @@ class SelectionPlan(wiring.Component):
                 "listed": In(self._count),
                 "fallen": In(self._count),
                 "quota": Out(self._count),
+                "nothing": Out(1),
                 "last": Out(1),
                 "selection": Out(selection_layout(config)),
                 "job": Out(emission_layout(config)),
@@ -116,8 +120,10 @@ class SelectionPlan(wiring.Component):
         exact = Signal()
         halted = Signal()  # too much was forwarded in vain
         links = Signal()
-        # What the context says is there two cycles before it is used: these are registers.
+        # What the context says, and what was done so far, is there some cycles before it is used:
+        # these are registers.
         m.d.sync += [
+            selection.end.eq(Mux(context.first, context.n, end)),
             self.last.eq(self.sub_batch + 1 == context.sub_batches),
             halted.eq(progress.fallen > (context.k >> 4)),
             # Before the last selection the list holds k at most: so it never holds more than 2 k.
@@ -137,7 +143,6 @@ class SelectionPlan(wiring.Component):
             selection.cumulative.eq(exact),
             selection.fresh_from.eq(progress.fresh_from),
             selection.start.eq(progress.start),
-            selection.end.eq(Mux(context.first, context.n, end)),
             job.next_base.eq(context.next_base),
             job.final.eq(context.final),
             links.eq(exact & ~context.final & ~self.last),
@@ -163,6 +168,7 @@ class SelectionPlan(wiring.Component):
             fraction.eq(read.data),
             early.eq(context.k * fraction),
             self.quota.eq(quota),
+            self.nothing.eq(quota == 0),
             share.eq(context.share + (self.sub_batch < context.extra)),
         ]
         m.d.comb += [
@@ -196,15 +202,15 @@ class SelectionPlan(wiring.Component):
         m.submodules.progress = cells
         write, read = cells.write_port(), cells.read_port(domain="sync")
         now: Any = Signal(layout)
-        skipped = self.quota == 0
+        skipped = self.nothing
         m.d.comb += [
             read.addr.eq(self.index),
-            # A context's first selection finds what the one before left in its place.
-            now.eq(Mux(self.sub_batch == 0, 0, read.data.as_value())),
             write.addr.eq(self.index),
             write.en.eq(self.save),
             write.data.eq(now),
         ]
+        # A context's first selection finds what the one before left in its place.
+        m.d.sync += now.eq(Mux(self.sub_batch == 0, 0, read.data.as_value()))
         with m.If(~skipped):
             m.d.comb += [
                 write.data.fresh_from.eq(self.sub_batch + 1),

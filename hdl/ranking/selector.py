@@ -9,6 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from .digit_count import DigitCount
 from .funnel_layouts import arrival_layout, context_layout, forward_layout
 from .scan import DIGIT_BITS, SCORE_DIGITS, digits_of
 from .selection_plan import SelectionPlan
@@ -45,7 +46,7 @@ class Selector(wiring.Component):
         The context in work, for ``Contexts`` and ``SelectionPlan``.
     context
         See ``Contexts``.
-    quota, last, by_item, binned
+    quota, nothing, last, by_item, binned
         See ``SelectionPlan``.
     save, finish
         Pulses: note what was done; go on to the next sub-batch.
@@ -64,8 +65,8 @@ class Selector(wiring.Component):
     """
 
     PREPARE = 2 + SelectionPlan.LATENCY
-    PASS = 6
-    LIST = 8
+    PASS = 8
+    LIST = 9
     CLOSE = 2
 
     ready: Signal
@@ -75,6 +76,7 @@ class Selector(wiring.Component):
     sub_batch: Signal
     context: Any
     quota: Signal
+    nothing: Signal
     last: Signal
     by_item: Signal
     binned: Signal
@@ -115,6 +117,7 @@ class Selector(wiring.Component):
                 "sub_batch": In(4),
                 "context": In(context_layout(config)),
                 "quota": In(count),
+                "nothing": In(1),
                 "last": In(1),
                 "by_item": In(1),
                 "binned": In(1),
@@ -149,6 +152,13 @@ class Selector(wiring.Component):
         config = self._config
         listed, dropped = self.listed_after, self.fallen_after
         wait = Signal(range(SelectionPlan.LATENCY))
+        self._appended = Signal(len(listed))  # to the next list
+        # The next digit is the last one, whatever is counted; ``depth`` is older than a cycle.
+        self._enough = Signal()
+        scores_done = self.depth + 1 >= SCORE_DIGITS
+        m.d.sync += self._enough.eq(
+            self.binned | (scores_done & ~self.by_item) | (self.depth + 1 == self._digits)
+        )
         chosen = self._choose(m)
         self._report(m)
         with m.FSM():
@@ -168,8 +178,9 @@ class Selector(wiring.Component):
                     self.ties.eq(Const(-1, len(self.ties))),
                     listed.eq(self.listed_before),
                     dropped.eq(0),
+                    self._appended.eq(0),
                 ]
-                with m.If(self.quota == 0):
+                with m.If(self.nothing):
                     m.next = "CLOSE"
                 with m.Elif(~Const(int(config.features.on_chip_filter), 1)):
                     m.d.sync += self.survivors.eq(self.context.n)
@@ -183,7 +194,7 @@ class Selector(wiring.Component):
                     m.next = "SETTLE"
             with m.State("SETTLE"):  # DigitCount.LATENCY
                 m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == 1):
+                with m.If(wait == DigitCount.LATENCY - 2):
                     m.next = "JUDGE"
             with m.State("JUDGE"):
                 found = self._judge(m)
@@ -197,7 +208,11 @@ class Selector(wiring.Component):
             with m.State("LIST"):
                 m.d.comb += self.emitting.eq(1)
                 with m.If(self.emitted):
-                    m.d.sync += [listed.eq(self.listed), dropped.eq(self.fallen)]
+                    m.d.sync += [
+                        listed.eq(self.listed),
+                        dropped.eq(self.fallen),
+                        self._appended.eq(self.listed - self.listed_before),
+                    ]
                     m.next = "CLOSE"
             with m.State("CLOSE"):
                 m.d.comb += self.o_announce.valid.eq(~self.context.final)
@@ -235,17 +250,10 @@ class Selector(wiring.Component):
     def _judge(self, m: Module) -> Signal:
         """Take over the digit found; returns: the threshold is complete."""
         found = Signal()
-        scores_done = Signal()
         rank = Signal(len(self.rank))  # among those that equal the threshold from now on
         m.d.comb += [
             rank.eq(self.rank - self.above),
-            scores_done.eq(self.depth + 1 >= SCORE_DIGITS),
-            found.eq(
-                self.whole
-                | self.binned
-                | (scores_done & ~self.by_item)
-                | (self.depth + 1 == self._digits)
-            ),
+            found.eq(self.whole | self._enough),
         ]
         m.d.sync += [self.depth.eq(self.depth + 1), self.rank.eq(rank)]
         # All that equal the threshold, or in the order of positions as many as are missing.
@@ -264,11 +272,12 @@ class Selector(wiring.Component):
         m.d.comb += [
             announce.context.eq(self.context.next_context),
             announce.sub_batch.eq(self.sub_batch),
-            announce.count.eq(self.listed_after - self.listed_before),
+            announce.count.eq(self._appended),
             forward.context.eq(self.index),
             forward.next_context.eq(self.context.next_context),
             forward.sub_batch.eq(self.sub_batch),
             forward.count.eq(self.listed_after),
+            forward.added.eq(self._appended),
             forward.dropped.eq(Mux(self.last, self.fallen_after, 0)),
             forward.last.eq(self.last),
             forward.final.eq(self.context.final),

@@ -82,6 +82,12 @@ class Sorter(wiring.Component):
         head = [Signal(self._key_width, name=f"head_{side}") for side in range(2)]
         full = [Signal(name=f"full_{side}") for side in range(2)]  # the head holds an element
         final = Signal()  # the last pass: two runs at most, merged into the output
+        # Known before they are asked for, so that the states wait for no comparison.
+        last_pair = Signal()  # of runs in this pass
+        rest = [Signal(name=f"rest_{side}") for side in range(2)]  # the run has elements to read
+        other = Signal(self._key_width)  # the head that is not refilled
+        other_full = Signal()
+        empty = Signal()  # both runs, once the element that goes out is through
         to_second = Signal()  # this pass reads the first memory and writes the second
         address = Signal(bits)
         filling = Signal(init=1)  # elements are taken: the state as a register of its own
@@ -101,12 +107,7 @@ class Sorter(wiring.Component):
         winner = Signal()  # side whose head goes out
         best = Signal(self._key_width)
         picked = Signal()  # side whose head is refilled
-        m.d.comb += [
-            winner.eq(~full[0] | (full[1] & (head[1] > head[0]))),
-            best.eq(Mux(winner, head[1], head[0])),
-            final.eq((width << 1) >= count),
-            write_key.eq(best),
-        ]
+        m.d.comb += [best.eq(Mux(winner, head[1], head[0])), write_key.eq(best)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         m.d.comb += self.i.ready.eq(filling)
@@ -117,6 +118,7 @@ class Sorter(wiring.Component):
                     write_key.eq(self._key(self.i.payload.item, self.i.payload.score)),
                 ]
                 m.d.sync += [width.eq(1), end.eq(0), count.eq(out_index + 1)]
+                m.d.sync += final.eq(out_index < 2)  # of count, which it is with the last element
                 if cells is not None:
                     with m.If(self.short & self.i.valid & self.i.payload.last):
                         m.d.sync += filling.eq(0)
@@ -132,6 +134,7 @@ class Sorter(wiring.Component):
                 middle = _least(end + width, count)
                 m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
                 m.d.sync += stop[1].eq(_least(end + (width << 1), count))
+                m.d.sync += last_pair.eq(end + (width << 1) >= count)
                 m.next = "READ LEFT"
             with m.State("READ LEFT"):  # never empty
                 m.d.comb += address.eq(index[0])
@@ -140,13 +143,31 @@ class Sorter(wiring.Component):
             with m.State("READ RIGHT"):
                 m.d.comb += address.eq(index[1])
                 m.d.sync += [head[0].eq(read_key), full[0].eq(1), index[1].eq(index[1] + 1)]
+                m.d.sync += other.eq(read_key)
                 m.next = "HEADS"
             with m.State("HEADS"):
-                m.d.sync += [head[1].eq(read_key), full[1].eq(stop[0] != stop[1])]
+                right = stop[0] != stop[1]
+                m.d.sync += [
+                    head[1].eq(read_key),
+                    full[1].eq(right),
+                    winner.eq(right & (read_key > other)),
+                ]
                 m.next = "PICK"
             with m.State("PICK"):
                 m.d.comb += address.eq(Mux(winner, index[1], index[0]))
                 m.d.sync += picked.eq(winner)
+                m.d.sync += [more.eq(index[side] != stop[side]) for side, more in enumerate(rest)]
+                m.d.sync += [
+                    other.eq(Mux(winner, head[0], head[1])),
+                    other_full.eq(Mux(winner, full[0], full[1])),
+                    empty.eq(
+                        Mux(
+                            winner,
+                            (index[1] == stop[1]) & ~full[0],
+                            (index[0] == stop[0]) & ~full[1],
+                        )
+                    ),
+                ]
                 with m.If(~final | ~self.o.valid | self.o.ready):
                     m.d.comb += write.eq(~final)
                     m.d.sync += out_index.eq(out_index + 1)
@@ -154,16 +175,21 @@ class Sorter(wiring.Component):
                         self._send(m, best, out_index + 1 == count)
                     m.next = "REFILL"
             with m.State("REFILL"):
-                empty = self._refill(m, picked, read_key, index, stop, head, full)
+                self._refill(m, picked, read_key, index, rest, head, full)
+                # No two keys are equal: each has its item's index.
+                refilled = Mux(picked, rest[1], rest[0])
+                goes_out = refilled & (~other_full | (read_key > other))
+                m.d.sync += winner.eq(Mux(picked, goes_out, ~goes_out))
                 m.next = "PICK"
                 with m.If(empty):
                     m.d.sync += end.eq(stop[1])
                     m.next = "PAIR"
-                    with m.If(stop[1] == count):
+                    with m.If(last_pair):
                         m.d.sync += [
                             end.eq(0),
                             out_index.eq(0),
                             width.eq(width << 1),
+                            final.eq((width << 2) >= count),
                             to_second.eq(~to_second & ~final),
                         ]
                         with m.If(final):
@@ -205,22 +231,18 @@ class Sorter(wiring.Component):
         picked: Signal,
         read_key: Signal,
         index: list[Signal],
-        stop: list[Signal],
+        rest: list[Signal],
         head: list[Signal],
         full: list[Signal],
-    ) -> Signal:
-        """Put the element that was read into the head just used; returns: both runs are empty."""
-        empty = Signal()
+    ) -> None:
+        """Put the element that was read into the head just used."""
         for side in range(2):
             with m.If(picked == side):
-                more = index[side] != stop[side]
-                m.d.comb += empty.eq(~more & ~full[1 - side])
                 m.d.sync += [
                     head[side].eq(read_key),
-                    full[side].eq(more),
+                    full[side].eq(rest[side]),
                     index[side].eq(index[side] + 1),
                 ]
-        return empty
 
     def _memories(
         self,

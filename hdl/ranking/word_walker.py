@@ -32,7 +32,7 @@ class WordWalker(wiring.Component):
     Members
     -------
     selection
-        ``selection_layout``; stable from ``go`` to the end of the pass.
+        ``selection_layout``; stable from the cycle before ``go`` to the end of the pass.
     go, advance
         Start a pass; take the word on offer.
     valid, last
@@ -80,20 +80,26 @@ class WordWalker(wiring.Component):
         word = self.position
         first_word = Signal(self._word_bits)
         last_word = Signal(self._word_bits)
-        m.d.comb += [
+        base, empty = Signal.like(self.address), Signal()
+        m.d.sync += [
             first_word.eq(
                 Mux(selection.first | selection.cumulative, 0, selection.start[self._shift :])
             ),
             last_word.eq((selection.end - 1)[self._shift :]),
-            self.last.eq((word >= last_word) | (selection.end == 0)),
-            self.address.eq(selection.base[self._shift :] + word),
+            empty.eq(selection.end == 0),
+            base.eq(selection.base[self._shift :]),
         ]
+        m.d.comb += self.last.eq((word >= last_word) | empty)
         with m.If(self.valid & self.advance):
-            m.d.sync += word.eq(word + 1)
+            m.d.sync += [word.eq(word + 1), self.address.eq(self.address + 1)]
             with m.If(self.last):
                 m.d.sync += self.valid.eq(0)
         with m.If(self.go):
-            m.d.sync += [self.valid.eq(1), word.eq(first_word)]
+            m.d.sync += [
+                self.valid.eq(1),
+                word.eq(first_word),
+                self.address.eq(base + first_word),
+            ]
         remainders = self._remainders(m)
         self._members(m, remainders)
         return m

@@ -96,10 +96,10 @@ class AdmissionModel:
         self._in_flight += 1
         self._on_taken(cycle, query)
         stages = len(self._queries[query].stages)
-        # The entry is read; the check takes a cycle a stage and two more; then it is seen.
-        divide = cycle + 1 + _READ + stages + 2
+        # The entry is read; the check takes two cycles a stage and two more; then it is seen.
+        divide = cycle + 1 + _READ + 2 * stages + 2
         # The division, the sum of all regions.
-        report = divide + self._config.item_bits + 3 + 2 * stages
+        report = divide + self._config.item_bits + 3 + 3 * stages
         self._clock.at(report + 1, self._admit, query)
 
     def _admit(self, cycle: int, query: int) -> None:
@@ -107,7 +107,7 @@ class AdmissionModel:
         self._size_up(cycle, query, len(self._queries[query].stages) - 1, None)
 
     def _size_up(self, cycle: int, query: int, stage: int, following: StageContext | None) -> None:
-        """In SIZE: the next context, a query's last stage first."""
+        """In ITEMS: the next context, a query's last stage first."""
         plan = self._queries[query]
         data = plan.stages[stage]
         self._context = StageContext(
@@ -126,7 +126,7 @@ class AdmissionModel:
             items=data.items.tolist(),
         )
         self._size = region_words(self._config, plan, stage)
-        self._fit_from = cycle + 2  # size, then what is left of the room
+        self._fit_from = cycle + 3  # items, size, then what is left of the room
         self._fit.at(self._fit_from)
 
     def _fits(self, cycle: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hdl.config import Config
+from hdl.ranking.contexts import Contexts
 
 from .plan import StageQuery
 from .score_lanes import Arrival
@@ -123,5 +124,6 @@ class ContextsModel:
     def _set(self, cycle: int, key: tuple[int, int], missing: int) -> None:
         self._missing[key] = missing
         if not missing:
-            self._complete[key] = cycle + 1
-            self._on_ready(cycle + 1)
+            ready = cycle + Contexts.COUNT_CYCLES - 1  # the count itself takes one
+            self._complete[key] = ready
+            self._on_ready(ready)

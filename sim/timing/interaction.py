@@ -312,7 +312,7 @@ class InteractionModel:
             chunk = chunks[index]
             at = step + 1
             if len(latest) >= credits_max:
-                at = max(at, latest[-credits_max].accepted + 1)
+                at = max(at, latest[-credits_max].accepted + 2)
             if at > limit:
                 self._steps = (chunks, index, slot, last)
                 self._step_at = step

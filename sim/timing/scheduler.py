@@ -125,6 +125,7 @@ class SchedulerModel:
 
     def _opened(self, cycle: int) -> None:
         context = self._admission.opened(cycle)
+        cycle += 1  # the context's record is a register
         self._issuer.work.opened(cycle, context)
         if self._prefetcher is not None:
             self._prefetcher.opened(context)

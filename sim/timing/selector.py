@@ -203,6 +203,6 @@ class FunnelModel:
         self._chosen = None
         self._idle_from = cycle + SelectionTiming.AFTER_REPORT
         self._idle.at(self._idle_from)
-        self._on_report(
-            cycle, Report(context=context, sub_batch=sub_batch, count=chosen.listed, last=last)
-        )
+        report = Report(context=context, sub_batch=sub_batch, count=chosen.listed, last=last)
+        # Through a register.
+        self._clock.at(cycle + 1, lambda now: self._on_report(now, report))

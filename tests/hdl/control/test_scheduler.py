@@ -177,7 +177,9 @@ class Bench:
             ctx.set(dut.o_open.ready, rng.random() < 0.8)
             ctx.set(dut.o_done.ready, rng.random() < 0.5)
             if self.messages:
-                ctx.set(dut.i_forward.payload, self.messages[0])
+                message = self.messages[0]
+                listed = self.contexts[message["next_context"]].listed
+                ctx.set(dut.i_forward.payload, message | {"added": message["count"] - listed})
             ctx.set(dut.i_forward.valid, bool(self.messages))
             if self.results:
                 ctx.set(dut.i_result.payload, self.results[0])
