@@ -15,8 +15,8 @@ _MAPS = ("gated_adder.v",)
 
 _SAVED = "before_luts"
 _WIRE_PS = 900
-"""What a connection costs the mapper: typical of a part that is half full. ``synth_ecp5`` takes 300,
-with which it makes more levels of smaller gates."""
+"""What a connection costs the mapper: typical of a part that is half full. ``synth_ecp5`` takes
+300, with which it makes more levels of smaller gates."""
 
 
 def synthesis_script(config: Config, folder: Path, *, rtlil: str = "", options: str) -> str:
