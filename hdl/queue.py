@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
-from amaranth.lib import fifo, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Queue"]
@@ -18,7 +16,7 @@ class Queue(wiring.Component):
     """Queue of ``depth`` elements of any shape.
 
     Latency 2 cycles from ``i`` to ``o`` when empty (block memory) or 1 (``depth`` of 4 and below),
-    one element a cycle in and out. Stream rules hold at both ends.
+    one element a cycle in and out. Stream rules hold at both ends. Valid and ready are registers.
 
     Parameters
     ----------
@@ -63,45 +61,45 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = Shape.cast(self._shape).width
-        if self._depth <= _SMALL:
-            self._registers(m, width)
-            return m
-        inner: Any = fifo.SyncFIFOBuffered(width=width, depth=self._depth)
-        m.submodules.fifo = inner
-        m.d.comb += [
-            inner.w_data.eq(self.i.payload),
-            inner.w_en.eq(self.i.valid),
-            self.i.ready.eq(inner.w_rdy),
-            self.o.valid.eq(inner.r_rdy),
-            inner.r_en.eq(self.o.ready),
-            self.level.eq(inner.level),
-            Value.cast(self.o.payload).eq(inner.r_data),
-        ]
-        return m
-
-    def _registers(self, m: Module, width: int) -> None:
-        """A small queue: its valid and its ready are registers."""
-        depth = self._depth
-        storage: memory.Memory = memory.Memory(shape=width, depth=depth, init=[])
+        buffered = self._depth > _SMALL
+        # One element of a block memory's queue is on its output.
+        places = self._depth - buffered
+        storage: memory.Memory = memory.Memory(
+            shape=Shape.cast(self._shape).width, depth=places, init=[]
+        )
         m.submodules.storage = storage
-        write, read = storage.write_port(), storage.read_port(domain="comb")
+        write = storage.write_port()
+        read = storage.read_port(domain="sync" if buffered else "comb")
+        stored = Signal(range(places + 1))
+        # Kept beside the count: a comparison in front of every valid and ready takes too long.
         some, room = Signal(), Signal(init=1)
-        push, pop = self.i.valid & room, self.o.ready & some
+        push, pop = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(room),
-            self.o.valid.eq(some),
+            push.eq(self.i.valid & room),
             write.en.eq(push),
             write.data.eq(self.i.payload),
             Value.cast(self.o.payload).eq(read.data),
         ]
         m.d.sync += [
-            self.level.eq(self.level + push - pop),
-            some.eq(push | (some & ~(pop & (self.level == 1)))),
-            room.eq(pop | (room & ~(push & (self.level == depth - 1)))),
+            stored.eq(stored + push - pop),
+            some.eq(push | (some & ~(pop & (stored == 1)))),
+            room.eq(pop | (room & ~(push & (stored == places - 1)))),
         ]
+        if buffered:
+            m.d.comb += [
+                pop.eq(some & (~self.o.valid | self.o.ready)),
+                read.en.eq(pop),
+                self.level.eq(stored + self.o.valid),
+            ]
+            m.d.sync += self.o.valid.eq(pop | (self.o.valid & ~self.o.ready))
+        else:
+            m.d.comb += [
+                pop.eq(some & self.o.ready), self.o.valid.eq(some), self.level.eq(stored),
+            ]  # fmt: skip
         for enable, port in ((push, write), (pop, read)):
             place = Signal.like(port.addr)
             m.d.comb += port.addr.eq(place)
             with m.If(enable):
-                m.d.sync += place.eq(Mux(place == depth - 1, 0, place + 1))
+                m.d.sync += place.eq(Mux(place == places - 1, 0, place + 1))
+        return m
