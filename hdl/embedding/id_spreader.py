@@ -35,8 +35,11 @@ class IdSpreader(wiring.Component):
     -------
     i_record, i_beat
         A record part in its id pass, and its oldest beat; ``valid`` is common to both.
-    begin, next_start
-        From the next cycle on a part is there, or none is; the part's ``start``.
+    begin, next_start, begin_behind
+        From the next cycle on a part is there, or none is; the part's ``start``; the words behind
+        its last id in its first step, one bit each.
+    next_behind
+        The same of the step after this one, of the same part.
     valid
         Both inputs are there.
     last
@@ -51,6 +54,8 @@ class IdSpreader(wiring.Component):
     i_beat: Value
     begin: Signal
     next_start: Signal
+    begin_behind: Signal
+    next_behind: Signal
     valid: Signal
     last: Signal
     step_done: Signal
@@ -66,6 +71,8 @@ class IdSpreader(wiring.Component):
                 "i_beat": In(config.axi_data_bits),
                 "begin": In(1),
                 "next_start": In((config.axi_bytes - 1).bit_length()),
+                "begin_behind": In(self._words),
+                "next_behind": In(self._words),
                 "valid": In(1),
                 "last": In(1),
                 "step_done": Out(1),
@@ -101,21 +108,18 @@ class IdSpreader(wiring.Component):
             self.i_beat if steps == 1 else self.i_beat.word_select(step, 32 * words)
         )
         left = Signal(words)  # taken in this cycle or before
-        # Nor do words before the first id, which are in the first step only, leave any more.
+        # Nor do words before the first id and behind the last one leave any more.
         taken = Signal(words)
         lead = self.next_start[2 : 2 + bits]
         for j in range(words):
-            wanted = Signal(name=f"wanted_{j}")
             readies = []
-            # Words behind the last id are in the last step only.
-            m.d.comb += wanted.eq(~self.last | (j <= record.end[2 : 2 + bits]) if j else 1)
             data = step_data[32 * j : 32 * (j + 1)]
             for g in range(groups):
                 port = self.o[g * words + j]
                 out = port.payload
                 chosen = group == g
                 m.d.comb += [
-                    port.valid.eq(self.valid & wanted & ~taken[j] & chosen),
+                    port.valid.eq(self.valid & ~taken[j] & chosen),
                     out.unit.eq(record.unit),
                     out.index.eq(record.index),
                     out.base.eq(record.base),
@@ -126,14 +130,14 @@ class IdSpreader(wiring.Component):
                     out.prefetch.eq(record.prefetch),
                 ]
                 readies.append(chosen & port.ready)
-            m.d.comb += left[j].eq(~wanted | taken[j] | Cat(readies).any())
+            m.d.comb += left[j].eq(taken[j] | Cat(readies).any())
         m.d.comb += [
             self.step_done.eq(self.valid & left.all()),
             self.beat_done.eq(self.step_done & (self.last | (word == (steps - 1) * words))),
         ]
         with m.If(self.step_done):
             m.d.sync += [
-                taken.eq(0),
+                taken.eq(self.next_behind),
                 word.eq(word + words),
                 number.eq(Mux(self.last, origin, number + words)),
             ]
@@ -142,7 +146,7 @@ class IdSpreader(wiring.Component):
         with m.If(self.begin):
             before: list[Value] = [j < lead for j in range(words - 1)]
             m.d.sync += [
-                taken.eq(Cat(*before)),
+                taken.eq(Cat(*before) | self.begin_behind),
                 word.eq((self.next_start[2:] >> bits) << bits),
             ]
         return m

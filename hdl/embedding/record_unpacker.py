@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -100,6 +100,12 @@ class RecordUnpacker(wiring.Component):
                 last.eq(pieces == 0),
             ]
 
+        def behind(part: Any) -> Value:
+            """Words behind the last id in the part's last step."""
+            words = step_words(config)
+            last_word = part.end[2 : 1 + words.bit_length()]
+            return Cat(Const(0, 1), *(j > last_word for j in range(1, words)))
+
         done = Signal(9)  # dense bytes of this part handed over
         taken = Signal()
         valid = present & self.i_beat.valid
@@ -114,6 +120,8 @@ class RecordUnpacker(wiring.Component):
             ids.last.eq(last),
             ids.begin.eq(self.i_record.ready),
             ids.next_start.eq(new.start),
+            ids.begin_behind.eq(Mux(pieces == 0, behind(new), 0)),
+            ids.next_behind.eq(Mux(left == 1, behind(record), 0)),
             taken.eq(dense.valid & dense.ready),
             dense.valid.eq(valid & record.dense),
             # No prefetches here: engines have few numbers, and need not compare more.
