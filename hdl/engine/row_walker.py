@@ -128,6 +128,8 @@ class RowWalker(wiring.Component):
         row = Signal(config.row_bits)
         armed = Signal()  # the active weights are those of this tile
         timer = Signal(range(config.tile_interval))
+        begun_tile = Signal()  # row != 0
+        timer_ended = Signal(init=1)  # timer == 0
         last_row = tile.last_row
         begun = Signal(range(self.pending + 2))  # output tiles begun that cannot be read yet
         slack = Signal(signed(13))  # tile.inputs_left - begun
@@ -135,22 +137,24 @@ class RowWalker(wiring.Component):
         fits = Signal()  # the inputs are there and the outputs can be tracked
         go = Signal()
         m.d.comb += [
-            fits.eq(
-                (tile.record.first | tile.again | within) & (pending.i.ready | ~tile.last_input)
-            ),
-            go.eq(tile.held & ((row != 0) | (armed & fits & (timer == 0)))),
+            fits.eq((tile.independent | within) & (pending.i.ready | ~tile.last_input)),
+            go.eq(tile.held & (begun_tile | (armed & fits & timer_ended))),
             self.swap.eq(self.loaded & (~armed | (go & last_row))),
             advance.eq(go & last_row),
         ]
-        with m.If(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
+        with m.If(~timer_ended):
+            m.d.sync += [timer.eq(timer - 1), timer_ended.eq(timer == 1)]
         with m.If(go):
+            m.d.sync += begun_tile.eq(~last_row)
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))  # rows are below 2**row_bits
             with m.If(~last_row):
                 m.d.sync += last_row.eq(row + 1 == tile.record.last_row)
-            with m.If(row == 0):
-                m.d.sync += timer.eq(config.tile_interval - 1)
-        begins = go & (row == 0) & tile.last_input
+            with m.If(~begun_tile):
+                m.d.sync += [
+                    timer.eq(config.tile_interval - 1),
+                    timer_ended.eq(config.tile_interval == 1),
+                ]
+        begins = go & ~begun_tile & tile.last_input
         m.d.sync += begun.eq(begun + begins - self.page_ready)  # at most one more than pending
         # Once the record's first output tile is through, ``again`` stands for ``within``.
         with m.If(self.i.ready & self.i.valid):
@@ -200,6 +204,7 @@ class RowWalker(wiring.Component):
                     "parameter": _PARAMETER_BITS,
                     "first": 1,  # first input tile
                     "again": 1,  # not the layer's first output tile
+                    "independent": 1,  # record.first | again: waits for no output tile
                     # Comparisons, known a cycle before they are used.
                     "last_row": 1,  # the row that comes is the tile's last one
                     "last_input": 1,  # inputs_left == 0
@@ -225,6 +230,7 @@ class RowWalker(wiring.Component):
                     tile.input_page.eq(record.layer.input_base),
                     tile.first.eq(1),
                     tile.again.eq(1),
+                    tile.independent.eq(1),
                     tile.outputs_left.eq(tile.outputs_left - 1),
                     tile.last_output.eq(tile.outputs_left == 1),
                     tile.output_page.eq(tile.output_page + record.row_pitch),
@@ -246,6 +252,7 @@ class RowWalker(wiring.Component):
                 tile.parameter.eq(new.layer.parameter_base),
                 tile.first.eq(1),
                 tile.again.eq(0),
+                tile.independent.eq(new.first),
             ]
         return tile
 

@@ -180,6 +180,7 @@ class StepGenerator(wiring.Component):
                     "last_i": unsigned(1),  # i is the last vector
                     "last_step": unsigned(1),  # the item's: its release is one gate away
                     "copy_ends": unsigned(1),  # remaining <= COPY_BYTES
+                    "copied_vector": unsigned(1),  # this copy is its vector's last one
                     # Of dot steps, worked out a step ahead: the item's end starts the next item.
                     "single": unsigned(1),  # vectors are no longer than a step
                     "final": unsigned(1),  # part is the vectors' last one
@@ -243,18 +244,17 @@ class StepGenerator(wiring.Component):
         copied = Mux(cat, new.vectors, 1) << new.log2_width
         copy_ends = Mux(products, new.copied <= 1, copied <= COPY_BYTES)
         copy_only = cat | (new.vectors == 1)
+        remaining = Mux(products, new.copied << exact_log2(COPY_BYTES), copied)
+        tail = new.tail << exact_log2(COPY_BYTES)  # bytes; of NeuMF
         with m.If(self.item.valid & self.item.ready):
             m.d.sync += [
                 item.eq(new),
                 state.phase.eq(Mux(products, _Phase.PRODUCT, _Phase.COPY)),
-                state.remaining.eq(
-                    Mux(
-                        products,
-                        new.copied << exact_log2(COPY_BYTES),
-                        copied,
-                    )
-                ),
+                state.remaining.eq(remaining),
                 state.copy_ends.eq(copy_ends),
+                state.copied_vector.eq(
+                    (width <= COPY_BYTES) | ((remaining <= 2 * tail) & (new.tail <= 1))
+                ),
                 state.copy_only.eq(copy_only),
                 state.last_step.eq(~products & copy_ends & copy_only),
                 state.width.eq(width),
@@ -409,9 +409,13 @@ class StepGenerator(wiring.Component):
         first_dot = state.single & state.last_i & state.vector_end
         if self._rows > 1:
             first_dot = Mux(state.log2_rows == 0, first_dot, state.rows_end)
-        last_pair = state.remaining <= item.tail << (exact_log2(COPY_BYTES) + 1)  # of NeuMF
-        tail_end = state.part + COPY_BYTES >= item.tail << exact_log2(COPY_BYTES)
-        vector_end = (state.part + COPY_BYTES >= state.width) | (last_pair & tail_end)
+        vector_end = state.copied_vector
+        # Of the next copy: of the same vector, or of the one behind it; NeuMF has tails.
+        tail = item.tail << exact_log2(COPY_BYTES)
+        last_pair = state.remaining <= 2 * tail + COPY_BYTES
+        part = state.part + 2 * COPY_BYTES
+        same_ends = (part >= state.width) | (last_pair & (part >= tail))
+        next_ends_vector = (state.width <= COPY_BYTES) | (last_pair & (item.tail <= 1))
         count = Mux(ends, state.remaining[:5], COPY_BYTES)
         self._emit(m, item, state, state.copy_move)
         m.d.sync += [
@@ -422,6 +426,7 @@ class StepGenerator(wiring.Component):
             state.part.eq(Mux(vector_end, 0, state.part + COPY_BYTES)),
             state.remaining.eq(state.remaining - COPY_BYTES),
             state.copy_ends.eq(next_ends),
+            state.copied_vector.eq(Mux(vector_end, next_ends_vector, same_ends)),
             state.last_step.eq(next_ends & state.copy_only),
         ]
         with m.If(vector_end):
