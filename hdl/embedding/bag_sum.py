@@ -183,6 +183,7 @@ class BagSum(wiring.Component):
             granule.item_last.eq(word.item_last & final.last),
             granule.data.eq(Cat(results).replicate(granules)),
             granule.waiting.eq((left != 0) | under_way),
-            self.done.eq(granule.valid & final.last),
         ]
+        before = beside[REQUANTISE_LATENCY - 2]
+        m.d.sync += self.done.eq((before.enable != 0) & before.last)  # as final will say
         return granule

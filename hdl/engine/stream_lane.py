@@ -133,6 +133,8 @@ class StreamLane(wiring.Component):
         width = self._config.weight_address_bits
         base = Signal(width)
         mask = Signal(width)
+        self._level = Signal.like(self.level)  # it changes between streams
+        m.d.sync += self._level.eq(self.level)
         # A stream is decoded in the cycle after its transfer.
         asked: Any = Signal(stream_state_layout(self._config), reset_less=True)
         accepted = Signal()
@@ -151,7 +153,7 @@ class StreamLane(wiring.Component):
     def _by_level(self, m: Module, name: str, values: list[int]) -> Signal:
         """``values[level]``; levels that this anchor cannot have are never selected."""
         selected = Signal(max(1, max(values).bit_length()), name=name)
-        with m.Switch(self.level):
+        with m.Switch(self._level):
             for level, value in enumerate(values):
                 with m.Case(level):
                     m.d.comb += selected.eq(value)
@@ -205,7 +207,7 @@ class StreamLane(wiring.Component):
                 self.chunk.chunk.eq(first),
                 self.query.eq(asked.query),
             ]
-            with m.Switch(self.level):
+            with m.Switch(self._level):
                 for level in levels:
                     with m.Case(level):
                         m.d.sync += [
