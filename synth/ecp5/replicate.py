@@ -85,7 +85,16 @@ class _Netlist:
         self._add(name + suffix)
         return output
 
-    def move(self, loads: list[_Load], old: int, new: int) -> None:
+    def share_out(self, name: str, port: str, loads: list[_Load], limit: int) -> int:
+        """Give ``loads`` of the cell's output to copies, at most ``limit`` each; returns these."""
+        (output,) = self.cells[name]["connections"][port]
+        parts = -(-len(loads) // limit)
+        for part in range(parts):
+            first, end = part * len(loads) // parts, (part + 1) * len(loads) // parts
+            self._move(loads[first:end], output, self.copy(name, f"_copy_{part + 1}", port))
+        return parts
+
+    def _move(self, loads: list[_Load], old: int, new: int) -> None:
         """Connect ``loads`` of net ``old`` to ``new``."""
         for name, port, index in loads:
             bits = list(self.cells[name]["connections"][port])
@@ -119,12 +128,9 @@ def replicate_registers(module: dict[str, Any], *, limit: int = MAX_LOADS) -> in
     for name in [name for name, cell in netlist.cells.items() if cell["type"] == _REGISTER]:
         (output,) = netlist.cells[name]["connections"]["Q"]
         loads = sorted(netlist.loads[output])
-        parts = -(-len(loads) // limit)
-        for part in range(1, parts):
-            first, end = part * len(loads) // parts, (part + 1) * len(loads) // parts
-            copy = netlist.copy(name, f"_copy_{part}", "Q")
-            netlist.move(loads[first:end], output, copy)
-        copies += max(0, parts - 1)
+        if len(loads) > limit:
+            kept = len(loads) // -(-len(loads) // limit)
+            copies += netlist.share_out(name, "Q", loads[kept:], limit)
     return copies
 
 
@@ -156,12 +162,7 @@ def replicate_gates(module: dict[str, Any], *, limit: int = MAX_GATE_LOADS) -> i
         gates = sorted(load for load in loads if _is_gate(netlist.cells[load[0]]))
         if len(gates) == len(loads):
             gates = gates[limit:]  # the gate itself keeps some
-        parts = -(-len(gates) // limit)
-        for part in range(parts):
-            first, end = part * len(gates) // parts, (part + 1) * len(gates) // parts
-            copy = netlist.copy(name, f"_copy_{part + 1}", _OUTPUT)
-            netlist.move(gates[first:end], output, copy)
-        copies += parts
+        copies += netlist.share_out(name, _OUTPUT, gates, limit)
     return copies
 
 
