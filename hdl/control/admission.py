@@ -32,7 +32,7 @@ class Admission(wiring.Component):
 
     Regions: see ``region_words``.
 
-    About 40 cycles a query, plus 6 a stage.
+    About 40 cycles a query, plus 10 a stage.
 
     Parameters
     ----------
