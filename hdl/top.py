@@ -108,9 +108,10 @@ class Accelerator(wiring.Component):
     ) -> None:
         """The clock domains of bus and core, and the soft reset sequence.
 
-        Each domain's reset is a register, all at the same depth, so that all units leave it in the
-        same cycle, two after the device's: it has thousands of loads, and place and route can copy
-        a register.
+        Each domain's reset is two registers, all at the same depth, so that all units leave it in
+        the same cycle, three after the device's: the second one has thousands of loads, and place
+        and route can copy it; its copies lie all over the chip, with nothing but a wire before
+        them.
         """
         reset = SoftReset()
         m.submodules.soft_reset = DomainRenamer("ports")(reset)
@@ -120,7 +121,12 @@ class Accelerator(wiring.Component):
         self._soft_reset = device | reset.core_reset
         self._domain(m, "core", self._soft_reset)
         quiesce = Signal()
-        m.d.ports += [quiesce.eq(reset.quiesce), registers.clear.eq(reset.core_reset)]
+        clear = Signal()  # as late as the core's reset
+        m.d.ports += [
+            quiesce.eq(reset.quiesce),
+            clear.eq(reset.core_reset),
+            registers.clear.eq(clear),
+        ]
         m.d.comb += [
             reset.request.eq(registers.control.soft_reset),
             crossbar.quiesce.eq(quiesce),
@@ -133,8 +139,9 @@ class Accelerator(wiring.Component):
         """A domain of the device's clock with a registered reset of its own."""
         domain: Any = ClockDomain(name, local=True)
         m.domains += domain
+        early = Signal(name=f"{name}_reset_early", init=1, reset_less=True)
         held = Signal(name=f"{name}_reset", init=1, reset_less=True)
-        m.d.sync += held.eq(reset)
+        m.d.sync += [early.eq(reset), held.eq(early)]
         m.d.comb += [domain.clk.eq(ClockSignal("sync")), domain.rst.eq(held)]
 
     def _watch(

@@ -19,8 +19,8 @@ class SoftReset(wiring.Component):
     """Sequence of a soft reset: quiesce the bus, wait until it is idle, reset the core.
 
     ``request`` during a sequence is ignored. The bus stays quiet during the core's reset and two
-    cycles longer (the core's reset is a register behind ``core_reset``), so that no request of the
-    old state is ever taken. If the memory never answers,
+    cycles longer (the core's reset is two registers behind ``core_reset``), so that no request of
+    the old state is ever taken. If the memory never answers,
     the sequence waits (``busy`` stays up): a broken AXI transfer would be worse.
 
     Members
@@ -75,6 +75,8 @@ class SoftReset(wiring.Component):
                     m.d.sync += self.core_reset.eq(0)
                     m.next = "LATE"
             with m.State("LATE"):
+                m.next = "LATER"
+            with m.State("LATER"):
                 m.next = "OPEN"
             with m.State("OPEN"):
                 m.d.sync += [self.quiesce.eq(0), self.busy.eq(0)]

@@ -23,7 +23,7 @@ class Watchdog(wiring.Component):
     Tables that contradict each other can bring a query to a standstill: vectors that are waited
     for and never asked for, weight tiles that no layer takes. Then: ``abandon`` until the bus has
     nothing of it any more, ``reset``, ``closing`` until the front end has completed all queries
-    that were at work. Between the two is a cycle for a register in the reset's way. What LOADs
+    that were at work. Between the two are two cycles for the registers in the reset's way. What LOADs
     wrote stays.
 
     Too long is 32 * 2**item_bits cycles: the longest that a healthy query moves nothing is the
@@ -100,6 +100,8 @@ class Watchdog(wiring.Component):
                     m.d.sync += self.reset.eq(0)
                     m.next = "LATE"
             with m.State("LATE"):
+                m.next = "LATER"
+            with m.State("LATER"):
                 m.d.sync += self.closing.eq(1)
                 m.next = "CLOSE"
             with m.State("CLOSE"):

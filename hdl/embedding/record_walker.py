@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..bus.round_robin import RoundRobin
 from ..config import Config
 from ..interfaces import job_layout, walked_layout
+from ..multiplier import registered_product
 from ..queue import Queue
 from ..skid import ReadyRegister
 from .job_table import JobTable
@@ -127,7 +128,7 @@ class RecordWalker(wiring.Component):
         # Places in the queue not yet given to a row; a row without a part gives its place back.
         room = Signal(range(self.TASKS + 1), init=self.TASKS)
         picked = self._pick(m, jobs, room != 0)
-        dropped = self._address(m, jobs, tasks, picked)
+        dropped = self._address(m, platform, jobs, tasks, picked)
         taken = self.o.valid & self.o.ready
         m.d.sync += room.eq(room + taken + dropped - picked["start"])
         m.d.comb += self.idle.eq(jobs.idle & (room == self.TASKS))
@@ -206,7 +207,7 @@ class RecordWalker(wiring.Component):
         }  # fmt: skip
 
     def _address(
-        self, m: Module, jobs: JobTable, tasks: Queue, picked: dict[str, Signal]
+        self, m: Module, platform: object, jobs: JobTable, tasks: Queue, picked: dict[str, Signal]
     ) -> Signal:
         """Stages 2 to 7; returns "a row leaves without a part"."""
         config = self._config
@@ -273,7 +274,7 @@ class RecordWalker(wiring.Component):
         task_5: Any = Signal(task, reset_less=True)
         task_6: Any = Signal(task, reset_less=True)
         # pitch is a multiple of 64: its low bits stay out of the product.
-        offset = Signal(config.item_bits + 10)
+        offset = registered_product(m, platform, item_5, pitch_5, name="offset")
         m.d.sync += [
             valid_3.eq(valid_2 & ~dropped),
             task_3.eq(fields),
@@ -294,7 +295,6 @@ class RecordWalker(wiring.Component):
             pitch_5.eq(pitch_4),
             valid_6.eq(valid_5),
             task_6.eq(task_5),
-            offset.eq(item_5 * pitch_5),
         ]
 
         # 7: the address. The queue has room, see ``room``.
