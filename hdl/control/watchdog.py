@@ -23,8 +23,8 @@ class Watchdog(wiring.Component):
     Tables that contradict each other can bring a query to a standstill: vectors that are waited
     for and never asked for, weight tiles that no layer takes. Then: ``abandon`` until the bus has
     nothing of it any more, ``reset``, ``closing`` until the front end has completed all queries
-    that were at work. Between the two are two cycles for the registers in the reset's way. What LOADs
-    wrote stays.
+    that were at work. Between the two are two cycles for the registers in the reset's way. What
+    LOADs wrote stays.
 
     Too long is 32 * 2**item_bits cycles: the longest that a healthy query moves nothing is the
     sorter's merge of all candidates, item_bits (at most 16) passes of 2**item_bits cycles. A query

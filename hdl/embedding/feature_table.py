@@ -46,7 +46,7 @@ class FeatureTable(wiring.Component):
     o
         Lookups.
     config_write
-        ``Target.FEATURES``; not while ids are in flight.
+        ``Target.FEATURES``; not while ids are in flight. Written a cycle later.
     idle
         No id is held.
     """
@@ -134,7 +134,8 @@ class FeatureTable(wiring.Component):
         write = table.write_port(granularity=1)
         log2_words = FEATURE_WORDS.bit_length() - 1
         mine = selected(new, Target.FEATURES, self._lane) & (new.address < FEATURE_WORDS * depth)
-        m.d.comb += [
+        # Where a word goes is worked out a cycle before it is written.
+        m.d.sync += [
             write.addr.eq(new.address >> log2_words),
             write.data.as_value().eq(new.data[:64].replicate(_USED_WORDS)),
             # The empty word shifts out of the enables.

@@ -66,7 +66,7 @@ class GatherLane(wiring.Component):
         lookups are in flight. A word of any but ``CACHE_DATA`` empties the look-ahead cache: the
         tables may be others now.
     live
-        By query number: prefetch claims count.
+        By query number: prefetch claims count. Decisions hear of it ``LIVE_LATENCY`` cycles late.
     lookup
         Event: a lookup's outcome; a row of 128 bytes is a miss when one of its lines is.
     bad_id, bus_error
@@ -88,6 +88,9 @@ class GatherLane(wiring.Component):
     step: data.View
     filled: data.View
     idle: Value
+
+    LIVE_LATENCY = 1 + LineTags.LIVE_LATENCY
+    """Cycles from ``live`` to the decisions that go by it: a register, the tags."""
 
     def __init__(self, *, config: Config, lane: int) -> None:
         self._config = config
@@ -141,8 +144,11 @@ class GatherLane(wiring.Component):
                 unit.config_write.eq(config_write),
                 unit.config_write.valid.eq(config_valid),
             ]
+        # The queries' end is far away.
+        live = Signal.like(self.live)
+        m.d.sync += live.eq(self.live)
         m.d.comb += [
-            tags.live.eq(self.live),
+            tags.live.eq(live),
             tags.filled.eq(fetch.filled),
             fetch.set.eq(tags.set),
             tags.busy.eq(fetch.busy_ways),

@@ -99,6 +99,8 @@ class LineTags(wiring.Component):
 
     LATENCY = 2
     """Cycles from a lookup to its decision, at the earliest."""
+    LIVE_LATENCY = 1
+    """Cycles from ``live`` to the decisions that go by it."""
 
     def __init__(self, *, config: Config) -> None:
         self._config = config

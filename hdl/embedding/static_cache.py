@@ -58,7 +58,8 @@ class CacheTags(wiring.Component):
     o
         Lookups with their outcome.
     config_write
-        ``CACHE_TAGS`` and ``CACHE_REGIONS``; not while lookups are in flight.
+        ``CACHE_TAGS`` and ``CACHE_REGIONS``; not while lookups are in flight. Written a cycle
+        later.
     idle
         No lookup is held.
     """
@@ -174,21 +175,25 @@ class CacheTags(wiring.Component):
         new = self.config_write
         write = tags.write_port(granularity=1)
         mine = selected(new, Target.CACHE_TAGS, self._lane) & (new.address < self.sets * ways)
-        m.d.comb += [
+        # Where a word goes is worked out a cycle before it is written.
+        m.d.sync += [
             write.addr.eq(new.address >> log2_ways),
             write.data.as_value().eq(new.data[: CACHE_TAG.size].replicate(ways)),
             write.en.eq(Mux(mine, Const(1) << new.address[:log2_ways], 0)),
         ]
-        with m.If(selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))):
-            share, written = (
-                regions[new.address[:2]],
-                data.View(CACHE_REGION, new.data[: CACHE_REGION.size]),
-            )
-            m.d.sync += [
-                share.set_base.eq(written.set_base),
-                share.sets.eq((1 << written.log2_sets) - 1),
-                share.data_base.eq(written.data_base),
-            ]
+        written = data.View(CACHE_REGION, new.data[: CACHE_REGION.size])
+        share: Any = Signal(regions.shape().elem_shape, reset_less=True)
+        m.d.sync += [
+            share.set_base.eq(written.set_base),
+            share.sets.eq((1 << written.log2_sets) - 1),
+            share.data_base.eq(written.data_base),
+        ]
+        mine = selected(new, Target.CACHE_REGIONS, self._lane) & (new.address < len(regions))
+        for number in range(len(regions)):
+            here = Signal(name=f"region_{number}_written")
+            m.d.sync += here.eq(mine & (new.address[:2] == number))
+            with m.If(here):
+                m.d.sync += regions[number].eq(share)
         return tags.read_port(domain="sync")
 
 
@@ -207,7 +212,7 @@ class CacheRows(wiring.Component):
     address, enable, data
         Word address; read in this cycle; the word read last.
     config_write
-        ``CACHE_DATA``, 8 bytes a word.
+        ``CACHE_DATA``, 8 bytes a word; written a cycle later.
     """
 
     address: Value
@@ -245,7 +250,7 @@ class CacheRows(wiring.Component):
         new = self.config_write
         write = rows.write_port(granularity=1)
         mine = selected(new, Target.CACHE_DATA, self._lane) & (new.address < self._depth * parts)
-        m.d.comb += [
+        m.d.sync += [
             write.addr.eq(new.address >> log2_parts),
             write.data.as_value().eq(new.data[:64].replicate(parts)),
             write.en.eq(Mux(mine, Const(1) << new.address[:log2_parts], 0)),

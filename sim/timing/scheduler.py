@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hdl.config import Config
+from hdl.embedding.gather_lane import GatherLane
 
 from .admission import AdmissionModel
 from .block_issuer import BlockIssuerModel, job_of
@@ -107,16 +108,16 @@ class SchedulerModel:
         """Its end is taken."""
         self._retirement.taken(cycle)
         self._admission.retire(cycle, query)
-        self._clock.at(cycle + 1, self._set_live, query, 0)
+        self._clock.at(cycle + GatherLane.LIVE_LATENCY, self._set_live, query, 0)
         if self._prefetcher is not None:
             self._prefetcher.retired(cycle, query)
 
     # -- contexts ------------------------------------------------------------------------------
     def _admitted(self, cycle: int, query: int) -> None:
-        self._clock.at(cycle + 1, self._set_live, query, 1)
+        self._clock.at(cycle + GatherLane.LIVE_LATENCY, self._set_live, query, 1)
 
     def _set_live(self, cycle: int, query: int, live: int) -> None:
-        """The gather lanes hear of it a cycle late."""
+        """The gather lanes' decisions go by it from here on."""
         bit = 1 << query % self._config.queries_in_flight
         self._gather.live = self._gather.live & ~bit | bit * live
 
