@@ -27,6 +27,12 @@ def layer_record_layout(config: Config) -> data.StructLayout:
             "row_pitch": unsigned(9),
             "top": unsigned(1),
             "tiles": unsigned(24),  # weight tiles of the phase
+            # Of the layer, and of the rows, worked out beside its memory.
+            "inputs_left": unsigned(11),  # input_tiles - 1
+            "outputs_left": unsigned(11),  # output_tiles - 1
+            "one_input": unsigned(1),
+            "one_output": unsigned(1),
+            "one_row": unsigned(1),
         }
     )
 
@@ -34,9 +40,10 @@ def layer_record_layout(config: Config) -> data.StructLayout:
 class LayerTable(wiring.Component):
     """Memory of layer descriptors, and the machine that reads a phase's layers from it.
 
-    Takes a phase and hands over one record per layer, in order. The next record is ready 2 cycles
-    after one was taken, the first one 2 cycles after its phase was; a layer keeps the array busy
-    for ``config.tile_interval`` cycles at least, so layer changes cost nothing. A phase must have
+    Takes a phase and hands over one record per layer, in order. The next record is ready 4 cycles
+    after one was taken, the first one 4 cycles after its phase was; a layer keeps the array busy
+    for ``config.tile_interval`` cycles at least, so layer changes cost nothing. A record stands at
+    ``o`` a cycle before it is offered, for who has to compare something. A phase must have
     at least one layer; addresses wrap at ``config.max_layers``. Writing a layer of a phase that is
     being executed has no defined result.
 
@@ -61,9 +68,9 @@ class LayerTable(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    READ_LATENCY = 2
+    READ_LATENCY = 4
     """A phase taken to its first record on offer."""
-    NEXT_LATENCY = 2
+    NEXT_LATENCY = 4
     """A record taken to the next one on offer."""
 
     def __init__(self, *, config: Config, unit: int) -> None:
@@ -90,17 +97,26 @@ class LayerTable(wiring.Component):
         phase: Any = Signal(phase_layout(self._config))
         layer = Signal(range(depth))
         left = Signal(5)  # layers after this one
+        first, last = Signal(), Signal()  # layer == phase.layer, left == 0
         record = self.o.payload
         m.d.comb += [
             read.addr.eq(layer),
             record.layer.as_value().eq(read.data),
-            record.first.eq(layer == phase.layer),
-            record.last.eq(left == 0),
+            record.first.eq(first),
+            record.last.eq(last),
             record.slot.eq(phase.slot),
             record.last_row.eq(phase.rows - 1),  # rows is 1 .. config.rows: the difference fits
             record.row_pitch.eq(phase.row_pitch),
             record.top.eq(phase.top),
             record.tiles.eq(phase.tiles),
+        ]
+        tiles = record.layer.input_tiles, record.layer.output_tiles
+        m.d.sync += [
+            record.inputs_left.eq(tiles[0] - 1),
+            record.outputs_left.eq(tiles[1] - 1),
+            record.one_input.eq(tiles[0] == 1),
+            record.one_output.eq(tiles[1] == 1),
+            record.one_row.eq(phase.rows == 1),
         ]
         with m.FSM(name="state"):
             with m.State("IDLE"):
@@ -109,17 +125,27 @@ class LayerTable(wiring.Component):
                     phase.eq(self.i.payload),
                     layer.eq(self.i.payload.layer),
                     left.eq(self.i.payload.layers - 1),
+                    first.eq(1),
+                    last.eq(self.i.payload.layers == 1),
                 ]
                 with m.If(self.i.valid):
                     m.next = "READ"
             with m.State("READ"):
                 m.d.comb += read.en.eq(1)
+                m.next = "COUNT"
+            with m.State("COUNT"):  # the memory's output register holds the record
+                m.d.comb += read.en.eq(0)
+                m.next = "SHOW"
+            with m.State("SHOW"):
+                m.d.comb += read.en.eq(0)
+                m.d.sync += self.o.valid.eq(1)
                 m.next = "OFFER"
-            with m.State("OFFER"):  # the memory's output register holds the record
-                m.d.comb += [self.o.valid.eq(1), read.en.eq(0)]
+            with m.State("OFFER"):
+                m.d.comb += read.en.eq(0)
                 with m.If(self.o.ready):
                     m.d.sync += [layer.eq(layer + 1), left.eq(left - 1)]
-                    with m.If(left == 0):
+                    m.d.sync += [first.eq(0), last.eq(left == 1), self.o.valid.eq(0)]
+                    with m.If(last):
                         m.next = "IDLE"
                     with m.Else():
                         m.next = "READ"

@@ -88,39 +88,42 @@ class LoadWalker(wiring.Component):
         full = Signal()  # the shadow weights hold a tile that was not swapped in
         timer = Signal(range(config.tile_interval))
         address = self._address(m)
-        available = self._available(m)
+        some = self._available(m)
 
         m.d.comb += [
             self.i.ready.eq(~held),
-            self.starved.eq(held & address.streamed & (available == 0) & ~full),
-            self.load.eq(held & (~address.streamed | (available != 0)) & (~full | self.swap)),
+            self.starved.eq(held & address.streamed & ~some & ~full),
+            self.load.eq(held & (~address.streamed | some) & (~full | self.swap)),
             self.consumed.eq(self.load & address.streamed),
-            self.loaded.eq(full & (timer == 0)),
         ]
         with m.If(timer != 0):
             m.d.sync += timer.eq(timer - 1)
+        # ``loaded`` is full & (timer == 0), a register.
+        m.d.sync += self.loaded.eq(full & (timer <= 1))
         with m.If(self.load):
             m.d.sync += [
                 full.eq(1),
+                self.loaded.eq(config.tile_interval == 1),
                 timer.eq(config.tile_interval - 1),
                 tiles.eq(tiles - 1),
                 held.eq(tiles != 1),
             ]
         with m.Elif(self.swap):
-            m.d.sync += full.eq(0)
+            m.d.sync += [full.eq(0), self.loaded.eq(0)]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [tiles.eq(self.i.payload.tiles), held.eq(self.i.payload.tiles != 0)]
         return m
 
     def _available(self, m: Module) -> Signal:
-        """Streamed tiles that have landed and were not issued."""
+        """Whether streamed tiles have landed that were not issued, a register."""
         tiles = self._config.weight_words // self._config.slice_words
         available = Signal(range(tiles + 1))  # the ring is no larger than the bank
+        some = Signal()
         with m.If(self.landed & ~self.consumed):
-            m.d.sync += available.eq(available + 1)
+            m.d.sync += [available.eq(available + 1), some.eq(1)]
         with m.Elif(~self.landed & self.consumed):
-            m.d.sync += available.eq(available - 1)
-        return available
+            m.d.sync += [available.eq(available - 1), some.eq(available != 1)]
+        return some
 
     def _address(self, m: Module) -> Any:
         """Address registers; drives ``load_address`` and returns the phase's registers."""

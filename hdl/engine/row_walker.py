@@ -27,6 +27,8 @@ def phase_name_layout() -> data.StructLayout:
 _PAGE_BITS = 17
 """A base of 16 bits and its pages, with room to see that they go beyond the memory."""
 _PARAMETER_BITS = 13
+_MARGIN = 4
+"""Places of the queue of output tiles that stay empty: whether it has room is heard of late."""
 
 
 class RowWalker(wiring.Component):
@@ -42,8 +44,10 @@ class RowWalker(wiring.Component):
     output tiles that are still on their way, none but those after tile k of the producing layer.
     Later output tiles of a layer read the same pages and need no check.
 
-    ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``i`` and
-    ``loaded``. Addresses wrap inside their half of the memory; the slot is its top address bit.
+    ``word``, ``swap`` and ``cause`` belong to the present cycle; latency 0 from ``loaded`` to
+    ``swap``, 1 from ``i`` and ``loaded`` to a row: that a row goes is a register, worked out from
+    what the other registers will be. The payload of ``i`` stands from the cycle before its
+    ``valid`` on. Addresses wrap inside their half of the memory; the slot is its top address bit.
     ``fault`` tells of an address that wraps, and of a phase whose layers have another number of
     tiles than the phase; what follows is worth nothing then, until a reset.
 
@@ -90,9 +94,10 @@ class RowWalker(wiring.Component):
     @property
     def pending(self) -> int:
         """Output tiles in the pipeline: at most (2 E + array and requantiser latency) /
-        tile_interval, in engines of 128 PEs an edge. Fewer places would only stall."""
+        tile_interval, in engines of 128 PEs an edge. Fewer places would only stall. The margin is
+        never used."""
         most = (latency(self._config.edge) + turnaround(0)) // self._config.tile_interval + 1
-        return 16 if most <= 16 else 32
+        return 16 if most + _MARGIN <= 16 else 32
 
     def __init__(self, *, config: Config) -> None:
         if config.dense_bytes > config.activation_bytes:
@@ -123,32 +128,38 @@ class RowWalker(wiring.Component):
         m.submodules.pending = pending = Queue(
             shape=data.StructLayout({"phase_end": 1, "slot": 1, "top": 1}), depth=self.pending
         )
-        advance = Signal()
+        advance = Signal()  # the tile's last row goes: a register
         tile = self._tile(m, advance)
         row = Signal(config.row_bits)
         armed = Signal()  # the active weights are those of this tile
         timer = Signal(range(config.tile_interval))
         begun_tile = Signal()  # row != 0
         timer_ended = Signal(init=1)  # timer == 0
-        last_row = tile.last_row
+        last_row, next_last_row = tile.last_row, Signal()
         begun = Signal(range(self.pending + 2))  # output tiles begun that cannot be read yet
-        slack = Signal(signed(13))  # tile.inputs_left - begun
-        within = Signal()  # slack >= 0, a register
-        fits = Signal()  # the inputs are there and the outputs can be tracked
-        go = Signal()
+        slack = _Slack("slack")  # tile.inputs_left - begun
+        coming = _Slack("coming")  # of the record on offer: input_tiles - 1 - begun
+        room = Signal(init=1)  # the outputs can be tracked
+        fits = Signal()  # so they can, and the inputs are there
+        go = Signal()  # a row goes: a register
+        m.d.sync += room.eq(pending.level <= self.pending - _MARGIN)
         m.d.comb += [
-            fits.eq((tile.independent | within) & (pending.i.ready | ~tile.last_input)),
-            go.eq(tile.held & (begun_tile | (armed & fits & timer_ended))),
-            self.swap.eq(self.loaded & (~armed | (go & last_row))),
-            advance.eq(go & last_row),
+            fits.eq((tile.independent | slack.within) & room),
+            self.swap.eq(self.loaded & (~armed | advance)),
+            next_last_row.eq(
+                Mux(
+                    go & ~last_row,
+                    row + 1 == tile.record.last_row,
+                    Mux(self.i.ready & self.i.valid, self.i.payload.one_row, tile.record.one_row),
+                )
+            ),
         ]
+        m.d.sync += last_row.eq(next_last_row)
         with m.If(~timer_ended):
             m.d.sync += [timer.eq(timer - 1), timer_ended.eq(timer == 1)]
         with m.If(go):
             m.d.sync += begun_tile.eq(~last_row)
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))  # rows are below 2**row_bits
-            with m.If(~last_row):
-                m.d.sync += last_row.eq(row + 1 == tile.record.last_row)
             with m.If(~begun_tile):
                 m.d.sync += [
                     timer.eq(config.tile_interval - 1),
@@ -157,23 +168,41 @@ class RowWalker(wiring.Component):
         begins = go & ~begun_tile & tile.last_input
         m.d.sync += begun.eq(begun + begins - self.page_ready)  # at most one more than pending
         # Once the record's first output tile is through, ``again`` stands for ``within``.
+        m.d.sync += coming.count(self.i.payload.inputs_left, begun, self.page_ready, begins)
         with m.If(self.i.ready & self.i.valid):
-            new = self.i.payload.layer.input_tiles - 1 - begun
-            m.d.sync += [
-                slack.eq(new + self.page_ready - begins),
-                within.eq(_at_least(new, self.page_ready, begins, Const(0))),
-            ]
+            m.d.sync += slack.follow(coming.value, self.page_ready, begins, Const(0))
         with m.Else():
-            m.d.sync += [
-                slack.eq(slack + self.page_ready - begins - advance),
-                within.eq(_at_least(slack, self.page_ready, begins, advance)),
-            ]
+            m.d.sync += slack.follow(slack.value, self.page_ready, begins, advance)
+        # After a row that is not the tile's last one the next one goes. After the last one, row 0
+        # of the next tile may go; after a cycle without a row, that of this tile.
+        ended = timer_ended | (timer == 1)
+        again = Mux(begun_tile, ended, config.tile_interval == 1)
+        first, offered = self.i.payload.first, self.i.valid
+        next_tile = Mux(
+            tile.layer_end,
+            offered & (first | coming.reaches(self.page_ready, ~begun_tile)),
+            tile.last_input | tile.independent | slack.reaches(self.page_ready, Const(1)),
+        )
+        this_tile = Mux(
+            tile.held,
+            tile.independent | slack.reaches(self.page_ready, Const(0)),
+            offered & (first | coming.reaches(self.page_ready, Const(0))),
+        )
+        next_go = Signal()
+        m.d.comb += next_go.eq(
+            Mux(
+                go,
+                ~last_row | (self.loaded & again & next_tile & room),
+                (armed | self.loaded) & ended & this_tile & room,
+            )
+        )
+        m.d.sync += [go.eq(next_go), advance.eq(next_go & next_last_row)]
         with m.If(self.swap):
             m.d.sync += armed.eq(1)
-        with m.Elif(go & last_row):
+        with m.Elif(advance):
             m.d.sync += armed.eq(0)
 
-        self._send(m, tile, row, go, last_row)
+        self._send(m, tile, row, go, advance)
         self._count(m, tile, advance)
         self._track(m, tile, pending)
         with m.If(go):
@@ -209,24 +238,25 @@ class RowWalker(wiring.Component):
                     "last_row": 1,  # the row that comes is the tile's last one
                     "last_input": 1,  # inputs_left == 0
                     "last_output": 1,  # outputs_left == 0
+                    "layer_end": 1,  # last_input & last_output
                 }
             )
         )
         record = tile.record
-        layer_end = tile.last_input & tile.last_output
-        m.d.comb += self.i.ready.eq(~tile.held | (advance & layer_end))
+        m.d.comb += self.i.ready.eq(~tile.held | (advance & tile.layer_end))
         with m.If(advance):
             m.d.sync += [
                 tile.inputs_left.eq(tile.inputs_left - 1),
                 tile.last_input.eq(tile.inputs_left == 1),
-                tile.last_row.eq(record.last_row == 0),
+                tile.layer_end.eq((tile.inputs_left == 1) & tile.last_output),
                 tile.input_page.eq(tile.input_page + record.row_pitch),
                 tile.first.eq(0),
             ]
             with m.If(tile.last_input):
                 m.d.sync += [
-                    tile.inputs_left.eq(record.layer.input_tiles - 1),
-                    tile.last_input.eq(record.layer.input_tiles == 1),
+                    tile.inputs_left.eq(record.inputs_left),
+                    tile.last_input.eq(record.one_input),
+                    tile.layer_end.eq(record.one_input & (tile.outputs_left == 1)),
                     tile.input_page.eq(record.layer.input_base),
                     tile.first.eq(1),
                     tile.again.eq(1),
@@ -242,11 +272,11 @@ class RowWalker(wiring.Component):
         with m.If(self.i.ready & self.i.valid):
             m.d.sync += [
                 record.eq(new),
-                tile.inputs_left.eq(new.layer.input_tiles - 1),
-                tile.outputs_left.eq(new.layer.output_tiles - 1),
-                tile.last_row.eq(new.last_row == 0),
-                tile.last_input.eq(new.layer.input_tiles == 1),
-                tile.last_output.eq(new.layer.output_tiles == 1),
+                tile.inputs_left.eq(new.inputs_left),
+                tile.outputs_left.eq(new.outputs_left),
+                tile.last_input.eq(new.one_input),
+                tile.last_output.eq(new.one_output),
+                tile.layer_end.eq(new.one_input & new.one_output),
                 tile.input_page.eq(new.layer.input_base),
                 tile.output_page.eq(new.layer.output_base),
                 tile.parameter.eq(new.layer.parameter_base),
@@ -256,7 +286,7 @@ class RowWalker(wiring.Component):
             ]
         return tile
 
-    def _send(self, m: Module, tile: data.View, row: Signal, go: Signal, last_row: Signal) -> None:
+    def _send(self, m: Module, tile: data.View, row: Signal, go: Signal, advance: Signal) -> None:
         """Fields of the control word."""
         config = self._config
         word, record = self.word, tile.record
@@ -286,7 +316,7 @@ class RowWalker(wiring.Component):
             word.swap.eq(self.swap),
             word.first.eq(tile.first),
             word.last.eq(tile.last_input),
-            word.tile_end.eq(go & last_row & tile.last_input),
+            word.tile_end.eq(advance & tile.last_input),
             word.parameter.eq(tile.parameter),
             word.output_address.eq(
                 Mux(
@@ -330,9 +360,53 @@ class RowWalker(wiring.Component):
         ]
 
 
-def _at_least(slack: Value, more: Value, less: Value, lesser: Value) -> Value:
-    """``slack + more - less - lesser >= 0``; all outcomes are compared before it is known which."""
-    two = Mux(more, slack >= 1, slack >= 2)
-    one = Mux(more, slack >= 0, slack >= 1)
-    none = Mux(more, slack >= -1, slack >= 0)
-    return Mux(less & lesser, two, Mux(less | lesser, one, none))
+class _Slack:
+    """A signed number with what is asked of it: whether it is at least 0, exactly 0, exactly -1."""
+
+    def __init__(self, name: str) -> None:
+        self.value = Signal(signed(13), name=name)
+        self._zero = Signal(name=f"{name}_zero")
+        self._minus = Signal(name=f"{name}_minus")
+
+    @property
+    def within(self) -> Value:
+        """It is at least 0."""
+        return ~self.value[-1]
+
+    def reaches(self, more: Value, less: Value) -> Value:
+        """``value + more - less >= 0``."""
+        few, many = self.within | self._minus, self.within & ~self._zero
+        return Mux(more == less, self.within, Mux(more, few, many))
+
+    def count(self, total: Value, begun: Value, more: Value, less: Value) -> list[Any]:
+        """Becomes ``total - (begun + less - more)``, likewise compared before that is known."""
+
+        def chosen(outcomes: list[Value]) -> Value:
+            """Of those with 1 less, none, 1 more."""
+            down, none, up = outcomes
+            return Mux(more == less, none, Mux(more, up, down))
+
+        left = total - begun
+        return [
+            self.value.eq(chosen([left - 1, left, left + 1])),
+            self._zero.eq(chosen([total == begun + n for n in (1, 0, -1)])),
+            self._minus.eq(chosen([total == begun + n for n in (0, -1, -2)])),
+        ]
+
+    def follow(self, value: Value, more: Value, less: Value, lesser: Value) -> list[Any]:
+        """Becomes ``value + more - less - lesser``; compared before it is known which."""
+
+        def chosen(outcomes: list[Value]) -> Value:
+            """Of those with 2, 1, 0 less and with 1 more."""
+            two, one, none, up = outcomes
+            return Mux(
+                less & lesser,
+                Mux(more, one, two),
+                Mux(less | lesser, Mux(more, none, one), Mux(more, up, none)),
+            )
+
+        return [
+            self.value.eq(chosen([value - 2, value - 1, value, value + 1])),
+            self._zero.eq(chosen([value == n for n in (2, 1, 0, -1)])),
+            self._minus.eq(chosen([value == n for n in (1, 0, -1, -2)])),
+        ]
