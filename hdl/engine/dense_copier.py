@@ -130,7 +130,8 @@ class DenseCopier(wiring.Component):
         part = Signal(7)  # first value of the unit
         page = Signal(self._config.dense_address_bits - 1)  # address of the unit in its lanes
         waited = Signal(range(self._dense_read_latency + 1))
-        last_row = row + 1 == job.rows
+        last_row = Signal()  # a register: an item is offered in its second cycle or later
+        writing = Signal()  # the state WRITE, a bit
         if self._decoded:
             self._vector = Signal(7)  # number of the vector that is copied
         if self._holds:
@@ -140,8 +141,10 @@ class DenseCopier(wiring.Component):
             ring.slot_bytes.eq(self.slot_bytes),
             ring.clear.eq(self.clear),
             self.dense_address.eq(Cat(page, job.slot)),
+            self.dense_write.valid.eq(writing),
         ]
-        self._look_ahead(m, job.stage, part)
+        m.d.sync += last_row.eq(row + 1 == job.rows)
+        self._look_ahead(m, job.stage, part, ring.address)
         # Outside of ``OFFER``: a payload that waits for no state.
         self._offer(m, job, row, last_row, ring.address)
         with m.FSM():
@@ -157,6 +160,7 @@ class DenseCopier(wiring.Component):
                 if self._holds:
                     m.d.sync += [self._is_held.eq(0), self._base.eq(0)]
                 with m.If(job.stage.products != 0):
+                    m.d.sync += self.item.valid.eq(1)
                     m.next = "OFFER"
                 with m.Elif((self.slots != 1) | ~self.steps_busy):
                     m.next = "READ"
@@ -165,14 +169,14 @@ class DenseCopier(wiring.Component):
                 with m.If(waited == self._dense_read_latency):
                     m.d.sync += waited.eq(0)
                     m.d.sync += self.dense_write.payload.data.eq(self._unit(m, part, job.stage))
+                    m.d.sync += writing.eq(1)
                     m.next = "WRITE"
             with m.State("WRITE"):
-                self._write(m, job.stage, ring.address, part, page)
-            with m.State("OFFER"):
-                m.d.comb += self.item.valid.eq(1)
+                self._write(m, job.stage, writing, part, page)
+            with m.State("OFFER"):  # ``item.valid``, a register: a whole step waits for it
                 with m.If(self.item.ready):
                     m.d.comb += ring.advance.eq(1)
-                    m.d.sync += row.eq(row + 1)
+                    m.d.sync += [row.eq(row + 1), self.item.valid.eq(0)]
                     m.next = "ITEM"
                     with m.If(last_row):
                         m.next = "IDLE"
@@ -219,52 +223,50 @@ class DenseCopier(wiring.Component):
             held.address.eq((self._place << log2_words) + part[exact_log2(COPY_BYTES) :]),
         ]
 
-    def _look_ahead(self, m: Module, stage: Any, part: Signal) -> None:
-        """What a unit is: the job is there two cycles before it is written, ``part`` one."""
+    def _look_ahead(self, m: Module, stage: Any, part: Signal, slot_address: Signal) -> None:
+        """What a unit is: the job is there three cycles before it is written, ``part`` two."""
         edge = Signal(8)
         unit = Signal(5)
         width = Signal(8)
         most = COPY_BYTES // 4
         granules = Signal(range(most + 1))
-        self._lowest = Signal(most)  # as many granules from place 0 on
+        lowest = Signal(most)  # as many granules from place 0 on
+        place = Signal(13)  # in the item's slot, which starts at a multiple of 16
+        write = self.dense_write.payload
         self._following = Signal(8)
         self._vector_end, self._lanes_end = Signal(), Signal()
         lanes = self._config.sub_array << self.level
+        offset: Value = Const(0)
+        if self._decoded:
+            number, bank_bits = self._vector, exact_log2(self._config.gather_lanes)
+            offset = number[bank_bits:] << stage.log2_width
+            m.d.comb += self.dense_bank.eq(number[:bank_bits])
         m.d.sync += [
             edge.eq(lanes),
             width.eq(1 << stage.log2_width),
             unit.eq(Mux(lanes < COPY_BYTES, lanes, COPY_BYTES)),
-            self._lowest.eq((1 << granules) - 1),
+            lowest.eq((1 << granules) - 1),
             self._following.eq(part + unit),
+            # Of the cycle after: a unit is read for two cycles or more.
+            self._vector_end.eq(self._following >= width),
+            self._lanes_end.eq((self._following & (edge - 1)) == 0),
+            write.address.eq(slot_address + place),
+            write.enable.eq(lowest << place[2:4]),
         ]
         m.d.comb += [
             granules.eq(Mux(width < unit, width, unit) >> 2),
-            self._vector_end.eq(self._following >= width),
-            self._lanes_end.eq((self._following & (edge - 1)) == 0),
+            place.eq(offset + part),
         ]
 
-    def _write(
-        self, m: Module, stage: Any, slot_address: Signal, part: Signal, page: Signal
-    ) -> None:
+    def _write(self, m: Module, stage: Any, writing: Signal, part: Signal, page: Signal) -> None:
         """One unit into the vector buffer, at most d values; then the next one or the item."""
         write = self.dense_write
         following, vector_end = self._following, self._vector_end
-        place = Signal(13)  # in the item's slot, which starts at a multiple of 16
         page_end: Value = self._lanes_end
-        offset: Value = Const(0)
         if self._decoded:
             page_end |= vector_end  # the next vector has pages of its own
-            number, bank_bits = self._vector, exact_log2(self._config.gather_lanes)
-            offset = number[bank_bits:] << stage.log2_width
-            m.d.comb += self.dense_bank.eq(number[:bank_bits])
-        m.d.comb += [
-            write.valid.eq(1),
-            place.eq(offset + part),
-            write.payload.address.eq(slot_address + place),
-            write.payload.enable.eq(self._lowest << place[2:4]),
-        ]
         with m.If(write.ready):
-            m.d.sync += part.eq(following)
+            m.d.sync += [part.eq(following), writing.eq(0)]
             with m.If(page_end):
                 # Dense vectors of a row block fit the memory: the driver checks its size.
                 m.d.sync += page.eq(page + stage.row_pitch)
@@ -272,6 +274,7 @@ class DenseCopier(wiring.Component):
                     m.d.sync += self._base.eq(self._base + stage.row_pitch)
             m.next = "READ"
             with m.If(vector_end):
+                m.d.sync += self.item.valid.eq(1)
                 m.next = "OFFER"
                 if self._decoded:
                     self._next_vector(m, stage, part, page)
@@ -289,6 +292,7 @@ class DenseCopier(wiring.Component):
                     self._place.eq(self.held.place),
                     page.eq(self._base + stage.row_pitch + self.held.place),
                 ]
+            m.d.sync += self.item.valid.eq(0)
             m.next = "READ"
 
     def _offer(self, m: Module, job: Any, row: Signal, last_row: Any, slot_address: Signal) -> None:

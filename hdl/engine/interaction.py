@@ -15,6 +15,7 @@ from ..interfaces import chunk_layout, config_write_layout, row_write_layout
 from ..program import ALL_UNITS, DOT_SHIFT_WORDS, Target, dot_shift_words
 from ..queue import Queue
 from ..share import share
+from ..skid import ReadyRegister
 from .dense_copier import DENSE_READ_LATENCY, DenseCopier, interaction_job_layout
 from .dot_unit import DotUnit, dot_latency
 from .interaction_steps import most_rows, product_lanes
@@ -336,12 +337,14 @@ class Interaction(wiring.Component):
         credits_max = self.latency + SPARE_CREDITS
         chunks = Queue(shape=layout, depth=credits_max + 1)
         m.submodules.chunks = share(platform, chunks, f"chunk_queue_{self._outputs}_{chunks.depth}")
-        credit = Signal(range(credits_max + 1), init=credits_max)
-        left = Signal(range(credits_max + 1))  # of the next cycle
-        one, several = Signal(), Signal(init=1)  # so many credits; there are at least two
-        spent = Signal()
+        # The queue hears late of a chunk that is accepted: its memory is far from who accepts.
+        m.submodules.ready = ready = ReadyRegister(shape=layout)
+        connect(m, chunks.o, ready.i)
+        credit = Signal(range(credits_max + 1), init=credits_max)  # paid with the step
+        some, several = Signal(init=1), Signal(init=1)  # so many credits; there are at least two
         taken = self.o.valid & self.o.ready
         returned = Signal()  # ``taken``, a cycle late: what accepts is far from the steps
+        spent = self._generator.emits_chunk
         payload: Any = chunks.i.payload
         names = ("slot", "row", "k", "count", "last")
         fields: Value = Cat(step.last_row, *(getattr(step, name) for name in names))
@@ -355,18 +358,18 @@ class Interaction(wiring.Component):
             payload.last_row.eq(fields[0]),
             chunks.i.valid.eq(valid),
             payload.chunk.data.eq(values),
-            self.o.valid.eq(chunks.o.valid),
-            self.o.payload.eq(chunks.o.payload.chunk),
-            chunks.o.ready.eq(self.o.ready),
-            # The step in the generator's output register has not paid yet.
-            spent.eq(step.chunk),
-            self._generator.enable.eq(several | (one & ~spent)),  # credit > spent
-            left.eq(credit - spent + returned),
+            self.o.valid.eq(ready.o.valid),
+            self.o.payload.eq(ready.o.payload.chunk),
+            ready.o.ready.eq(self.o.ready),
+            self._generator.enable.eq(some),
         ]
         m.d.sync += [
             returned.eq(taken),
-            credit.eq(left),
-            one.eq(left == 1),
-            several.eq(left > 1),
-            self.o_done.eq(taken & self.o.payload.last & chunks.o.payload.last_row),
+            credit.eq(credit - spent + returned),
+            some.eq(returned | several | (some & ~spent)),
+            self.o_done.eq(taken & self.o.payload.last & ready.o.payload.last_row),
         ]
+        with m.If(spent & ~returned):
+            m.d.sync += several.eq(credit > 2)
+        with m.Elif(returned & ~spent):
+            m.d.sync += several.eq(some)

@@ -91,6 +91,8 @@ class StepGenerator(wiring.Component):
     Flow control: a step in every cycle in which ``enable`` is high. An item is taken when it is
     offered and complete, in the cycle of the last step of the item before or later: items follow
     each other without a gap. Its first step comes in the cycle after, registered another one later.
+    What follows from an item is worked out before it is taken: the payload of ``item`` stands from
+    the cycle before its ``valid`` on.
 
     Parameters
     ----------
@@ -109,6 +111,8 @@ class StepGenerator(wiring.Component):
         All sparse vectors of the oldest item that is not released have landed; of the one after it.
     enable
         A step may be emitted.
+    emits_chunk
+        A step is emitted that a chunk will follow: ``step.chunk`` of the next cycle.
     step
         The step, registered; ``valid`` is high for one cycle a step.
     release
@@ -121,6 +125,7 @@ class StepGenerator(wiring.Component):
     ready: Signal
     next_ready: Signal
     enable: Signal
+    emits_chunk: Signal
     step: Any
     release: Signal
     busy: Signal
@@ -141,6 +146,7 @@ class StepGenerator(wiring.Component):
                 "ready": In(1),
                 "next_ready": In(1),
                 "enable": In(1),
+                "emits_chunk": Out(1),
                 "step": Out(step_layout(config, outputs)),
                 "release": Out(1),
                 "busy": Out(1),
@@ -168,6 +174,7 @@ class StepGenerator(wiring.Component):
             data.StructLayout(
                 {
                     "phase": _Phase,
+                    "busy": unsigned(1),  # phase != IDLE
                     "remaining": unsigned(14),  # bytes to copy
                     "copy_only": unsigned(1),
                     "width": unsigned(8),  # d
@@ -177,10 +184,17 @@ class StepGenerator(wiring.Component):
                     "i": unsigned(7),
                     "j": unsigned(7),
                     "next_j": unsigned(8),  # j + outputs
+                    "next_end": unsigned(9),  # next_j + outputs
+                    "last_but_one": unsigned(7),  # vector i
                     "last_i": unsigned(1),  # i is the last vector
                     "last_step": unsigned(1),  # the item's: its release is one gate away
                     "copy_ends": unsigned(1),  # remaining <= COPY_BYTES
                     "copied_vector": unsigned(1),  # this copy is its vector's last one
+                    "pair_bytes": unsigned(14),  # to copy at the last but one of two tails' ends
+                    "product_count": unsigned(8),  # of a step
+                    "product_single": unsigned(1),  # a step is all products of a pair
+                    "product_end": unsigned(1),  # these are their pair's last products
+                    "last_pair": unsigned(1),  # i == item.products
                     # Of dot steps, worked out a step ahead: the item's end starts the next item.
                     "single": unsigned(1),  # vectors are no longer than a step
                     "final": unsigned(1),  # part is the vectors' last one
@@ -199,8 +213,9 @@ class StepGenerator(wiring.Component):
             name="state",
         )
         m.d.comb += [
-            self.busy.eq(state.phase != _Phase.IDLE),
+            self.busy.eq(state.busy),
             self.release.eq(self.enable & state.last_step),
+            self.emits_chunk.eq(self.enable & self._makes_chunk(state)),
         ]
         m.d.sync += [self.step.valid.eq(0), self.step.chunk.eq(0)]
         with m.If(self.enable):
@@ -213,9 +228,19 @@ class StepGenerator(wiring.Component):
         self._take_item(m, item, state)
         return m
 
+    def _makes_chunk(self, state: Any) -> Value:
+        """Whether the step that comes is a dot product's first part or middle, or more."""
+        dot = state.phase == _Phase.DOT
+        parts = dot & ~state.final
+        if self._rows > 1:
+            parts &= state.log2_rows == 0
+        return self.busy & ~parts
+
     def _take_item(self, m: Module, item: Any, state: Any) -> None:
         """Start the next item, over what the last step of the one before leaves behind."""
         new = self.item.payload
+        # The item's start, a cycle ahead: all that is taken is one choice away from registers.
+        start: Any = Signal.like(state, name="start")
         cat = new.mode == InteractionMode.CAT.value
         products = new.products != 0
         width: Value = Signal(8)
@@ -233,50 +258,62 @@ class StepGenerator(wiring.Component):
             log2_rows = self._log2_rows(new)
             joined = log2_rows.any()
             several = [
-                state.log2_rows.eq(log2_rows),
-                state.left.eq(new.vectors),
-                state.rows_end.eq(new.vectors <= (1 << log2_rows)),
+                start.log2_rows.eq(log2_rows),
+                start.left.eq(new.vectors),
+                start.rows_end.eq(new.vectors <= (1 << log2_rows)),
             ]
-        # Steps of several vectors begin with vector 0, which has no outputs.
-        start = (Const(0), new.address)
         with m.If(self.release):
-            m.d.sync += [state.phase.eq(_Phase.IDLE), state.last_step.eq(0)]
+            m.d.sync += [state.phase.eq(_Phase.IDLE), state.busy.eq(0), state.last_step.eq(0)]
         copied = Mux(cat, new.vectors, 1) << new.log2_width
-        copy_ends = Mux(products, new.copied <= 1, copied <= COPY_BYTES)
+        vectors: Value = Const(0, 5)  # that a copy has at most
+        for number in range(exact_log2(COPY_BYTES) + 1):
+            vectors = Mux(new.log2_width == number, COPY_BYTES >> number, vectors)
+        short = Mux(cat, new.vectors <= vectors, vectors != 0)  # copied <= COPY_BYTES
+        copy_ends = Mux(products, new.copied <= 1, short)
         copy_only = cat | (new.vectors == 1)
         remaining = Mux(products, new.copied << exact_log2(COPY_BYTES), copied)
         tail = new.tail << exact_log2(COPY_BYTES)  # bytes; of NeuMF
+        lanes = self._product_lanes
+        m.d.sync += [
+            start.busy.eq(1),
+            start.phase.eq(Mux(products, _Phase.PRODUCT, _Phase.COPY)),
+            start.remaining.eq(remaining),
+            start.copy_ends.eq(copy_ends),
+            start.copied_vector.eq(
+                (width <= COPY_BYTES) | (products & (new.copied <= 2 * new.tail) & (new.tail <= 1))
+            ),
+            start.pair_bytes.eq(2 * tail + COPY_BYTES),
+            start.copy_only.eq(copy_only),
+            start.last_step.eq(~products & copy_ends & copy_only),
+            start.width.eq(width),
+            start.outputs.eq(1 << new.log2_outputs),
+            start.product_count.eq(Mux(width < lanes, width, lanes)),
+            start.product_single.eq(width <= lanes),
+            start.product_end.eq(width <= lanes),
+            start.last_pair.eq(new.products == 1),
+            *several,
+            # Steps of several vectors begin with vector 0, which has no outputs.
+            start.i.eq(Mux(joined, 0, 1)),
+            start.j.eq(0),
+            start.next_j.eq(1 << new.log2_outputs),
+            start.next_end.eq(2 << new.log2_outputs),
+            start.last_but_one.eq(new.vectors - 2),
+            start.last_i.eq(new.vectors == 2),
+            start.single.eq(width <= self._multipliers),
+            start.final.eq(width <= self._multipliers),
+            start.vector_end.eq(1),
+            start.part.eq(0),
+            start.bank_i.eq(Mux(joined, 0, vector_1[0])),
+            start.address_i.eq(Mux(joined, new.address, vector_1[1])),
+            start.bank_j.eq(Mux(products, vector_2[0], 0)),
+            start.address_j.eq(Mux(products, vector_2[1], new.address)),
+            start.k.eq(Mux(products, new.product_base, 0)),
+            start.shift_address.eq(new.shift_base),
+            *self._move(start.copy_move, copies, width),
+            *self._move(start.dot_move, new.log2_outputs, width),
+        ]
         with m.If(self.item.valid & self.item.ready):
-            m.d.sync += [
-                item.eq(new),
-                state.phase.eq(Mux(products, _Phase.PRODUCT, _Phase.COPY)),
-                state.remaining.eq(remaining),
-                state.copy_ends.eq(copy_ends),
-                state.copied_vector.eq(
-                    (width <= COPY_BYTES) | ((remaining <= 2 * tail) & (new.tail <= 1))
-                ),
-                state.copy_only.eq(copy_only),
-                state.last_step.eq(~products & copy_ends & copy_only),
-                state.width.eq(width),
-                state.outputs.eq(1 << new.log2_outputs),
-                *several,
-                state.i.eq(Mux(joined, 0, 1)),
-                state.j.eq(0),
-                state.next_j.eq(1 << new.log2_outputs),
-                state.last_i.eq(new.vectors == 2),
-                state.single.eq(width <= self._multipliers),
-                state.final.eq(width <= self._multipliers),
-                state.vector_end.eq(1),
-                state.part.eq(0),
-                state.bank_i.eq(Mux(joined, start[0], vector_1[0])),
-                state.address_i.eq(Mux(joined, start[1], vector_1[1])),
-                state.bank_j.eq(Mux(products, vector_2[0], 0)),
-                state.address_j.eq(Mux(products, vector_2[1], new.address)),
-                state.k.eq(Mux(products, new.product_base, 0)),
-                state.shift_address.eq(new.shift_base),
-                *self._move(state.copy_move, copies, width),
-                *self._move(state.dot_move, new.log2_outputs, width),
-            ]
+            m.d.sync += [item.eq(new), state.eq(start)]
 
     def _log2_rows(self, new: Any) -> Value:
         """Of ``step_rows``, for items that are no products."""
@@ -371,8 +408,8 @@ class StepGenerator(wiring.Component):
         step, lanes = self.step, self._product_lanes
         following_i = self._following(state.bank_i, state.address_i, state.width, 2)
         following_j = self._following(state.bank_j, state.address_j, state.width, 2)
-        count = Mux(state.width < lanes, state.width, lanes)
-        vector_end = state.part + lanes >= state.width
+        count = state.product_count
+        vector_end = state.product_end
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
@@ -382,6 +419,9 @@ class StepGenerator(wiring.Component):
             state.k.eq(state.k + count),
             state.shift_address.eq(state.shift_address + 1),
             state.part.eq(Mux(vector_end, 0, state.part + lanes)),
+            state.product_end.eq(
+                Mux(vector_end, state.product_single, state.part + 2 * lanes >= state.width)
+            ),
         ]
         with m.If(vector_end):
             m.d.sync += [
@@ -391,7 +431,8 @@ class StepGenerator(wiring.Component):
                 state.bank_j.eq(following_j[0]),
                 state.address_j.eq(following_j[1]),
             ]
-            with m.If(state.i == item.products):
+            m.d.sync += state.last_pair.eq(state.i + 1 == item.products)
+            with m.If(state.last_pair):
                 m.d.sync += [
                     state.phase.eq(_Phase.COPY),
                     state.last_step.eq(state.copy_ends & state.copy_only),
@@ -412,7 +453,7 @@ class StepGenerator(wiring.Component):
         vector_end = state.copied_vector
         # Of the next copy: of the same vector, or of the one behind it; NeuMF has tails.
         tail = item.tail << exact_log2(COPY_BYTES)
-        last_pair = state.remaining <= 2 * tail + COPY_BYTES
+        last_pair = state.remaining <= state.pair_bytes
         part = state.part + 2 * COPY_BYTES
         same_ends = (part >= state.width) | (last_pair & (part >= tail))
         next_ends_vector = (state.width <= COPY_BYTES) | (last_pair & (item.tail <= 1))
@@ -488,9 +529,9 @@ class StepGenerator(wiring.Component):
         item_end = vector_end & state.last_i
         final = state.final
         next_final = state.part + 2 * self._multipliers >= state.width
-        same_i_ends = state.i <= state.next_j + state.outputs
-        next_last_i = state.i + 2 == item.vectors
-        next_i_ends = state.i + 1 <= state.outputs
+        same_i_ends = state.i <= state.next_end
+        next_last_i = state.i == state.last_but_one
+        next_i_ends = state.i < state.outputs
         self._emit(m, item, state, state.dot_move)
         m.d.sync += [
             step.copy.eq(0),
@@ -514,7 +555,8 @@ class StepGenerator(wiring.Component):
                 state.k.eq(state.k + count),
                 state.shift_address.eq(state.shift_address + 1),
                 state.j.eq(state.next_j),
-                state.next_j.eq(state.next_j + state.outputs),
+                state.next_j.eq(state.next_end),
+                state.next_end.eq(state.next_end + state.outputs),
             ]
             self._next_vectors(m, state, state.dot_move)
             with m.If(vector_end):
@@ -524,6 +566,7 @@ class StepGenerator(wiring.Component):
                     state.last_step.eq(state.single & next_i_ends & next_last_i),
                     state.j.eq(0),
                     state.next_j.eq(state.outputs),
+                    state.next_end.eq(state.outputs << 1),
                     state.vector_end.eq(next_i_ends),
                 ]
                 self._first_vectors(m, item, state)

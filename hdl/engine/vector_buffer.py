@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -255,22 +255,32 @@ class VectorBuffer(wiring.Component):
             # Vector 0 is the dense one: lane 0 first serves vector G.
             needed = Signal(name=f"needed_{number}")
             finished = Signal(range(self._slots + 1), name=f"finished_{number}")
-            # At least one, at least two: registers, because the interaction's steps wait for them.
             some, several = Signal(name=f"some_{number}"), Signal(name=f"several_{number}")
+            more = Signal(2, name=f"more_{number}")  # some and several of the next cycle
+            # The lane keeps no item, nor the one behind it, waiting: registers, because the
+            # interaction's steps wait for them.
+            first = Signal(init=1, name=f"first_{number}")
+            second = Signal(init=1, name=f"second_{number}")
             # A cycle after ``features``: no row lands before one was asked for.
-            m.d.sync += needed.eq(self.features >= (number or self._banks))
-            ready.append(~needed | some)
-            next_ready.append(~needed | several)
+            now_needed = self.features >= (number or self._banks)
             done = lands & self.row_write[number].item_last
             leaves = self.release & needed
+            m.d.comb += more.eq(Cat(some, several))
             with m.If(done & ~leaves):
-                m.d.sync += [finished.eq(finished + 1), some.eq(1), several.eq(some)]
+                m.d.sync += finished.eq(finished + 1)
+                m.d.comb += more.eq(Cat(Const(1, 1), some))
             with m.Elif(leaves & ~done):
-                m.d.sync += [
-                    finished.eq(finished - 1),
-                    some.eq(finished != 1),
-                    several.eq(finished > 2),
-                ]
+                m.d.sync += finished.eq(finished - 1)
+                m.d.comb += more.eq(Cat(finished != 1, finished > 2))
             with m.If(self.clear):
-                m.d.sync += [finished.eq(0), some.eq(0), several.eq(0)]
+                m.d.sync += finished.eq(0)
+                m.d.comb += more.eq(0)
+            m.d.sync += [
+                needed.eq(now_needed),
+                Cat(some, several).eq(more),
+                first.eq(~now_needed | more[0]),
+                second.eq(~now_needed | more[1]),
+            ]
+            ready.append(first)
+            next_ready.append(second)
         m.d.comb += [self.ready.eq(Cat(ready).all()), self.next_ready.eq(Cat(next_ready).all())]
