@@ -77,15 +77,19 @@ class Queue(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(room),
             push.eq(self.i.valid & room),
-            write.en.eq(push),
+            # Not ``push``, a gate: a free place may be written as often as it likes.
+            write.en.eq(room),
             write.data.eq(self.i.payload),
             Value.cast(self.o.payload).eq(read.data),
         ]
         m.d.sync += [
-            stored.eq(stored + push - pop),
             some.eq(push | (some & ~(pop & (stored == 1)))),
             room.eq(pop | (room & ~(push & (stored == places - 1)))),
         ]
+        with m.If(push & ~pop):
+            m.d.sync += stored.eq(stored + 1)
+        with m.Elif(pop & ~push):
+            m.d.sync += stored.eq(stored - 1)
         if buffered:
             m.d.comb += [
                 pop.eq(some & (~self.o.valid | self.o.ready)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -85,23 +87,30 @@ class AllocationGate(wiring.Component):
         slot = Signal()  # of the job that allocates next
         left = Signal(self._config.row_bits + 1)
         stage = self.stages[slot]
-        features = Signal(7)
-        same = Signal()
-        m.d.comb += [
+        # Of each slot's descriptor, compared a cycle ahead: it stands a cycle before ``staged``,
+        # and while a gate is open nothing changes.
+        same = Signal(2)
+        features: Any = Signal(data.ArrayLayout(7, 2))
+        for number in range(2):
+            new = self.stages[number]
+            decoders = new.decoders if self._decoded else 0
             # Vector 0 is the dense one: it takes no lookup.
-            features.eq(stage.vectors - 1 - (stage.decoders if self._decoded else 0)),
-            same.eq(
-                (self.slot_bytes == stage.slot_bytes)
-                & (self.slots == stage.slots)
-                & (self.features == features)
-            ),
-        ]
+            needed = Signal(7, name=f"needed_{number}")
+            m.d.comb += needed.eq(new.vectors - 1 - decoders)
+            m.d.sync += [
+                features[number].eq(needed),
+                same[number].eq(
+                    (self.slot_bytes == new.slot_bytes)
+                    & (self.slots == new.slots)
+                    & (self.features == needed)
+                ),
+            ]
         with m.FSM(name="state"):
             with m.State("WAIT"):
                 m.d.sync += left.eq(self.rows[slot])
                 # A slot that is configured already still holds the job before.
                 with m.If((self.staged & ~self.configured).bit_select(slot, 1)):
-                    with m.If(same):
+                    with m.If(same.bit_select(slot, 1)):
                         m.d.sync += [self.configured.bit_select(slot, 1).eq(1), self.open.eq(1)]
                         m.next = "OPEN"
                     # The other slot may hold a younger job: that one has no items yet.
@@ -112,7 +121,7 @@ class AllocationGate(wiring.Component):
                 m.d.sync += [
                     self.slot_bytes.eq(stage.slot_bytes),
                     self.slots.eq(stage.slots),
-                    self.features.eq(features),
+                    self.features.eq(features[slot]),
                     self.configured.bit_select(slot, 1).eq(1),
                     self.open.eq(1),
                 ]

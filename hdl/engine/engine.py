@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -480,11 +480,14 @@ class Engine(wiring.Component):
         )
         m.submodules.scores = share(platform, scores, "score_queue")
         slot = Signal()  # top phases end in the order of the jobs, which alternate
-        rows = Signal(unsigned(config.row_bits + 1))
+        got = Signal(config.row_bits)  # scores of the job so far
+        last = Signal()  # the score that comes is the job's last one, a register
+        rows, next_rows = Signal(config.row_bits + 1), Signal(config.row_bits + 1)
         ahead = Signal(config.item_bits)  # of the score's position before the job's first one
         entry, oldest, score = scores.i.payload, scores.o.payload, self.o_score.payload
         m.d.comb += [
             rows.eq(Mux(slot, slots[1].tail_rows, slots[0].tail_rows)),
+            next_rows.eq(Mux(slot, slots[0].tail_rows, slots[1].tail_rows)),
             scores.i.valid.eq(self.score.valid),
             entry.slot.eq(slot),
             # The last position is below max_items: the sum fits.
@@ -498,10 +501,17 @@ class Engine(wiring.Component):
             score.score.eq(oldest.score),
             scores.o.ready.eq(self.o_score.ready),
         ]
-        with m.If(self.score.valid):
-            m.d.sync += ahead.eq(ahead + Mux(slot, slots[1].tail_stride, slots[0].tail_stride))
-            with m.If(self.score.row + 1 == rows):
-                m.d.sync += [slot.eq(~slot), ahead.eq(0)]
+        # A tail is there many cycles before its first score.
+        with m.If(~self.score.valid):
+            m.d.sync += last.eq(got + 1 == rows)
+        with m.Elif(last):
+            m.d.sync += [slot.eq(~slot), got.eq(0), last.eq(next_rows == 1), ahead.eq(0)]
+        with m.Else():
+            m.d.sync += [
+                got.eq(got + 1),
+                last.eq(got + 2 == rows),
+                ahead.eq(ahead + Mux(slot, slots[1].tail_stride, slots[0].tail_stride)),
+            ]
         taken = self.o_score.valid & self.o_score.ready
         for number, job in enumerate(slots):
             m.d.comb += job.score_taken.eq(taken & (oldest.slot == number))

@@ -187,7 +187,7 @@ class JobSlot(wiring.Component):
                 m.d.sync += [counted.eq(counted + 1), all_rows.eq(counted + 1 == self.rows)]
 
         def move(state: str) -> None:
-            # A job has rows; in ``STAGE``, where ``rows`` is new, nothing looks at this.
+            # A job has rows.
             m.d.sync += [counted.eq(0), all_rows.eq(self.rows == 0)]
             m.d.sync += [now.eq(name == state) for name, now in ongoing.items()]
             m.next = state
@@ -207,8 +207,9 @@ class JobSlot(wiring.Component):
                     self.query.eq(self.job.query),
                 ]
                 with m.If(self.start):
-                    m.d.sync += self.free.eq(0)
-                    move("STAGE")
+                    # A job comes from far away: nothing else waits for it.
+                    m.d.sync += [self.free.eq(0), ongoing["STAGE"].eq(1)]
+                    m.next = "STAGE"
             with m.State("STAGE"):
                 with m.If(self.stage_done):
                     m.d.sync += self.staged.eq(1)
@@ -271,8 +272,10 @@ class JobSlot(wiring.Component):
         with m.If(ended & (scores == self.tail_rows)):
             m.d.sync += self.tail.eq(0)
         with m.If(self.want_top & self.phase_pushed):
+            m.d.sync += self.tail.eq(1)
+        # The tail is empty while a top phase is wanted: it may be filled as often as it likes.
+        with m.If(self.want_top):
             m.d.sync += [
-                self.tail.eq(1),
                 self.tail_rows.eq(self.rows),
                 *(getattr(self, f"tail_{name}").eq(value) for name, value in scored.items()),
                 scores.eq(0),

@@ -225,16 +225,26 @@ class StreamLane(wiring.Component):
         position = Signal(config.weight_address_bits)
         edge = self._by_level(m, "edge", [(1 << v) - 1 for v in range(self._largest + 1)])
         word_last = word == config.slice_words - 1
+        row_end = word_last & (column == edge)
+        next_word = Mux(word_last, 0, word + 1)
+        next_column = Mux(row_end, 0, column + word_last)
+        next_row = Mux(row_end, Mux(row == edge, 0, row + 1), row)
         m.d.comb += [
             self.write_address.eq(base + ((position + word) & mask)),
             self.target.eq(row * config.grid + column),
-            self.tile_last.eq(word_last & (row == edge) & (column == edge)),
         ]
+
+        def ends(word: Value, row: Value, column: Value) -> Value:
+            return (word == config.slice_words - 1) & (row == edge) & (column == edge)
+
+        # A register: a beat comes late in its cycle.
+        m.d.sync += self.tile_last.eq(ends(word, row, column))
         with m.If(self.beat):
-            m.d.sync += word.eq(Mux(word_last, 0, word + 1))
-            with m.If(word_last):
-                m.d.sync += column.eq(column + 1)
-                with m.If(column == edge):
-                    m.d.sync += [column.eq(0), row.eq(Mux(row == edge, 0, row + 1))]
+            m.d.sync += [
+                word.eq(next_word),
+                column.eq(next_column),
+                row.eq(next_row),
+                self.tile_last.eq(ends(next_word, next_row, next_column)),
+            ]
             with m.If(self.tile_last):
                 m.d.sync += position.eq(position + config.slice_words)
