@@ -23,9 +23,9 @@ from .line_choice import (
     CLAIM_BITS,
     LineChoice,
     LineFacts,
+    LineVictims,
     facts_layout,
     set_layout,
-    several_unclaimed,
 )
 from .line_geometry import LineGeometry
 
@@ -49,9 +49,11 @@ class LineTags(wiring.Component):
     invalidated, a set a cycle, before the next lookup is decided.
 
     Two stages: the first one reads the set and finds out about each of its lines, the second one
-    decides and writes the set back. One lookup a cycle, two cycles for a row of 128 bytes that is
-    not in the static cache: its lines pass as two steps. A step stays in the first stage while one
-    that has to do with a line of the same set is in the second: it must see what that one writes.
+    decides and writes the set back; what may be replaced it knows a cycle later than what matches.
+    One lookup a cycle, two cycles for one that matches no line, and as much for each line of a row
+    of 128 bytes that is not in the static cache: its lines pass as two steps. A step stays in the
+    first stage while one that has to do with a line of the same set is in the second: it must see
+    what that one writes.
 
     Parameters
     ----------
@@ -99,6 +101,8 @@ class LineTags(wiring.Component):
 
     LATENCY = 2
     """Cycles from a lookup to its decision, at the earliest."""
+    VICTIM_LATENCY = 1
+    """Cycles from then to the decision of a lookup that matches no line, at the earliest."""
     LIVE_LATENCY = 1
     """Cycles from ``live`` to the decisions that go by it."""
 
@@ -137,7 +141,6 @@ class LineTags(wiring.Component):
         tail = Signal(geometry.sequence_bits)  # entries sent
         oldest = Signal(geometry.sequence_bits)  # the first one still to be read after this cycle
         read_done = Signal()
-        self._read_done = read_done
         pending = Signal(range(config.lookup_queue + 2))  # so many are
         pushed = self.o.valid
         most = config.lookup_queue
@@ -150,18 +153,28 @@ class LineTags(wiring.Component):
             pending.eq(pending + pushed - read_done),
         ]
         m.submodules.facts = facts = LineFacts(config=config)
-        m.d.comb += [
-            facts.oldest.eq(oldest),
-            facts.tail.eq(tail),
-            facts.live.eq(self.live),
-        ]
+        m.d.comb += facts.live.eq(self.live)
         step, valid, fire, write = self._look(m, facts, steady)
-        # Facts are taken over when the second stage passes on its step, if there is one.
-        m.d.comb += facts.pushed.eq(valid & ~step.id.lookup.prefetch)
         known = self._keep(m, facts, step, clearing)
-        m.d.comb += self.idle.eq(~self._held & ~valid & (pending == 0))
+        m.submodules.victims = victims = LineVictims(config=config)
         m.submodules.choice = choice = LineChoice(config=config)
-        m.d.comb += choice.facts.eq(known)
+        self._several, self._waited = Signal(), Signal()
+        m.d.comb += [
+            self.idle.eq(~self._held & ~valid & (pending == 0)),
+            victims.state.eq(known.state),
+            victims.busy.eq(known.busy & ~self._ends),
+            victims.claimed.eq(self._claimed),
+            victims.oldest.eq(oldest),
+            victims.tail.eq(tail),
+            choice.facts.eq(known),
+        ]
+        # What may be replaced is found out in the step's first cycle here and good from the next
+        # one on, while it waits.
+        m.d.sync += [
+            choice.candidates.eq(victims.candidates),
+            self._several.eq(victims.several),
+            self._waited.eq(~self._passes),
+        ]
         match, sent = self._decide(m, step, choice, valid & steady, fire)
         m.d.comb += [
             write.addr.eq(Mux(clearing, cleared, step.set)),
@@ -271,62 +284,37 @@ class LineTags(wiring.Component):
         return held, leaves, Mux(kept, new_set, coming)
 
     def _keep(self, m: Module, facts: LineFacts, step: Any, clearing: Signal) -> Any:
-        """The facts, behind the first stage, kept true while the step waits.
-
-        What follows from them for each line by itself has registers, too: ``good`` and ``free``.
-        """
-        geometry = self._geometry
-        new = facts.facts
+        """The facts, behind the first stage, kept true while the step waits."""
+        geometry, filled = self._geometry, self.filled
         known: Any = Signal(facts_layout(self._config))
-        filled = self.filled
         way = filled.line[: geometry.way_bits]
         place = filled.line >> geometry.way_bits
-        claimed = Signal(geometry.ways)  # in the next cycle, while the step waits
-        with m.If(self._passes):
-            m.d.sync += known.eq(new)
-        with m.Else():
-            m.d.sync += [
-                known.claimed.eq(claimed),
-                known.all_claimed.eq(claimed.all()),
-                known.several.eq(several_unclaimed(claimed)),
-            ]
+        self._ends = Signal(geometry.ways)  # lines of the step's set whose fetch ends
+        self._claimed = Signal(geometry.ways)  # in the next cycle, while the step waits
         for number in range(geometry.ways):
             here = filled.valid & (way == number)
-            taken = self._line(new, number, here & (place == self.set), new.to_read[number])
-            read = self._read_done & (known.before[number] == 0)
-            to_read = known.to_read[number] & ~read & ~clearing  # a prefetch may be here then
-            match = known.match[number] & ~clearing
-            stays = self._line(known, number, here & (place == step.set), to_read, match)
             query = known.state.ways[number].query
-            with m.If(self._passes):
-                m.d.sync += [known[name][number].eq(value) for name, value in taken.items()]
-            with m.Else():
-                m.d.sync += [known[name][number].eq(value) for name, value in stays.items()]
-                m.d.sync += [
-                    known.to_read[number].eq(to_read),
-                    known.match[number].eq(match),
-                    known.before[number].eq(known.before[number] - self._read_done),
-                ]
-            m.d.comb += claimed[number].eq(
-                known.claims[number] & self.live.bit_select(query, 1) & ~clearing
-            )
+            m.d.comb += [
+                facts.ends[number].eq(here & (place == self.set)),
+                self._ends[number].eq(here & (place == step.set)),
+                # A prefetch may be here when lines are invalidated.
+                self._claimed[number].eq(
+                    known.claims[number] & self.live.bit_select(query, 1) & ~clearing
+                ),
+            ]
+        m.d.comb += facts.error.eq(filled.error)
+        wrong = self._ends & filled.error.replicate(geometry.ways)
+        with m.If(self._passes):
+            m.d.sync += known.eq(facts.facts)
+        with m.Else():
+            m.d.sync += [
+                known.claimed.eq(self._claimed),
+                known.busy.eq(known.busy & ~self._ends),
+                known.good.eq(known.good & ~wrong & ~clearing.replicate(geometry.ways)),
+            ]
         with m.If(clearing):
             m.d.sync += [known.state.eq(0), known.claims.eq(0)]
         return known
-
-    def _line(
-        self, facts: Any, number: int, ends: Value, to_read: Value, match: Value | None = None
-    ) -> dict[str, Value]:
-        """Facts of one line in the next cycle; ``ends``: its fetch does in this one."""
-        matches = facts.match[number] if match is None else match
-        failed = Mux(ends, self.filled.error, facts.failed[number])
-        busy = facts.busy[number] & ~ends
-        return {
-            "busy": busy,
-            "failed": failed,
-            "good": matches & ~(failed & ~busy),
-            "free": ~to_read & ~busy,
-        }
 
     def _decide(
         self, m: Module, step: Any, choice: LineChoice, ready: Value, fire: Signal
@@ -334,16 +322,18 @@ class LineTags(wiring.Component):
         """What the step is, and when it happens: entry and fetch leave together."""
         lookup, on_line = step.id.lookup, step.on_line
         match, sent = Signal(), Signal()
-        enabled, found, right = Signal(), Signal(), Signal()
+        enabled, found, right, goes = Signal(), Signal(), Signal(), Signal()
+        some = choice.candidates.any()
         m.d.comb += [
             match.eq(on_line & choice.match),
-            found.eq(Mux(lookup.prefetch, choice.spare, choice.victim)),
-            sent.eq(on_line & ~choice.match & found),
+            found.eq(some & (~lookup.prefetch | self._several)),
+            sent.eq(on_line & ~choice.match & self._waited & found),
             enabled.eq(ready & (lookup.prefetch | ~self._full)),
             right.eq(~on_line | choice.match),  # there is no line to be taken
-            fire.eq(enabled & (right | (found & self.fetch.ready) | (lookup.prefetch & ~found))),
+            goes.eq(self._waited & (Mux(found, self.fetch.ready, lookup.prefetch))),
+            fire.eq(enabled & (right | goes)),
             self.o.valid.eq(
-                enabled & ~lookup.prefetch & (right | (choice.victim & self.fetch.ready))
+                enabled & ~lookup.prefetch & (right | (self._waited & some & self.fetch.ready))
             ),
             self.fetch.valid.eq(enabled & sent),
             self.fetch.payload.address.eq(step.line),

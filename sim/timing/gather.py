@@ -17,6 +17,7 @@ from hdl.embedding.feature_table import FeatureTable
 from hdl.embedding.granules import GRANULE_BYTES
 from hdl.embedding.line_fetch import LineFetch
 from hdl.embedding.line_geometry import LineGeometry
+from hdl.embedding.line_tags import LineTags
 from hdl.embedding.read_slots import ReadSlots
 from hdl.embedding.row_reader import RowReader
 from hdl.embedding.static_cache import CacheTags
@@ -206,13 +207,16 @@ class _Lane:
                 self._gather.count(lookup, Outcome.STATIC)
             self._next(cycle, None)
         else:
-            self._line(cycle, lookup, pending)
+            self._line(cycle, lookup, pending, ready + LineTags.VICTIM_LATENCY)
 
-    def _line(self, cycle: int, lookup: Lookup, pending: int) -> None:
-        """A step that has to do with a line."""
+    def _line(self, cycle: int, lookup: Lookup, pending: int, found: int) -> None:
+        """A step that has to do with a line; what may be replaced is known in cycle ``found``."""
         cache, live, ahead = self.cache, self._gather.live, lookup.prefetch
         address = lookup.address // LINE_BYTES + self._half
         miss = cache.find(address) < 0
+        if miss and cycle < found:
+            self._poll.at(found)
+            return
         if miss and cache.victim(address, pending=pending, prefetch=ahead, live=live) >= 0:
             if not self._slots or self._slots[0][0] > cycle:
                 self._wait(cycle)
