@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "counted"]
 
 _SMALL = 4
 """Elements of a queue in registers, at most."""
+
+
+def counted(count: Value, up: Value, down: Value) -> Value:
+    """``count`` + ``up`` - ``down``, both of one bit, modulo its width.
+
+    For counts that hear late of what they count: which bits turn over, up or down, is known before,
+    so that no carry comes behind it.
+    """
+    return Cat(
+        count[0] ^ up ^ down,
+        *(
+            bit ^ ((up & ~down & count[:place].all()) | (down & ~up & ~count[:place].any()))
+            for place, bit in enumerate(count[1:], 1)
+        ),
+    )
 
 
 class Queue(wiring.Component):

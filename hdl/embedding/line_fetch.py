@@ -118,14 +118,30 @@ class LineFetch(wiring.Component):
         m.d.comb += self.busy.eq(
             Cat((active[n] & ~ending[n]) & (lines[n] == self.line) for n in range(count)).any()
         )
-        fetched = [(active[n], lines[n]) for n in range(count)] + [(new_valid, new.line)]
-        bits = geometry.way_bits
-        for way in range(geometry.ways):
-            number = Cat(Const(way, bits), self.set)
-            m.d.comb += self.busy_ways[way].eq(
-                Cat(on & (line == number) for on, line in fetched).any()
-            )
+        self._busy_ways(m, lines, starting, ending, new.line, new_valid)
         return m
+
+    def _busy_ways(
+        self,
+        m: Module,
+        lines: Any,
+        starting: Value,
+        ending: Value,
+        new_line: Value,
+        new_valid: Value,
+    ) -> None:
+        """Each fetch's way has a register, one bit a way: in the cycle only sets are compared."""
+        ways, bits = self._geometry.ways, self._geometry.way_bits
+        new_way = (Const(1) << new_line[:bits])[:ways]
+        busy = new_way & (new_valid & (new_line[bits:] == self.set)).replicate(ways)
+        for n in range(self._config.reads_per_lane):
+            way = Signal(ways, name=f"way_{n}")  # none while the slot is free
+            with m.If(starting[n]):
+                m.d.sync += way.eq(new_way)
+            with m.Elif(ending[n]):
+                m.d.sync += way.eq(0)
+            busy = busy | (way & (lines[n][bits:] == self.set).replicate(ways))
+        m.d.comb += self.busy_ways.eq(busy)
 
     def _beats(self, m: Module, slots: ReadSlots, lines: Any) -> Signal:
         """Beats on their way to the line memory; returns the slots whose fetch ends."""

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import LINE_BYTES, Config
 from ..interfaces import QUERY_BITS
+from ..queue import counted
 from .lane_layouts import (
     POOL_FIELDS,
     Source,
@@ -150,7 +151,7 @@ class LineTags(wiring.Component):
             tail.eq(tail + pushed),
             read_done.eq(self.read_done),
             oldest.eq(oldest + self.read_done),
-            pending.eq(pending + pushed - read_done),
+            pending.eq(counted(pending, pushed, read_done)),
         ]
         m.submodules.facts = facts = LineFacts(config=config)
         m.d.comb += facts.live.eq(self.live)

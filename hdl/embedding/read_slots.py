@@ -6,6 +6,8 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..queue import counted
+
 __all__ = ["ReadSlots"]
 
 
@@ -63,7 +65,7 @@ class ReadSlots(wiring.Component):
         free = Signal(self._count, init=-1)  # neither taken nor on offer
         used = Signal(range(self._count + 1))
         m.d.comb += self.idle.eq(used == 0)
-        m.d.sync += used.eq(used + self.take - self.release)
+        m.d.sync += used.eq(counted(used, self.take, self.release))
 
         lowest = Signal.like(self.slot)
         for number in reversed(range(self._count)):
