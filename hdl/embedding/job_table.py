@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,8 +37,10 @@ class JobTable(wiring.Component):
         A unit; rows and place of its oldest job that waits for the dense pass, whether its records
         have no dense values, whether it has one row only, all from the cycle after that in which it
         is ``dense_pending`` on; that pass is over.
-    id_unit, id_rows, id_place, id_done
-        The same for the id pass; no ``id_done`` in its first cycle.
+    id_unit, id_place, id_step, id_row
+        The same for the id pass, place by place; a row is walked, not in the first cycle in which
+        the unit is ``id_pending`` and not in two cycles in a row; its number. The pass is over with
+        the job's last one.
     read, read_unit, read_place, job
         Read a job, not in the first cycle in which it is pending; it is there from the cycle after
         ``read`` on. A place that was given free in
@@ -58,9 +60,9 @@ class JobTable(wiring.Component):
     dense_single: Value
     dense_done: Value
     id_unit: Value
-    id_rows: Value
     id_place: Value
-    id_done: Value
+    id_step: Value
+    id_row: Value
     read: Value
     read_unit: Value
     read_place: Value
@@ -77,17 +79,19 @@ class JobTable(wiring.Component):
             passes |= {
                 f"{name}_pending": Out(self._units),
                 f"{name}_unit": In(self._unit_bits),
-                f"{name}_rows": Out(rows),
                 f"{name}_place": Out(1),
-                f"{name}_done": In(1),
             }
         super().__init__(
             {
                 "i_job": In(stream.Signature(job_layout(config))),
                 "i_prefetch": In(stream.Signature(job_layout(config))),
                 **passes,
+                "dense_rows": Out(rows),
                 "dense_none": Out(1),
                 "dense_single": Out(1),
+                "dense_done": In(1),
+                "id_step": In(1),
+                "id_row": Out(self._config.row_bits),
                 "read": In(1),
                 "read_unit": In(self._unit_bits),
                 "read_place": In(1),
@@ -161,12 +165,27 @@ class JobTable(wiring.Component):
             self.job.eq(read.data),
         ]
         for name, count in (("dense", densed), ("id", finished)):
-            unit = getattr(self, f"{name}_unit")
-            place = getattr(self, f"{name}_place")
-            m.d.comb += [
-                place.eq(count[unit][0]),
-                getattr(self, f"{name}_rows").eq(rows[Cat(place, unit)]),
-            ]
-            with m.If(getattr(self, f"{name}_done")):
-                m.d.sync += count[unit].eq(count[unit] + 1)
+            m.d.comb += getattr(self, f"{name}_place").eq(count[getattr(self, f"{name}_unit")][0])
+        m.d.comb += self.dense_rows.eq(rows[dense])
+        with m.If(self.dense_done):
+            m.d.sync += densed[self.dense_unit].eq(densed[self.dense_unit] + 1)
+
+        # Whether a unit's row is its job's last one has a register: it is known the cycle after
+        # the row before, or after the job is written.
+        id_row: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits), units))
+        last = Signal(units)
+        for u in range(units):
+            place = finished[u][0]
+            written = write.en & (write.addr == Cat(place, Const(u, self._unit_bits)))
+            walked = id_row[u] + 1 == Mux(place, rows[2 * u + 1], rows[2 * u])
+            m.d.sync += last[u].eq(Mux(written, new.rows == 1, walked))
+        m.d.comb += self.id_row.eq(id_row[self.id_unit])
+        with m.If(self.id_step):
+            with m.If(last.bit_select(self.id_unit, 1)):
+                m.d.sync += [
+                    id_row[self.id_unit].eq(0),
+                    finished[self.id_unit].eq(finished[self.id_unit] + 1),
+                ]
+            with m.Else():
+                m.d.sync += id_row[self.id_unit].eq(id_row[self.id_unit] + 1)
         return m

@@ -130,7 +130,13 @@ class RecordWalker(wiring.Component):
         picked = self._pick(m, jobs, room != 0)
         dropped = self._address(m, platform, jobs, tasks, picked)
         taken = self.o.valid & self.o.ready
-        m.d.sync += room.eq(room + taken + dropped - picked["start"])
+        # Whether a part is taken is known last: both outcomes are at hand.
+        left, more = Signal.like(room), Signal.like(room)
+        m.d.comb += [
+            left.eq(room + dropped - picked["start"]),
+            more.eq(room + dropped + ~picked["start"]),
+        ]
+        m.d.sync += room.eq(Mux(taken, more, left))
         m.d.comb += self.idle.eq(jobs.idle & (room == self.TASKS))
         return m
 
@@ -211,34 +217,28 @@ class RecordWalker(wiring.Component):
     ) -> Signal:
         """Stages 2 to 7; returns "a row leaves without a part"."""
         config = self._config
-        units = config.sub_arrays + 1
         task = record_task_layout(config)
         dropped = Signal()
 
         # 2: the id pass's row, its slot; the job is read.
-        id_row: Any = Signal(data.ArrayLayout(unsigned(config.row_bits), units))
         unit, dense = picked["unit"], picked["dense"]
         id_now = Signal()
-        id_last = Signal()
         row_2, index_2 = Signal(config.row_bits), Signal(4)
         valid_2, dense_2, unit_2, base_2 = Signal(), Signal(), Signal.like(unit), Signal(13)
         m.d.comb += [
             id_now.eq(picked["valid"] & ~dense),
             jobs.id_unit.eq(unit),
-            id_last.eq(id_row[unit] + 1 == jobs.id_rows),
-            jobs.id_done.eq(id_now & id_last),
+            jobs.id_step.eq(id_now),
             self.allocate.eq(Mux(id_now, 1 << unit, 0)),
             jobs.read.eq(picked["valid"]),
             jobs.read_unit.eq(unit),
             jobs.read_place.eq(Mux(dense, picked["place"], jobs.id_place)),
         ]
-        with m.If(id_now):
-            m.d.sync += id_row[unit].eq(Mux(id_last, 0, id_row[unit] + 1))
         m.d.sync += [
             valid_2.eq(picked["valid"]),
             dense_2.eq(dense),
             unit_2.eq(unit),
-            row_2.eq(Mux(dense, picked["row"], id_row[unit])),
+            row_2.eq(Mux(dense, picked["row"], jobs.id_row)),
             base_2.eq(self.allocate_address[unit]),
             index_2.eq(self.allocate_index[unit]),
         ]

@@ -132,7 +132,6 @@ class RowReader(wiring.Component):
         filled = self.filled
         m.d.comb += [
             self.line.eq(new.address >> log2_line),
-            last_word.eq(((1 << entry.log2_bytes) - 1) >> log2_lane),
             line_here.eq(~(from_line & line_waits)),
             go.eq(able & line_here),
             done.eq(able_last & line_here),
@@ -170,6 +169,7 @@ class RowReader(wiring.Component):
                 last.eq(new_last),
                 able.eq(new_able),
                 able_last.eq(new_able & new_last),
+                last_word.eq(((1 << new.log2_bytes) - 1) >> log2_lane),
                 line_waits.eq(self.busy),
                 from_line.eq(new.source == Source.LINE),
                 gives.eq(~new.pooled | new.pool_last),
