@@ -39,6 +39,8 @@ class Queue(wiring.Component):
         Payload shape of both streams.
     depth
         Number of elements, at least 1. The caller states why it is enough.
+    refuses
+        False: nothing is ever offered while the queue is full.
 
     Members
     -------
@@ -56,11 +58,12 @@ class Queue(wiring.Component):
     BUFFERED_LATENCY = 2
     """Cycles from ``i`` to ``o`` of an empty queue: in registers, in block memory."""
 
-    def __init__(self, *, shape: ShapeLike, depth: int) -> None:
+    def __init__(self, *, shape: ShapeLike, depth: int, refuses: bool = True) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, not {depth!r}")
         self._shape = shape
         self._depth = depth
+        self._refuses = refuses
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),
@@ -91,7 +94,7 @@ class Queue(wiring.Component):
         push, pop = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(room),
-            push.eq(self.i.valid & room),
+            push.eq(self.i.valid & room if self._refuses else self.i.valid),
             # Not ``push``, a gate: a free place may be written as often as it likes.
             write.en.eq(room),
             write.data.eq(self.i.payload),

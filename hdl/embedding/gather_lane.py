@@ -121,7 +121,7 @@ class GatherLane(wiring.Component):
         # the tags may send. Behind its block memory a register: what the entry at the reader waits
         # for is looked up in the cycle it comes.
         m.submodules.queue = queue = Queue(
-            shape=queue_entry_layout(config), depth=config.lookup_queue
+            shape=queue_entry_layout(config), depth=config.lookup_queue, refuses=False
         )
         m.submodules.entry = entry = StreamRegister(shape=queue_entry_layout(config))
         m.submodules.fetch = fetch = LineFetch(config=config)

@@ -51,7 +51,9 @@ def facts_layout(config: Config) -> data.StructLayout:
             "claims": ways,  # its count of claims is not 0
             "claimed": ways,  # by a query that was live in the cycle before
             "busy": ways,  # being fetched
-            "good": ways,  # it has the tag and its data is right, or still comes
+            # It has the tag and its data is right, or still comes; all of them where no line is
+            # wanted.
+            "good": ways,
         }
     )
 
@@ -70,8 +72,8 @@ class LineFacts(wiring.Component):
         The set as it is now; its lines that are being fetched, or were with an error.
     ends, error
         Lines whose fetch ends in this cycle, and with an error.
-    tag
-        What is looked for.
+    tag, on_line
+        What is looked for; a line is wanted at all.
     live
         By query number: claims count.
     facts
@@ -84,6 +86,7 @@ class LineFacts(wiring.Component):
     ends: Value
     error: Value
     tag: Value
+    on_line: Value
     live: Value
     facts: Any
 
@@ -97,6 +100,7 @@ class LineFacts(wiring.Component):
                 "ends": In(geometry.ways),
                 "error": In(1),
                 "tag": In(geometry.tag_bits),
+                "on_line": In(1),
                 "live": In(1 << QUERY_BITS),
                 "facts": Out(facts_layout(config)),
             }
@@ -112,7 +116,7 @@ class LineFacts(wiring.Component):
             wrong = Mux(self.ends[number], self.error, self.failed[number] & ~self.busy[number])
             claims = way.valid & (way.claims != 0)
             m.d.comb += [
-                facts.good[number].eq(match & ~wrong),
+                facts.good[number].eq((match & ~wrong) | ~self.on_line),
                 facts.claims[number].eq(claims),
                 facts.claimed[number].eq(claims & self.live.bit_select(way.query, 1)),
             ]
@@ -137,9 +141,9 @@ class LineVictims(wiring.Component):
     -------
     state, busy, claimed
         The set; its lines that are being fetched, those that are claimed.
-    oldest, tail
+    oldest, tail, late
         Number of the oldest queue entry that is still to be read after this cycle, and of the next
-        one to be pushed.
+        one to be pushed, or with ``late`` of the one before that.
     candidates
         Lines that a lookup may take.
     several
@@ -151,6 +155,7 @@ class LineVictims(wiring.Component):
     claimed: Value
     oldest: Value
     tail: Value
+    late: Value
     candidates: Value
     several: Value
 
@@ -164,6 +169,7 @@ class LineVictims(wiring.Component):
                 "claimed": In(geometry.ways),
                 "oldest": In(geometry.sequence_bits),
                 "tail": In(geometry.sequence_bits),
+                "late": In(1),
                 "candidates": Out(geometry.ways),
                 "several": Out(1),
             }
@@ -179,7 +185,8 @@ class LineVictims(wiring.Component):
             age = Signal(self._geometry.sequence_bits, name=f"age_{number}")
             ahead = Signal(self._geometry.sequence_bits, name=f"ahead_{number}")
             few = age[self._most.bit_length() :] == 0
-            to_read = way.valid & way.read & few & ahead[-1]
+            sent = ahead[-1] | (self.late & (way.last == self.tail))
+            to_read = way.valid & way.read & few & sent
             m.d.comb += [
                 age.eq(way.last - self.oldest),
                 ahead.eq(way.last - self.tail),
@@ -210,7 +217,7 @@ class LineChoice(wiring.Component):
     candidates
         Lines to take without a match, see ``LineVictims``.
     match, merged
-        A line matches; it is being fetched.
+        A line matches, or none is wanted; it is being fetched.
     chosen, way
         The line that matches, else the one to take: one bit a line, its number.
     """

@@ -139,19 +139,24 @@ class LineTags(wiring.Component):
         with m.Elif(clearing):
             last = cleared == geometry.sets - 1
             m.d.sync += [cleared.eq(cleared + 1), clearing.eq(~last), steady.eq(last)]
+        # Whether an entry is sent is known late in a cycle: what counts them hears of it a cycle
+        # later.
+        late = Signal()  # one more than these was sent
         tail = Signal(geometry.sequence_bits)  # entries sent
+        number = Signal.like(tail)  # of the next one
         oldest = Signal(geometry.sequence_bits)  # the first one still to be read after this cycle
         read_done = Signal()
         pending = Signal(range(config.lookup_queue + 2))  # so many are
-        pushed = self.o.valid
         most = config.lookup_queue
         self._full = Signal()  # most of them are
+        are_most, are_less = (Mux(late, pending == n - 1, pending == n) for n in (most, most - 1))
         m.d.sync += [
-            self._full.eq(((pending == most) | ((pending == most - 1) & pushed)) & ~read_done),
-            tail.eq(tail + pushed),
+            late.eq(self.o.valid),
+            self._full.eq((are_most | (are_less & self.o.valid)) & ~read_done),
+            tail.eq(tail + late),
             read_done.eq(self.read_done),
             oldest.eq(oldest + self.read_done),
-            pending.eq(counted(pending, pushed, read_done)),
+            pending.eq(counted(pending, late, read_done)),
         ]
         m.submodules.facts = facts = LineFacts(config=config)
         m.d.comb += facts.live.eq(self.live)
@@ -161,12 +166,14 @@ class LineTags(wiring.Component):
         m.submodules.choice = choice = LineChoice(config=config)
         self._several, self._waited = Signal(), Signal()
         m.d.comb += [
-            self.idle.eq(~self._held & ~valid & (pending == 0)),
+            self.idle.eq(~self._held & ~valid & ~late & (pending == 0)),
             victims.state.eq(known.state),
             victims.busy.eq(known.busy & ~self._ends),
             victims.claimed.eq(self._claimed),
             victims.oldest.eq(oldest),
             victims.tail.eq(tail),
+            victims.late.eq(late),
+            number.eq(tail + late),
             choice.facts.eq(known),
         ]
         # What may be replaced is found out in the step's first cycle here and good from the next
@@ -182,13 +189,13 @@ class LineTags(wiring.Component):
             write.en.eq(clearing | (fire & (match | sent))),
         ]
         with m.If(~clearing):
-            self._update(m, write.data, known, choice, step, tail)
+            self._update(m, write.data, known, choice, step, number)
 
         fresh = Signal(init=1)  # no decision since the lines were invalidated
         m.d.sync += [
             fresh.eq(self.invalidate | (fresh & ~fire)),
             self.done.eq(fire & step.last),
-            self.step.pending.eq(pending),
+            self.step.pending.eq(pending + late),
             self.step.fresh.eq(fresh),
         ]
         self._event(m, step, fire, match, choice.merged, sent)
@@ -231,6 +238,7 @@ class LineTags(wiring.Component):
             leaves.eq(move & here.last),
             self.set.eq(here.set),
             facts.tag.eq(here.line >> geometry.set_bits),
+            facts.on_line.eq(here.on_line),
         ]
         same_set = Signal()
         m.d.comb += [
@@ -308,11 +316,13 @@ class LineTags(wiring.Component):
         with m.If(self._passes):
             m.d.sync += known.eq(facts.facts)
         with m.Else():
-            m.d.sync += [
-                known.claimed.eq(self._claimed),
-                known.busy.eq(known.busy & ~self._ends),
-                known.good.eq(known.good & ~wrong & ~clearing.replicate(geometry.ways)),
-            ]
+            m.d.sync += known.claimed.eq(self._claimed)
+            # Written so that the facts need no gate behind them: set back or kept.
+            for number in range(geometry.ways):
+                with m.If(self._ends[number]):
+                    m.d.sync += known.busy[number].eq(0)
+                with m.If(step.on_line & (wrong[number] | clearing)):
+                    m.d.sync += known.good[number].eq(0)
         with m.If(clearing):
             m.d.sync += [known.state.eq(0), known.claims.eq(0)]
         return known
@@ -321,16 +331,16 @@ class LineTags(wiring.Component):
         self, m: Module, step: Any, choice: LineChoice, ready: Value, fire: Signal
     ) -> tuple[Signal, Signal]:
         """What the step is, and when it happens: entry and fetch leave together."""
-        lookup, on_line = step.id.lookup, step.on_line
+        lookup = step.id.lookup
         match, sent = Signal(), Signal()
-        enabled, found, right, goes = Signal(), Signal(), Signal(), Signal()
+        enabled, found, goes = Signal(), Signal(), Signal()
+        right = choice.match  # there is no line to be taken
         some = choice.candidates.any()
         m.d.comb += [
-            match.eq(on_line & choice.match),
+            match.eq(step.on_line & choice.match),
             found.eq(some & (~lookup.prefetch | self._several)),
-            sent.eq(on_line & ~choice.match & self._waited & found),
+            sent.eq(~right & self._waited & found),
             enabled.eq(ready & (lookup.prefetch | ~self._full)),
-            right.eq(~on_line | choice.match),  # there is no line to be taken
             goes.eq(self._waited & (Mux(found, self.fetch.ready, lookup.prefetch))),
             fire.eq(enabled & (right | goes)),
             self.o.valid.eq(
@@ -413,7 +423,7 @@ class LineTags(wiring.Component):
             m.d.comb += out[name].eq(lookup[name])
 
     def _update(
-        self, m: Module, new: Any, facts: Any, choice: LineChoice, step: Any, tail: Value
+        self, m: Module, new: Any, facts: Any, choice: LineChoice, step: Any, entry: Value
     ) -> None:
         """The set after the step: claims, last reader, a new tag.
 
@@ -446,5 +456,5 @@ class LineTags(wiring.Component):
                     m.d.comb += [
                         way.claims.eq(Mux(counts, less, 0)),
                         way.read.eq(1),
-                        way.last.eq(tail),
+                        way.last.eq(entry),
                     ]
