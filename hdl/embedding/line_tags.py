@@ -30,9 +30,18 @@ from .line_choice import (
 )
 from .line_geometry import LineGeometry
 
-__all__ = ["LineTags"]
+__all__ = ["LineTags", "victim_latency"]
 
 _LOG2_LINE = LINE_BYTES.bit_length() - 1
+
+
+def victim_latency(config: Config) -> int:
+    """Cycles from a lookup's first chance of a match to its decision without one, at the earliest.
+
+    Where a line is a single beat lookups that match nothing must follow each other without a gap,
+    or they do not fill the bus: what may be replaced is then found out together with the match.
+    """
+    return int(LineGeometry(config).beats > 1)
 
 
 class LineTags(wiring.Component):
@@ -50,11 +59,11 @@ class LineTags(wiring.Component):
     invalidated, a set a cycle, before the next lookup is decided.
 
     Two stages: the first one reads the set and finds out about each of its lines, the second one
-    decides and writes the set back; what may be replaced it knows a cycle later than what matches.
-    One lookup a cycle, two cycles for one that matches no line, and as much for each line of a row
-    of 128 bytes that is not in the static cache: its lines pass as two steps. A step stays in the
-    first stage while one that has to do with a line of the same set is in the second: it must see
-    what that one writes.
+    decides and writes the set back; what may be replaced it knows ``victim_latency`` cycles later
+    than what matches. One lookup a cycle, one that matches no line as much longer, and the same
+    again for a row of 128 bytes that is not in the static cache: its lines pass as two steps. A
+    step stays in the first stage while one that has to do with a line of the same set is in the
+    second: it must see what that one writes.
 
     Parameters
     ----------
@@ -101,9 +110,7 @@ class LineTags(wiring.Component):
     idle: Value
 
     LATENCY = 2
-    """Cycles from a lookup to its decision, at the earliest."""
-    VICTIM_LATENCY = 1
-    """Cycles from then to the decision of a lookup that matches no line, at the earliest."""
+    """Cycles from a lookup to its decision, at the earliest; see ``victim_latency``, too."""
     LIVE_LATENCY = 1
     """Cycles from ``live`` to the decisions that go by it."""
 
@@ -178,11 +185,23 @@ class LineTags(wiring.Component):
         ]
         # What may be replaced is found out in the step's first cycle here and good from the next
         # one on, while it waits.
-        m.d.sync += [
-            choice.candidates.eq(victims.candidates),
-            self._several.eq(victims.several),
-            self._waited.eq(~self._passes),
-        ]
+        candidates, several = victims.candidates, victims.several
+        if victim_latency(config):
+            m.d.sync += self._waited.eq(~self._passes)
+        else:
+            m.submodules.early = early = LineVictims(config=config)
+            m.d.comb += [
+                early.state.eq(facts.facts.state),
+                early.busy.eq(facts.facts.busy),
+                early.claimed.eq(facts.facts.claimed),
+                early.oldest.eq(oldest),
+                early.tail.eq(number),
+                early.late.eq(valid & ~step.id.lookup.prefetch),  # sent in this cycle
+                self._waited.eq(1),
+            ]
+            candidates = Mux(self._passes, early.candidates, candidates)
+            several = Mux(self._passes, early.several, several)
+        m.d.sync += [choice.candidates.eq(candidates), self._several.eq(several)]
         match, sent = self._decide(m, step, choice, valid & steady, fire)
         m.d.comb += [
             write.addr.eq(Mux(clearing, cleared, step.set)),

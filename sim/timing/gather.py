@@ -17,7 +17,7 @@ from hdl.embedding.feature_table import FeatureTable
 from hdl.embedding.granules import GRANULE_BYTES
 from hdl.embedding.line_fetch import LineFetch
 from hdl.embedding.line_geometry import LineGeometry
-from hdl.embedding.line_tags import LineTags
+from hdl.embedding.line_tags import victim_latency
 from hdl.embedding.read_slots import ReadSlots
 from hdl.embedding.row_reader import RowReader
 from hdl.embedding.static_cache import CacheTags
@@ -105,6 +105,7 @@ class _Lane:
         )
         self._requester = FIRST_LOADER + config.record_loaders + number
         self._beats = geometry.beats
+        self._victims = victim_latency(config)
         self.cache = LineCache(
             sets=geometry.sets, ways=geometry.ways, sequence_bits=geometry.sequence_bits
         )
@@ -207,7 +208,7 @@ class _Lane:
                 self._gather.count(lookup, Outcome.STATIC)
             self._next(cycle, None)
         else:
-            self._line(cycle, lookup, pending, ready + LineTags.VICTIM_LATENCY)
+            self._line(cycle, lookup, pending, ready + self._victims)
 
     def _line(self, cycle: int, lookup: Lookup, pending: int, found: int) -> None:
         """A step that has to do with a line; what may be replaced is known in cycle ``found``."""
