@@ -108,7 +108,8 @@ class ReadChannel(wiring.Component):
         )
         # Two entries: AR is a register and still takes one request a cycle.
         m.submodules.address = address = StreamRegister(shape=layout)
-        open_ = self.outstanding < self.OUTSTANDING_LIMIT
+        open_ = Signal(init=1)
+        m.d.sync += open_.eq(self.outstanding < self.OUTSTANDING_LIMIT - 1)  # a cycle late
         m.d.comb += [
             arbiter.requests.eq(self.valid),
             arbiter.advance.eq(open_ & address.i.ready),

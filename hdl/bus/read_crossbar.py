@@ -163,20 +163,21 @@ class ReadCrossbar(wiring.Component):
         """Lets an ordered requester use one channel at a time."""
         port = self.requester[r]
         count = Signal(_OUTSTANDING_BITS, name=f"outstanding_{r}")
+        sent = Signal(name=f"sent_{r}")  # granted, and not counted yet
         current = Signal.like(target, name=f"current_{r}")
         room = Signal(init=1, name=f"room_{r}")
         done = port.response.valid & port.response.ready & port.response.payload.last
-        # A cycle late: one more is granted at most.
-        m.d.sync += room.eq(count < (1 << _OUTSTANDING_BITS) - 2)
+        # Two cycles late: two more are granted at most.
+        m.d.sync += room.eq(count < (1 << _OUTSTANDING_BITS) - 3)
         m.d.comb += allowed.eq(room)
         if self._config.axi_channels > 1:
-            m.d.comb += allowed.eq((count == 0) | ((current == target) & room))
+            m.d.comb += allowed.eq(((count == 0) & ~sent) | ((current == target) & room))
         with m.If(granted):
             m.d.sync += current.eq(target)
         with m.If(drop):
-            m.d.sync += count.eq(0)
+            m.d.sync += [sent.eq(0), count.eq(0)]
         with m.Else():
-            m.d.sync += count.eq(count + granted - done)
+            m.d.sync += [sent.eq(granted), count.eq(count + sent - done)]
 
     def _responses(
         self, m: Module, r: int, channels: list[ReadChannel], taken: list[Signal]

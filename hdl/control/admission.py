@@ -139,13 +139,18 @@ class Admission(wiring.Component):
         left = Signal(config.candidate_bits + 1)
         fits = Signal()
         taken = self._taken = Signal()  # a region and its context are taken in this cycle
+        was_taken = Signal()
         m.d.comb += left.eq(config.candidate_words - words)
         m.d.sync += [
             # One cycle old: it only grows while a stage waits.
             fits.eq((left >= self._size) & (contexts != config.filter_contexts)),
             queries.eq(queries + self.admitted - self.retire),
-            contexts.eq(contexts + taken - Mux(self.retire, self.retired_stages, 0)),
-            words.eq(words + Mux(taken, self._size, 0) - Mux(self.retire, self.retired_words, 0)),
+            # A cycle late: the next stage asks for room four cycles later.
+            was_taken.eq(taken),
+            contexts.eq(contexts + was_taken - Mux(self.retire, self.retired_stages, 0)),
+            words.eq(
+                words + Mux(was_taken, self._size, 0) - Mux(self.retire, self.retired_words, 0)
+            ),
         ]
         self._free_number = Signal(init=1)  # queries != queries_in_flight
         most = config.queries_in_flight
@@ -162,11 +167,15 @@ class Admission(wiring.Component):
         entry, stage = self._table.entry, self._stage
         opening = self.o_open.payload
         items = Signal(config.item_bits + 1)
+        keep = Signal(config.item_bits + 1)
+        final = Signal()
         before = query.keep[(stage - 1)[:2]]
         first = stage == 0
         # A cycle each after a change of ``stage``.
         m.d.sync += [
             items.eq(Mux(first, query.items, before)),
+            keep.eq(query.keep[stage]),
+            final.eq(stage + 1 == entry.stages),
             self._size.eq(region_words(config, query, items, first)),
         ]
         m.d.comb += [
@@ -175,9 +184,9 @@ class Admission(wiring.Component):
             opening.base.eq(self._base),
             opening.next_base.eq(self._next_base),
             opening.n.eq(items),
-            opening.k.eq(query.keep[stage]),
+            opening.k.eq(keep),
             opening.first.eq(first),
-            opening.final.eq(stage + 1 == entry.stages),
+            opening.final.eq(final),
             opening.policy.eq(query.policy),
             opening.bins.eq(query.bins),
             opening.sub_batches.eq(query.sub_batches),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -131,10 +131,14 @@ class EntryEnds(wiring.Component):
         m.submodules.writes = writes = WriteShare(config=config)
         wiring.connect(m, wiring.flipped(self.i_record), completions.i_record)
         # Bursts are counted a cycle late, and results are being written for a cycle longer.
-        writing, was_writing = Signal(), Signal()
+        writing, was_writing, of_oldest = Signal(), Signal(), Signal()
         bits = max(1, (queries_at_once(self._config) - 1).bit_length())
-        m.d.comb += writing.eq(results.busy & (results.query[:bits] == places.oldest[:bits]))
+        m.d.comb += writing.eq(results.busy & of_oldest)
+        # Late by a cycle when the oldest query changes: its end is further away. The query of the
+        # results changes while the writer is not busy.
+        query = Mux(results.busy, results.query, results.i.payload.query)
         m.d.sync += [
+            of_oldest.eq(query[:bits] == places.oldest[:bits]),
             was_writing.eq(writing),
             places.asked.eq(results.asked),
             places.asked_query.eq(results.query),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -59,22 +59,25 @@ class PipelineTable(wiring.Component):
         write = words.write_port()
         read = words.read_port(domain="sync")
         request = self.config_write
-        m.d.comb += [
-            write.addr.eq(request.address),
-            write.data.eq(request.data),
-            write.en.eq(
+        enable, to, content = Signal(), Signal.like(write.addr), Signal.like(write.data)
+        m.d.sync += [  # words come from far
+            to.eq(request.address),
+            content.eq(request.data),
+            enable.eq(
                 request.valid
                 & (request.target == Target.PIPELINES)
                 & (request.address < self._words)
             ),
         ]
+        m.d.comb += [write.addr.eq(to), write.data.eq(content), write.en.eq(enable)]
         # A one-hot walks along with the words: bit w is high while word w is at the output.
         arriving = Signal(PIPELINE_WORDS)
         address = Signal(range(self._words))
         m.d.comb += read.addr.eq(address)
         m.d.sync += [arriving.eq(arriving << 1), self.done.eq(arriving[-1])]
         with m.If(self.read):
-            m.d.sync += address.eq(self.index * PIPELINE_WORDS)
+            # Added, three times: a product would take a multiplier block.
+            m.d.sync += address.eq(sum([self.index] * PIPELINE_WORDS, Const(0)))
         with m.Else():
             m.d.sync += address.eq(address + 1)
         asked = Signal()

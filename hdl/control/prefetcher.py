@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from ..interfaces import job_layout, walked_layout
@@ -196,6 +197,8 @@ class Prefetcher(wiring.Component):
 
 
 def _difference(end: Value, start: Value, most: int) -> Value:
-    """From ``start`` to ``end``: 0 where it lies behind, ``most`` at most."""
+    """From ``start`` to ``end``: 0 where it lies behind, ``most``, a power of two, at most."""
+    bits = exact_log2(most)
     difference = end - start
-    return Mux(difference < 0, 0, Mux(difference >= most, most, difference))
+    # Its upper bits tell, without a second carry chain.
+    return Mux(difference[-1], 0, Mux(difference[bits:].any(), most, difference[:bits]))

@@ -61,7 +61,7 @@ class QueryCheck(wiring.Component):
     Members
     -------
     start
-        Pulse; query, pipeline and present are stable from here to ``done``.
+        Pulse; pipeline and present are stable from here to ``done``, the query from a cycle before.
     query, pipeline
         The query and its table entry.
     present
@@ -98,7 +98,7 @@ class QueryCheck(wiring.Component):
         stage = Signal(range(self._config.max_stages))
         items = Signal(32)  # of the stage in check
         query = self.query
-        keep = Signal(query.keep.shape().elem_shape)
+        keep = Signal(query.keep.shape().elem_shape)  # of the stage in check
         words = Signal(self._config.candidate_bits + 3)  # lists of four stages fit
         region = Signal(len(words))
         if self._side_by_side:
@@ -111,21 +111,25 @@ class QueryCheck(wiring.Component):
         else:
             bad_policy = Value.cast(0)
         bad_items = (self.query.items == 0) | (self.query.items > self._config.max_items)
-        bad_keep = (keep == 0) | (keep > items)
-        if not self._config.features.on_chip_filter:
-            bad_keep = Value.cast(0)
+        bad_keep = Value.cast(0)
+        if self._config.features.on_chip_filter:
+            bad_keep = (keep == 0) | (keep > items)
+        # Registers: 32-bit comparisons, and sizes that come from far.
+        keep_is_bad, query_is_bad = Signal(), Signal()
         m.d.sync += self.done.eq(0)
         with m.FSM():
             with m.State("PIPELINE"):
-                m.d.sync += [stage.eq(0), items.eq(query.items), words.eq(0)]
+                m.d.sync += [stage.eq(0), items.eq(query.items), keep.eq(query.keep[0])]
+                m.d.sync += words.eq(0)
                 with m.If(self.start):
                     with m.If(self._bad_pipeline()):
                         m.d.sync += [self.status.eq(Status.BAD_PIPELINE), self.done.eq(1)]
                     with m.Else():
                         m.next = "STAGE"
-            with m.State("STAGE"):  # a multiplexer and a sum take a cycle of their own
+            with m.State("STAGE"):
                 m.d.sync += [
-                    keep.eq(query.keep[stage]),
+                    keep_is_bad.eq(bad_keep),
+                    query_is_bad.eq(bad_items | bad_policy),
                     region.eq(region_words(self._config, query, items, stage == 0)),
                 ]
                 m.next = "SIZE"
@@ -134,8 +138,9 @@ class QueryCheck(wiring.Component):
                 m.d.sync += [
                     stage.eq(stage + 1),
                     items.eq(keep),
+                    keep.eq(query.keep[(stage + 1)[: len(stage)]]),
                     words.eq(words + region),
-                    self.status.eq(Mux(bad_items | bad_keep, Status.BAD_SIZE, Status.OK)),
+                    self.status.eq(Status.OK),
                 ]
                 with m.If(stage + 1 == self.pipeline.stages):
                     if self._side_by_side:
@@ -143,7 +148,7 @@ class QueryCheck(wiring.Component):
                     else:
                         m.d.sync += self.done.eq(1)
                         m.next = "PIPELINE"
-                with m.If(bad_items | bad_keep | bad_policy):
+                with m.If(keep_is_bad | query_is_bad):
                     m.d.sync += [self.status.eq(Status.BAD_SIZE), self.done.eq(1)]
                     m.next = "PIPELINE"
             with m.State("WORDS"):

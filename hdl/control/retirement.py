@@ -104,25 +104,24 @@ class Retirement(wiring.Component):
         through = Signal(queries)
         bad_id = Signal(queries)
         bus_error = Signal(queries)
+        began = Signal(queries)  # errors are forgotten a cycle late: none of the query's is so soon
         oldest = Signal(range(queries))
         elapsed = self._clock(m)
         for q in range(queries):
             mine = self.admitted & (self.i_admitted.query == q)
+            m.d.sync += began[q].eq(mine)
             with m.If(mine):
                 m.d.sync += [
                     entries[q].eq(self.i_admitted),
                     flight[q].eq(1),
                     through[q].eq(self.i_admitted.status != Status.OK),
-                    bad_id[q].eq(0),
-                    bus_error[q].eq(0),
                 ]
-            with m.Else():
-                m.d.sync += [
-                    bad_id[q].eq(bad_id[q] | self.bad_ids[q]),
-                    bus_error[q].eq(bus_error[q] | self.bus_errors[q]),
-                ]
-                with m.If(self.finished[q]):
-                    m.d.sync += through[q].eq(1)
+            with m.Elif(self.finished[q]):
+                m.d.sync += through[q].eq(1)
+            m.d.sync += [
+                bad_id[q].eq((bad_id[q] | self.bad_ids[q]) & ~began[q]),
+                bus_error[q].eq((bus_error[q] | self.bus_errors[q]) & ~began[q]),
+            ]
 
         done = self.o_done.payload
         # The oldest query's, a cycle late: it has been that for a cycle when it is looked at.

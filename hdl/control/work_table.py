@@ -263,7 +263,7 @@ class WorkTable(wiring.Component):
             with m.If(taken[c]):
                 m.d.sync += self._position[c].eq(self._position[c] + step)
             given = self._complete[c] & (self._begun[c] == self._known[c]) & ~self._some[c]
-            m.d.comb += [
-                self.pending[c].eq(self._some[c] & ~self.cancelled[c]),
-                self.open[c].eq(self._active[c] & ~given),
-            ]
+            m.d.comb += self.pending[c].eq(self._some[c] & ~self.cancelled[c])
+            # A cycle late when it falls, never when it rises.
+            begins = self.opened & (self.number == c)
+            m.d.sync += self.open[c].eq(begins | (self._active[c] & ~given))

@@ -27,8 +27,9 @@ def rotation_of(config: Config, word: Value) -> Value:
     its scores would wait for each other. Three, not one, keeps all strides from 1 to 16 spread and
     ``filter_survivors`` neighbours in different banks also across the end of a word.
     """
-    banks = config.candidate_banks
-    return (word * 3)[: banks.bit_length() - 1]
+    bits = config.candidate_banks.bit_length() - 1
+    low = word[:bits]
+    return ((low << 1) + low)[:bits]  # a product would take a multiplier block
 
 
 def bank_of(config: Config, address: Value) -> Value:
@@ -63,7 +64,8 @@ class CandidateMemory(wiring.Component):
     write
         Scores, by bank.
     append, link
-        ``filter_survivors`` writes a cycle to different banks: list entries, links.
+        ``filter_survivors`` writes a cycle to different banks: list entries, links. A cycle later
+        than scores in the memory.
     list_address, list_data
         Item at a candidate address, by reader.
     """
@@ -152,16 +154,19 @@ class CandidateMemory(wiring.Component):
         sources: Any,
         fields: tuple[str, ...] | None,
     ) -> None:
-        """The source, one at most, whose address lies in this bank writes."""
+        """The source, one at most, whose address lies in this bank writes, a cycle later."""
         shift = self._config.candidate_banks.bit_length() - 1
+        enable, address, content = Signal(), Signal.like(port.addr), Signal.like(port.data)
+        m.d.comb += [port.en.eq(enable), port.addr.eq(address), port.data.eq(content)]
+        m.d.sync += enable.eq(0)
         for number in range(self._config.filter_survivors):
             source = sources[number]
             with m.If(source.valid & (bank_of(self._config, source.address) == bank)):
-                m.d.comb += [port.en.eq(1), port.addr.eq(source.address[shift:])]
+                m.d.sync += [enable.eq(1), address.eq(source.address[shift:])]
                 if fields is None:
-                    m.d.comb += port.data.eq(source.link)
+                    m.d.sync += content.eq(source.link)
                 else:
-                    m.d.comb += [getattr(port.data, name).eq(source[name]) for name in fields]
+                    m.d.sync += [getattr(content, name).eq(source[name]) for name in fields]
 
     def _reader(self, m: Module, cells: memory.Memory, reader: int) -> memory.ReadPort:
         shift = self._config.candidate_banks.bit_length() - 1

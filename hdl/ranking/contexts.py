@@ -106,7 +106,9 @@ class Contexts(wiring.Component):
         aborted = Signal(self._count)
         own = Signal(data.StructLayout({"valid": 1, "arrival": arrival_layout(self._config)}))
         taken = Signal()
-        opening = self._open(m, own, taken)
+        opening = Signal()
+        # A cycle late: the payload stands, and nothing is counted in a context so soon.
+        m.d.sync += opening.eq(self._open(m, own, taken))
         found, last_counted = self._count_down(m, own, taken)
         completed, which = Signal(), Signal.like(last_counted)  # a comparison is in front
         m.d.sync += [completed.eq(found), which.eq(last_counted)]

@@ -182,12 +182,14 @@ class Emission(wiring.Component):
         m.d.comb += [new.eq(chosen.chosen & ~chosen.old), lost.eq(chosen.old & ~chosen.chosen)]
         before = prefix_counts(m, new, name="new_before")
         number: Any = Signal(data.ArrayLayout(self._banks.bit_length(), self._banks))
+        self._turn = Signal(self._banks.bit_length() - 1)  # of the word in the third stage
         news = Signal(self._banks.bit_length())
         falls = Signal(self._banks.bit_length())
         with m.If(self.advance):
             m.d.sync += [
                 stage.eq(chosen),
                 stage.chosen.eq(new),
+                self._turn.eq(rotation_of(self._config, chosen.word.address)),
                 number.eq(Cat(before[: self._banks])),
                 news.eq(before[-1]),
                 falls.eq(count_ones(lost)),
@@ -241,8 +243,9 @@ class Emission(wiring.Component):
                         for lane in range(self._banks)
                     )
                 ),
+                # If the word is served in this cycle: that comes late and enables registers.
                 allowed.eq(
-                    act & ~dropping & pick.any() & some_room[port] & ~(self.job.final & (port != 0))
+                    ~dropping & pick.any() & some_room[port] & ~(self.job.final & (port != 0))
                 ),
             ]
             picks.append((pick, allowed))
@@ -283,7 +286,7 @@ class Emission(wiring.Component):
             self.flag_data.eq(stage.old | sent | now),
         ]
         lost_one = left & ~(left - 1)[: self._banks]
-        self._write(m, stage, picks, lost_one, act & dropping)
+        self._write(m, stage, picks, lost_one, act, dropping)
 
     def _write(
         self,
@@ -291,7 +294,8 @@ class Emission(wiring.Component):
         stage: Any,
         picks: list[tuple[Signal, Signal]],
         lost_one: Value,
-        dropping: Value,
+        act: Signal,
+        dropping: Signal,
     ) -> None:
         """Last stage: the chosen candidates' data, towards memory or the sorter."""
         config = self._config
@@ -302,7 +306,6 @@ class Emission(wiring.Component):
         m.d.sync += self.append.eq(entries)
         for port in range(wide):
             m.d.sync += self.append[port].address.eq(self.job.next_base + entries[port].address)
-        turn = rotation_of(config, stage.word.address)
         for port, (pick, allowed) in enumerate(picks):
             lanes = Mux(dropping, lost_one, pick) if port == 0 else pick
             lane = Signal(bits, name=f"lane_{port}")
@@ -311,33 +314,31 @@ class Emission(wiring.Component):
                     m.d.comb += lane.eq(index)
             bank = Signal(bits, name=f"bank_{port}")
             item = Signal(config.item_bits, name=f"item_{port}")
-            m.d.comb += bank.eq(lane + turn)
+            m.d.comb += bank.eq(lane + self._turn)
             candidate = stage.word.candidates[bank]
             own = Cat(lane, stage.word.position)[: config.item_bits]
             m.d.comb += item.eq(Mux(self.selection.first, own, candidate.item))
             place = self.listed + port
             if port == 0:
                 place = Mux(dropping, candidate.link, place)
-            listed = allowed & ~self.job.final
+            listed = act & allowed & ~self.job.final
             append, link, kept = entries[port], self.link[port], self.kept[port]
             m.d.sync += [
-                append.valid.eq(listed | (dropping if port == 0 else 0)),
+                append.valid.eq(listed | (act & dropping if port == 0 else 0)),
                 append.address.eq(place),
                 append.item.eq(item),
                 append.dropped.eq(dropping if port == 0 else 0),
                 link.valid.eq(listed & self.job.links),
                 link.address.eq(Cat(lane, stage.word.address)),
                 link.link.eq(place),
-                kept.valid.eq(allowed),
+                kept.valid.eq(act & allowed),
                 kept.item.eq(item),
                 kept.score.eq(candidate.score),
             ]
             if port == 0:
-                with m.If(self.o.ready):
-                    m.d.sync += self.o.valid.eq(0)
-                with m.If(allowed & self.job.final):
+                with m.If(~self.o.valid | self.o.ready):
                     m.d.sync += [
-                        self.o.valid.eq(1),
+                        self.o.valid.eq(stage.word.valid & allowed & self.job.final),
                         self.o.payload.item.eq(item),
                         self.o.payload.score.eq(candidate.score),
                         self.o.payload.last.eq(self.listed + 1 == self.job.survivors),

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..interfaces import config_write_layout, position_score_layout
+from ..skid import StreamRegister
 from .candidate_memory import CandidateMemory
 from .contexts import Contexts
 from .funnel_layouts import (
@@ -128,7 +129,10 @@ class Funnel(wiring.Component):
         for unit in range(self._config.sub_arrays):
             wiring.connect(m, wiring.flipped(self.i_scores[unit]), lanes.i[unit])
         wiring.connect(m, wiring.flipped(self.i_open), contexts.i_open)
-        wiring.connect(m, wiring.flipped(self.i_cancel), contexts.i_cancel)
+        # Counters take a cancellation when nothing else is to be done: nobody waits for that.
+        m.submodules.cancel = cancel = StreamRegister(shape=cancel_layout(self._config))
+        wiring.connect(m, wiring.flipped(self.i_cancel), cancel.i)
+        wiring.connect(m, cancel.o, contexts.i_cancel)
         wiring.connect(m, lanes.o, contexts.i_arrival)
 
     def _wire_selection(

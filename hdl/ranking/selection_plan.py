@@ -171,10 +171,16 @@ class SelectionPlan(wiring.Component):
             self.nothing.eq(quota == 0),
             share.eq(context.share + (self.sub_batch < context.extra)),
         ]
+        enable, address, content = Signal(), Signal.like(write.addr), Signal.like(write.data)
+        m.d.sync += [  # LOAD's words come from far
+            enable.eq(self.config_write.valid & (self.config_write.target == Target.QUOTAS)),
+            address.eq(self.config_write.address),
+            content.eq(self.config_write.data),
+        ]
         m.d.comb += [
-            write.en.eq(self.config_write.valid & (self.config_write.target == Target.QUOTAS)),
-            write.addr.eq(self.config_write.address),
-            write.data.eq(self.config_write.data),
+            write.en.eq(enable),
+            write.addr.eq(address),
+            write.data.eq(content),
             read.addr.eq(Cat(self.sub_batch, context.fractions)),
         ]
         with m.If(self.aborted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import Config
 from .insertion_cells import InsertionCells
@@ -88,7 +89,9 @@ class Sorter(wiring.Component):
         other = Signal(self._key_width)  # the head that is not refilled
         other_full = Signal()
         empty = Signal()  # both runs, once the element that goes out is through
-        to_second = Signal()  # this pass reads the first memory and writes the second
+        pass_ends = Signal()  # they are the last two of this pass, too
+        refilling = Signal()  # the state as a register of its own
+        to_second = Signal()  # this pass reads the memory's first half and writes the second
         address = Signal(bits)
         filling = Signal(init=1)  # elements are taken: the state as a register of its own
         write = Signal()
@@ -102,7 +105,7 @@ class Sorter(wiring.Component):
                 cells.insert.eq(self.i.valid & self.i.ready & short),
                 cells.key.eq(self._key(self.i.payload.item, self.i.payload.score)),
             ]
-        read_key = self._memories(m, address, write, to_second, out_index, write_key)
+        read_key = self._memory(m, address, write, to_second, out_index, write_key)
 
         winner = Signal()  # side whose head goes out
         best = Signal(self._key_width)
@@ -155,46 +158,49 @@ class Sorter(wiring.Component):
                 m.next = "PICK"
             with m.State("PICK"):
                 m.d.comb += address.eq(Mux(winner, index[1], index[0]))
+                runs_out = Mux(
+                    winner,
+                    (index[1] == stop[1]) & ~full[0],
+                    (index[0] == stop[0]) & ~full[1],
+                )
                 m.d.sync += picked.eq(winner)
                 m.d.sync += [more.eq(index[side] != stop[side]) for side, more in enumerate(rest)]
                 m.d.sync += [
                     other.eq(Mux(winner, head[0], head[1])),
                     other_full.eq(Mux(winner, full[0], full[1])),
-                    empty.eq(
-                        Mux(
-                            winner,
-                            (index[1] == stop[1]) & ~full[0],
-                            (index[0] == stop[0]) & ~full[1],
-                        )
-                    ),
+                    empty.eq(runs_out),
+                    pass_ends.eq(runs_out & last_pair),
                 ]
                 with m.If(~final | ~self.o.valid | self.o.ready):
                     m.d.comb += write.eq(~final)
                     m.d.sync += out_index.eq(out_index + 1)
                     with m.If(final):
                         self._send(m, best, out_index + 1 == count)
+                    m.d.sync += refilling.eq(1)
                     m.next = "REFILL"
             with m.State("REFILL"):
                 self._refill(m, picked, read_key, index, rest, head, full)
                 # No two keys are equal: each has its item's index.
                 refilled = Mux(picked, rest[1], rest[0])
                 goes_out = refilled & (~other_full | (read_key > other))
-                m.d.sync += winner.eq(Mux(picked, goes_out, ~goes_out))
+                m.d.sync += [winner.eq(Mux(picked, goes_out, ~goes_out)), refilling.eq(0)]
                 m.next = "PICK"
                 with m.If(empty):
-                    m.d.sync += end.eq(stop[1])
                     m.next = "PAIR"
-                    with m.If(last_pair):
-                        m.d.sync += [
-                            end.eq(0),
-                            out_index.eq(0),
-                            width.eq(width << 1),
-                            final.eq((width << 2) >= count),
-                            to_second.eq(~to_second & ~final),
-                        ]
-                        with m.If(final):
-                            m.d.sync += filling.eq(1)
-                            m.next = "FILL"
+                    with m.If(pass_ends & final):
+                        m.next = "FILL"
+        with m.If(refilling & empty):
+            m.d.sync += end.eq(stop[1])
+        with m.If(refilling & pass_ends):
+            m.d.sync += [
+                end.eq(0),
+                out_index.eq(0),
+                width.eq(width << 1),
+                final.eq((width << 2) >= count),
+                to_second.eq(~to_second & ~final),
+            ]
+            with m.If(final):
+                m.d.sync += filling.eq(1)
         return m
 
     def _drain(self, m: Module, cells: InsertionCells, filling: Signal) -> None:
@@ -244,7 +250,7 @@ class Sorter(wiring.Component):
                     index[side].eq(index[side] + 1),
                 ]
 
-    def _memories(
+    def _memory(
         self,
         m: Module,
         address: Signal,
@@ -253,25 +259,23 @@ class Sorter(wiring.Component):
         write_index: Signal,
         write_key: Signal,
     ) -> Signal:
-        """Both memories, one read and the other written; returns the data read a cycle ago.
+        """Two halves, one read and the other written; returns the data read a cycle ago.
 
-        Addresses lose the top bit of a count: index = depth is never used, only reached.
+        One memory: what is read is compared at once, without a choice in between. Addresses lose
+        the top bit of a count: index = depth is never used, only reached.
         """
-        read_key = Signal(self._key_width)
-        for number in range(2):
-            keys: memory.Memory = memory.Memory(shape=self._key_width, depth=self._depth, init=[])
-            m.submodules[f"memory_{number}"] = keys
-            read_port = keys.read_port(domain="sync")
-            write_port = keys.write_port()
-            m.d.comb += [
-                read_port.addr.eq(address),
-                write_port.addr.eq(write_index),
-                write_port.data.eq(write_key),
-                write_port.en.eq(write & (to_second == number)),
-            ]
-            with m.If(to_second != number):
-                m.d.comb += read_key.eq(read_port.data)
-        return read_key
+        keys: memory.Memory = memory.Memory(shape=self._key_width, depth=2 * self._depth, init=[])
+        m.submodules.memory = keys
+        read_port = keys.read_port(domain="sync")
+        write_port = keys.write_port()
+        bits = exact_log2(self._depth)
+        m.d.comb += [
+            read_port.addr.eq(Cat(address[:bits], ~to_second)),
+            write_port.addr.eq(Cat(write_index[:bits], to_second)),
+            write_port.data.eq(write_key),
+            write_port.en.eq(write),
+        ]
+        return read_port.data
 
 
 def _least(value: Value, limit: Value) -> Value:
