@@ -41,7 +41,7 @@ class QueryStages(wiring.Component):
     flight, contexts_in_flight
         Queries in flight, a bit each; their contexts.
     cancelled, cancelled_contexts
-        Queries that are cancelled, a bit each; their contexts.
+        Queries that are cancelled, a bit each; their contexts, a cycle later.
     stage
         Stage of each context.
     begun, ended
@@ -129,8 +129,9 @@ class QueryStages(wiring.Component):
                     | (last & (source.payload.context == c))
                 ),
                 self.contexts_in_flight[c].eq(self.flight.bit_select(queries[c], 1)),
-                self.cancelled_contexts[c].eq(self.cancelled.bit_select(queries[c], 1)),
             ]
+            # A cycle late: a context that begins has no rows yet.
+            m.d.sync += self.cancelled_contexts[c].eq(self.cancelled.bit_select(queries[c], 1))
         m.d.comb += self.finished.eq(
             Cat(
                 (last & (result.payload.query == q)) | (nothing & (queries[report.context] == q))

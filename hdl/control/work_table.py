@@ -250,10 +250,11 @@ class WorkTable(wiring.Component):
         # A cycle later than ``left``: the product is a register. The next group and the next block
         # of the context are more than two cycles away.
         step = Signal(self._config.item_bits + 1)
-        taken = Signal(contexts)
+        taken, selected = Signal(contexts), Signal(contexts)
         m.d.sync += step.eq(self.rows * self.block.stride)
         for c in range(contexts):
-            mine = self.take & (self.select == c)
+            m.d.sync += selected[c].eq(self.select == c)  # it stands for longer
+            mine = self.take & selected[c]
             m.d.sync += taken[c].eq(mine)
             with m.If(mine):
                 m.d.sync += [

@@ -154,6 +154,8 @@ class Scan(wiring.Component):
         banks = self._config.candidate_banks
         digits = digits_of(self._config)
         # Registers: the first word is further away than a change of ``depth``.
+        self._bins = Signal(4)  # one-hot: memory in front of it is slow
+        m.d.sync += self._bins.eq(Cat(self.bins == number for number in range(4)))
         looked_at = Signal(digits)
         m.d.sync += looked_at.eq(Cat(digits - 1 - digit < self.depth for digit in range(digits)))
         mask = Cat(looked_at[digit].replicate(DIGIT_BITS) for digit in range(digits))
@@ -201,11 +203,10 @@ class Scan(wiring.Component):
 
     def _leading(self, score: Value) -> Value:
         """The bin."""
-        leading = score[12:16] ^ 0x8
+        leading = (score[12:16] ^ 0x8) & self._bins[0].replicate(DIGIT_BITS)
         for number in range(1, 4):
             low = 12 - 2 * number
             inside = score[low + 3 :].all() | ~score[low + 3 :].any()  # only copies of the sign
-            saturated = Mux(score[15], 0, 15)
-            window = Mux(inside, score[low : low + 4] ^ 0x8, saturated)
-            leading = Mux(self.bins == number, window, leading)
+            window = Mux(inside, score[low : low + 4] ^ 0x8, (~score[15]).replicate(DIGIT_BITS))
+            leading = leading | (window & self._bins[number].replicate(DIGIT_BITS))
         return leading
