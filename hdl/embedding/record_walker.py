@@ -248,8 +248,10 @@ class RecordWalker(wiring.Component):
         job = jobs.job
         position = Signal(config.item_bits)
         fields: Any = Signal(task)
+        behind = Signal(config.item_bits)  # the first row
         m.d.comb += [
-            position.eq(job.position + row_2 * job.stride),
+            behind.eq(row_2 * job.stride),
+            position.eq(job.position + behind),
             dropped.eq(valid_2 & ~dense_2 & (job.features == 0)),
             fields.dense.eq(dense_2),
             fields.prefetch.eq(job.prefetch),
@@ -283,7 +285,8 @@ class RecordWalker(wiring.Component):
             self.walked.valid.eq(valid_2 & ~dense_2 & ~job.first & ~job.prefetch),
             self.walked.context.eq(job.context),
             pitch_3.eq(job.pitch[6:]),
-            self.list_address.eq(job.list_base + position),
+            # The product comes last.
+            self.list_address.eq(job.list_base + job.position + behind),
             valid_4.eq(valid_3),
             task_4.eq(task_3),
             first_4.eq(first_3),

@@ -154,8 +154,9 @@ class Scan(wiring.Component):
         banks = self._config.candidate_banks
         digits = digits_of(self._config)
         # Registers: the first word is further away than a change of ``depth``.
-        self._bins = Signal(4)  # one-hot: memory in front of it is slow
-        m.d.sync += self._bins.eq(Cat(self.bins == number for number in range(4)))
+        # One-hot: memory in front of it is slow.
+        self._bins = [Signal(name=f"bins_{number}") for number in range(4)]
+        m.d.sync += [chosen.eq(self.bins == number) for number, chosen in enumerate(self._bins)]
         looked_at = Signal(digits)
         m.d.sync += looked_at.eq(Cat(digits - 1 - digit < self.depth for digit in range(digits)))
         mask = Cat(looked_at[digit].replicate(DIGIT_BITS) for digit in range(digits))
