@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,26 +130,45 @@ def synthesise(
     areas = _areas(json.loads((folder / TREE).read_text())["modules"], children)
     totals = resources(areas[0].cells, device.family)
     lacking = excess(totals, device)
-    routed: list[Routed] = []
+    routed: tuple[Routed, ...] = ()
     if device.family == "ecp5" and not lacking:
         copies = replicate_in_file(folder / _FLAT, HARNESS)
         progress(f"registers with many loads: {copies} copies")
     if device.is_routed and not lacking:
-        for number, seed in enumerate(seeds, 1):
-            progress(f"place and route, seed {seed} ({number} of {len(seeds)})")
-            result = place_route(
-                device, folder, _FLAT,
-                target_mhz=target_mhz, seed=seed,
-                options=(*placer_options(device, totals["luts"]), *options), progress=progress,
-            )  # fmt: skip
-            progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")
-            routed.append(result)
+        words = (*placer_options(device, totals["luts"]), *options)
+        routed = _routed(device, folder, seeds, target_mhz, words, progress)
     estimates: tuple[EstimatedPath, ...] = ()
     if device.family == "ecp5" and not routed:
         cells = json.loads((folder / _FLAT).read_text())["modules"][HARNESS]["cells"]
         estimates = tuple(estimated_paths(cells, _ESTIMATES))
     exploded = _exploded(folder / "yosys.log")
-    return Synthesis(areas, totals, exploded, lacking, tuple(routed), estimates)
+    return Synthesis(areas, totals, exploded, lacking, routed, estimates)
+
+
+def _routed(
+    device: Device,
+    folder: Path,
+    seeds: Sequence[int],
+    target_mhz: float,
+    options: tuple[str, ...],
+    progress: Progress,
+) -> tuple[Routed, ...]:
+    """Place and route, as many seeds at a time as the machine has processors: each takes one."""
+    seeds = tuple(seeds)
+    if not seeds:
+        return ()
+
+    def place(seed: int) -> Routed:
+        progress(f"place and route, seed {seed}")
+        result = place_route(
+            device, folder, _FLAT, target_mhz=target_mhz, seed=seed, options=options,
+            progress=lambda text: progress(f"  seed {seed}: {text.strip()}"),
+        )  # fmt: skip
+        progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")
+        return result
+
+    with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
+        return tuple(pool.map(place, seeds))
 
 
 def _is_replaced(module: str, device: Device) -> bool:
