@@ -101,13 +101,10 @@ class Queue(wiring.Component):
             Value.cast(self.o.payload).eq(read.data),
         ]
         m.d.sync += [
+            stored.eq(counted(stored, push, pop)),
             some.eq(push | (some & ~(pop & (stored == 1)))),
             room.eq(pop | (room & ~(push & (stored == places - 1)))),
         ]
-        with m.If(push & ~pop):
-            m.d.sync += stored.eq(stored + 1)
-        with m.Elif(pop & ~push):
-            m.d.sync += stored.eq(stored - 1)
         if buffered:
             m.d.comb += [
                 pop.eq(some & (~self.o.valid | self.o.ready)),
