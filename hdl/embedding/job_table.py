@@ -121,7 +121,7 @@ class JobTable(wiring.Component):
         m.submodules.jobs = jobs
         # Rows beside the jobs: a pass must know its last row before its job is read.
         rows: Any = Signal(data.ArrayLayout(unsigned(self._config.row_bits + 1), 2 * units))
-        none, single = Signal(2 * units), Signal(2 * units)
+        none = Signal(2 * units)
         new: Any = Signal(shape, reset_less=True)
         new_unit = Signal(self._unit_bits)
         come = Signal()
@@ -150,23 +150,16 @@ class JobTable(wiring.Component):
             m.d.sync += [
                 rows[write.addr].eq(new.rows),
                 none.bit_select(write.addr, 1).eq(new.dense_bytes == 0),
-                single.bit_select(write.addr, 1).eq(new.rows == 1),
             ]
 
-        dense = Cat(self.dense_place, self.dense_unit)
-        m.d.comb += [
-            self.dense_none.eq(none.bit_select(dense, 1)),
-            self.dense_single.eq(single.bit_select(dense, 1)),
-        ]
+        self._next_dense(m, densed, rows, none, write, new)
         read = jobs.read_port(domain="sync")
         m.d.comb += [
             read.addr.eq(Cat(self.read_place, self.read_unit)),
             read.en.eq(self.read),
             self.job.eq(read.data),
         ]
-        for name, count in (("dense", densed), ("id", finished)):
-            m.d.comb += getattr(self, f"{name}_place").eq(count[getattr(self, f"{name}_unit")][0])
-        m.d.comb += self.dense_rows.eq(rows[dense])
+        m.d.comb += self.id_place.eq(finished[self.id_unit][0])
         with m.If(self.dense_done):
             m.d.sync += densed[self.dense_unit].eq(densed[self.dense_unit] + 1)
 
@@ -189,3 +182,33 @@ class JobTable(wiring.Component):
             with m.Else():
                 m.d.sync += id_row[self.id_unit].eq(id_row[self.id_unit] + 1)
         return m
+
+    def _next_dense(
+        self, m: Module, densed: Any, rows: Any, none: Signal, write: memory.WritePort, new: Any
+    ) -> None:
+        """Each unit's next job for the dense pass, in registers.
+
+        They are right from the cycle after a pass or a write on, and a pass begins two after it.
+        """
+        units = self._units
+        place = Signal(units)
+        count: Any = Signal(data.ArrayLayout(rows.shape().elem_shape, units), name="dense_count")
+        empty, single = Signal(units), Signal(units)
+        for u in range(units):
+            here = densed[u][0]
+            written = write.en & (write.addr == Cat(here, Const(u, self._unit_bits)))
+            kept = Mux(here, rows[2 * u + 1], rows[2 * u])
+            m.d.sync += [
+                place[u].eq(here),
+                count[u].eq(Mux(written, new.rows, kept)),
+                single[u].eq(Mux(written, new.rows, kept) == 1),
+                empty[u].eq(
+                    Mux(written, new.dense_bytes == 0, Mux(here, none[2 * u + 1], none[2 * u]))
+                ),
+            ]
+        m.d.comb += [
+            self.dense_place.eq(place.bit_select(self.dense_unit, 1)),
+            self.dense_rows.eq(count[self.dense_unit]),
+            self.dense_none.eq(empty.bit_select(self.dense_unit, 1)),
+            self.dense_single.eq(single.bit_select(self.dense_unit, 1)),
+        ]
