@@ -127,10 +127,9 @@ class PartitionControl(wiring.Component):
         with m.Elif(self.pending):
             for u in range(units):
                 with m.If(move[u]):
-                    m.d.sync += [
-                        self.levels[u].eq(target[u]),
-                        self.stages[u].eq(target_stages[u]),
-                    ]
+                    m.d.sync += self.stages[u].eq(target_stages[u])
+                    if self._config.levels > 1:  # else 0, which synthesis then knows
+                        m.d.sync += self.levels[u].eq(target[u])
             with m.If((differs & ~Cat(move)) == 0):
                 m.d.sync += [self.pending.eq(0), checked.eq(0)]
         return m
