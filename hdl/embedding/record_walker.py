@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -250,7 +250,10 @@ class RecordWalker(wiring.Component):
         fields: Any = Signal(task)
         behind = Signal(config.item_bits)  # the first row
         m.d.comb += [
-            behind.eq(row_2 * job.stride),
+            # Added up: a multiplier block is slower than these few bits.
+            behind.eq(
+                sum((Mux(bit, job.stride << place, 0) for place, bit in enumerate(row_2)), Const(0))
+            ),
             position.eq(job.position + behind),
             dropped.eq(valid_2 & ~dense_2 & (job.features == 0)),
             fields.dense.eq(dense_2),
