@@ -161,6 +161,8 @@ class PartitionControl(wiring.Component):
                 )
                 for u in square:
                     moves[u].append(free)
+        if config.levels == 1:
+            return [move for (move,) in moves]
         return [
             Cat(moves[u]).bit_select(Mux(self.levels[u] > target[u], self.levels[u], target[u]), 1)
             for u in range(config.sub_arrays)

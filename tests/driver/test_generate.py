@@ -90,6 +90,12 @@ def test_lint(tiny: tuple[Path, dict[str, Any]]) -> None:
     assert lint(tiny[0]) == ""
 
 
+def test_lint_of_one_engine(tmp_path: Path) -> None:
+    """With one level of partition and one lane of most things much is constant."""
+    run("ecp5", tmp_path)
+    assert lint(tmp_path) == ""
+
+
 def test_lint_sees_loops(tmp_path: Path) -> None:
     """The waiver does not hide what generation leaves to lint: a loop across modules."""
     part = "module part(input a, output b); assign b = ~a; endmodule\n"
