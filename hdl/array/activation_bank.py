@@ -24,9 +24,10 @@ class ActivationBank(wiring.Component):
     swap bit ACTIVATION_LATENCY later. ``control_out`` is ``control`` S cycles later.
 
     Writing: ``write_back`` is lane 0's, lane i follows i cycles later with ``results[i]`` of that
-    cycle; the memory is written one cycle after. It is never refused. ``write`` takes effect in
-    its cycle on the lanes enabled, except where ``busy`` is set: the caller enables nothing on a
-    busy lane. With one memory a slot, a lane is busy with write-backs of the write's slot only;
+    cycle. It is never refused. ``write`` is taken in its cycle on the lanes enabled, except where
+    ``busy`` is set: the caller enables nothing on a busy lane. What is written stands in registers
+    before the memory: it is there one cycle after, whoever wrote it.
+    With one memory a slot, a lane is busy with write-backs of the write's slot only;
     ``write.address`` names the slot whatever is enabled. What is read of a location in the cycle in
     which it is written is open: engines write pages that nobody reads.
 
@@ -88,29 +89,25 @@ class ActivationBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         control: Any = self.control
-        write_back: Any = Signal(write_back_layout(self._config), name="write_back_0")
-        m.d.sync += write_back.eq(self.write_back)
-        results: Any = Signal(self.results.shape(), reset_less=True)
-        m.d.sync += results.eq(self.results)
+        write_back: Any = self.write_back
         for lane in range(self._config.sub_array):
-            self._lane(m, lane, control, write_back, results[lane])
             # The words of the next lane: the same, one cycle later.
             control_next = Signal(control.shape(), name=f"control_{lane + 1}")
-            write_back_next = Signal(write_back.shape(), name=f"write_back_{lane + 1}")
+            write_back_next: Any = Signal(write_back.shape(), name=f"write_back_{lane + 1}")
             m.d.sync += [control_next.eq(control), write_back_next.eq(write_back)]
+            self._lane(m, lane, control, write_back)
+            self._dense(m, lane, write_back_next)
             control, write_back = control_next, write_back_next
         m.d.comb += self.control_out.eq(control)
         return m
 
-    def _lane(
-        self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
-    ) -> None:
-        """One lane's memories and the swap bit that travels with its activation."""
+    def _lane(self, m: Module, lane: int, control: data.View, write_back: data.View) -> None:
+        """One lane's activation and the swap bit that travels with it."""
         activation = Signal(signed(8), name=f"activation_{lane}", reset_less=True)
         swaps = Signal(ACTIVATION_LATENCY, name=f"swaps_{lane}")
         m.d.sync += [
             # The output register, second half of ACTIVATION_LATENCY.
-            activation.eq(self._values(m, lane, control, write_back, result)),
+            activation.eq(self._values(m, lane, control, write_back)),
             swaps.eq(Cat(control.swap, swaps)),  # drops the oldest bit
         ]
         m.d.comb += [
@@ -118,6 +115,10 @@ class ActivationBank(wiring.Component):
             self.swaps[lane].eq(swaps[-1]),
         ]
 
+    def _dense(self, m: Module, lane: int, write_back: data.View) -> None:
+        """One lane's dense-vector memory; ``write_back`` is the word of its register."""
+        result = Signal(signed(8), name=f"result_{lane}", reset_less=True)
+        m.d.sync += result.eq(self.results[lane])
         depth = self._dense_bytes
         dense: memory.Memory = memory.Memory(shape=signed(8), depth=depth, init=[])
         m.submodules[f"dense_{lane}"] = dense
@@ -132,9 +133,7 @@ class ActivationBank(wiring.Component):
             dense_write.data.eq(result),
         ]
 
-    def _values(
-        self, m: Module, lane: int, control: data.View, write_back: data.View, result: Value
-    ) -> Value:
+    def _values(self, m: Module, lane: int, control: data.View, write_back: data.View) -> Value:
         """A lane's activation memory, or one a slot; what is read, one cycle after its address."""
         memories = self._config.activation_memories
         bits = self._config.activation_address_bits - (memories - 1)  # without the slot
@@ -151,11 +150,20 @@ class ActivationBank(wiring.Component):
             if memories > 1:
                 back &= write_back.address[-1] == slot
                 own &= self.write.address[-1] == slot
+            # The choice ends in registers: the memory may lie far from both sources.
+            enable = Signal(name=f"enable_{slot}_{lane}")
+            place = Signal(bits, name=f"place_{slot}_{lane}", reset_less=True)
+            value = Signal(signed(8), name=f"value_{slot}_{lane}", reset_less=True)
+            m.d.sync += [
+                enable.eq(back | own),
+                place.eq(Mux(back, write_back.address[:bits], address[:bits])),
+                value.eq(Mux(back, self.results[lane], self.write.data[lane])),
+            ]
             m.d.comb += [
                 read.addr.eq(control.input_address[:bits]),
-                write.en.eq(back | own),
-                write.addr.eq(Mux(back, write_back.address[:bits], address[:bits])),
-                write.data.eq(Mux(back, result, self.write.data[lane])),
+                write.en.eq(enable),
+                write.addr.eq(place),
+                write.data.eq(value),
             ]
             words.append(read.data)
         if memories == 1:

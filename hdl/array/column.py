@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -138,9 +141,18 @@ class Column(wiring.Component):
         m.submodules.tables = tables
         read, write = tables.read_port(domain="sync"), tables.write_port()
         index = Signal(8)
-        value_read = Signal(signed(16), reset_less=True)
-        function_read = Signal(2, reset_less=True)
-        m.d.sync += [value_read.eq(value), function_read.eq(self.function)]
+        from_table = Signal()
+        # The choice is ready when the table's word comes: of its eight bytes one of a pair, and a
+        # pair or none. Without a table the value counts, with one it is zero.
+        odd = Signal(reset_less=True)
+        pairs = Signal(4, reset_less=True)
+        direct = Signal(signed(16), reset_less=True)
+        m.d.sync += [
+            odd.eq(index[0]),
+            pairs.eq(Mux(from_table, 1 << index[1:3], 0)),
+            direct.eq(Mux(from_table | ((self.function == Function.RELU) & (value < 0)), 0, value)),
+        ]
+        m.d.comb += from_table.eq(self.function == Function.TABLE)
         m.d.comb += [
             index.eq(value[:8] ^ 0x80),  # value + 128
             read.addr.eq(Cat(index[3:], self.table)),
@@ -148,10 +160,15 @@ class Column(wiring.Component):
             write.addr.eq(self.table_write.address),
             write.data.eq(self.table_write.data),
         ]
-        with m.Switch(function_read):
-            with m.Case(Function.TABLE):
-                m.d.sync += self.result.eq(read.data[value_read[:3]])
-            with m.Case(Function.RELU):
-                m.d.sync += self.result.eq(Mux(value_read < 0, 0, value_read))
-            with m.Default():
-                m.d.sync += self.result.eq(value_read)
+        chosen = Signal(signed(8))
+        bytes_ = Value.cast(read.data)
+        m.d.comb += chosen.eq(
+            reduce(
+                or_,
+                (
+                    bytes_.word_select(Cat(odd, Const(k, 2)), 8) & pairs[k].replicate(8)
+                    for k in range(4)
+                ),
+            )
+        )
+        m.d.sync += self.result.eq(chosen | direct)

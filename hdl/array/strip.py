@@ -105,13 +105,25 @@ class Strip(wiring.Component):
         columns = [self._column(m, platform, j, words[j:]) for j in range(size)]
         first, last = words[RESULT_STAGE], words[size - 1 + RESULT_STAGE]
         opens = words[PAGE_STAGE]
-        leaves = first.valid & first.last
+        leaves = Signal()
+        destination = Signal(2)
+        # Known a cycle ahead: whether a bank is busy reaches its writer in the same cycle.
+        bank, dense = Signal(), Signal()
+        before = words[RESULT_STAGE - 1]
         m.d.comb += [
-            self.write_back.bank.eq(leaves & (first.destination == Destination.BANK)),
-            self.write_back.dense.eq(leaves & (first.destination == Destination.DENSE)),
+            leaves.eq(before.valid & before.last),
+            destination.eq(before.destination),
+        ]
+        m.d.sync += [
+            bank.eq(leaves & (destination == Destination.BANK)),
+            dense.eq(leaves & (destination == Destination.DENSE)),
+            self.score.valid.eq(leaves & (destination == Destination.SCORE)),
+        ]
+        m.d.comb += [
+            self.write_back.bank.eq(bank),
+            self.write_back.dense.eq(dense),
             self.write_back.address.eq(first.output_address),
             self.write_back.slot.eq(first.slot),
-            self.score.valid.eq(leaves & (first.destination == Destination.SCORE)),
             self.score.row.eq(first.row),
             self.score.value.eq(columns[0].result),
             self.tile_done.eq(last.valid & last.last & last.tile_end),

@@ -99,15 +99,17 @@ class WeightBank(wiring.Component):
         # The load that is read, a row a cycle.
         reading = Signal()
         row = Signal(range(size))
-        base = Signal(self._config.weight_address_bits)
+        # The word's address is a register of its own: nothing stands before the memory.
+        address = Signal(self._config.weight_address_bits)
+        part = row[: rows_per_word.bit_length() - 1]
         with m.If(waiting & (waited == size - 3)):
-            m.d.sync += [reading.eq(1), row.eq(0), base.eq(waiting_base)]
+            m.d.sync += [reading.eq(1), row.eq(0), address.eq(waiting_base)]
         with m.Elif(reading):
             m.d.sync += [row.eq(row + 1), reading.eq(row != size - 1)]
-        word = row[rows_per_word.bit_length() - 1 :]
-        part = row[: rows_per_word.bit_length() - 1]
-        # A slice never runs over the end of the memory: the sum fits the address.
-        m.d.comb += read.addr.eq(base + word)
+            with m.If(part.all()):
+                # A slice never runs over the end of the memory: the sum fits the address.
+                m.d.sync += address.eq(address + 1)
+        m.d.comb += read.addr.eq(address)
 
         part_read = Signal(len(part)) if len(part) else part
         select_read = Signal(size)

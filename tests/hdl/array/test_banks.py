@@ -88,14 +88,15 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
     backs[-SIZE - 1 :] = [(None, 0, 0)] * (SIZE + 1)  # all have landed at the end
     results = [[rng.randint(-128, 127) for _ in range(SIZE)] for _ in range(cycles)]
     memories = [[0] * TINY.activation_bytes for _ in range(SIZE)]
+    taken: list[dict[int, int]] = [{} for _ in range(SIZE)]
     dense: list[dict[int, int]] = [{} for _ in range(SIZE)]
     expected: dict[tuple[int, int], int] = {}
     conflicts = both = collisions = 0
 
     def write_back(cycle: int, lane: int) -> tuple[tuple[Any, int, int], int] | None:
-        """What lane writes in this cycle: lane i is i cycles behind, one register in between."""
-        start = cycle - 1 - lane
-        return (backs[start], results[cycle - 1][lane]) if start >= 0 else None
+        """What lane takes in this cycle: lane i is i cycles behind."""
+        start = cycle - lane
+        return (backs[start], results[cycle][lane]) if start >= 0 else None
 
     def drive(ctx: Any, cycle: int) -> dict[str, Any]:
         address, swap = words[cycle]
@@ -147,18 +148,19 @@ def test_activation_bank_against_a_model(memories_of_a_lane: int) -> None:
                 assert ctx.get(dut.busy[lane]) == busy
                 conflicts += busy
                 both += writes_bank and bool(request["enable"] >> lane & 1)
-                written = []
+                # What was taken in the cycle before is written now.
+                if source >= 0 and words[source][0] in taken[lane]:
+                    del expected[cycle + ACTIVATION_LATENCY, lane]  # open
+                    collisions += 1
+                for where, value in taken[lane].items():
+                    memories[lane][where] = value
+                taken[lane] = {}
                 if back is not None and writes_bank:
-                    memories[lane][back[0][1]] = back[1]
-                    written.append(back[0][1])
+                    taken[lane][back[0][1]] = back[1]
                 if request["enable"] >> lane & 1:
                     wrapped = request["wrapped"] >> lane & 1
                     where = request["wrapped_address"] if wrapped else request["address"]
-                    memories[lane][where] = request["data"][lane]
-                    written.append(where)
-                if source >= 0 and words[source][0] in written:
-                    del expected[cycle + ACTIVATION_LATENCY, lane]  # open
-                    collisions += 1
+                    taken[lane][where] = request["data"][lane]
                 if back is not None and back[0][0] == "dense":
                     dense[lane][back[0][2] * top + back[0][1]] = back[1]
             await ctx.tick()
