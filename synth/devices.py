@@ -33,6 +33,8 @@ class Device:
     """Speed grade that is timed; empty where only area is known."""
     nextpnr: tuple[str, ...] = field(default=())
     """Options of nextpnr; empty: area by Yosys only."""
+    tiles: tuple[int, int] = (0, 0)
+    """Columns and rows of the die; ECP5 only."""
 
     @property
     def is_routed(self) -> bool:
@@ -47,15 +49,18 @@ class Device:
 def _ecp5(size: int, luts: int, dsps: int, brams: int) -> list[Device]:
     """LFE5U (speed 6) and LFE5UM5G (speed 8) of one size, largest package."""
     package = "CABGA756" if size == 85 else "CABGA554" if size == 45 else "CABGA381"
+    tiles = {25: (72, 50), 45: (90, 71), 85: (126, 95)}[size]
     common = {"luts": luts, "ffs": luts, "dsps": dsps, "brams": brams}
     return [
         Device(
             name=f"lfe5u-{size}f", part=f"LFE5U-{size}F-6", family="ecp5", speed="6",
-            nextpnr=(f"--{size}k", "--package", package, "--speed", "6"), **common,
+            nextpnr=(f"--{size}k", "--package", package, "--speed", "6"), tiles=tiles,
+            **common,
         ),
         Device(
             name=f"lfe5um5g-{size}f", part=f"LFE5UM5G-{size}F-8", family="ecp5", speed="8",
-            nextpnr=(f"--um5g-{size}k", "--package", package, "--speed", "8"), **common,
+            nextpnr=(f"--um5g-{size}k", "--package", package, "--speed", "8"), tiles=tiles,
+            **common,
         ),
     ]  # fmt: skip
 

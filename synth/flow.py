@@ -23,7 +23,7 @@ from .ecp5.replicate import replicate_in_file
 from .errors import SynthesisError
 from .estimated_paths import EstimatedPath, estimated_paths
 from .harness import HARNESS, UNIT, harness_text, ports_of
-from .place_route import Routed, place_route, placer_options
+from .place_route import Routed, is_crowded, place_route
 from .scripts import TREE, netlist_script
 from .tools import Progress, quiet, require
 from .units import Unit
@@ -135,8 +135,8 @@ def synthesise(
         copies = replicate_in_file(folder / _FLAT, HARNESS)
         progress(f"registers with many loads: {copies} copies")
     if device.is_routed and not lacking:
-        words = (*placer_options(device, totals["luts"]), *options)
-        routed = _routed(device, folder, seeds, target_mhz, words, progress)
+        crowded = is_crowded(device, totals["luts"])
+        routed = _routed(device, folder, seeds, target_mhz, crowded, options, progress)
     estimates: tuple[EstimatedPath, ...] = ()
     if device.family == "ecp5" and not routed:
         cells = json.loads((folder / _FLAT).read_text())["modules"][HARNESS]["cells"]
@@ -150,6 +150,7 @@ def _routed(
     folder: Path,
     seeds: Sequence[int],
     target_mhz: float,
+    crowded: bool,
     options: tuple[str, ...],
     progress: Progress,
 ) -> tuple[Routed, ...]:
@@ -161,7 +162,8 @@ def _routed(
     def place(seed: int) -> Routed:
         progress(f"place and route, seed {seed}")
         result = place_route(
-            device, folder, _FLAT, target_mhz=target_mhz, seed=seed, options=options,
+            device, folder, _FLAT, target_mhz=target_mhz, seed=seed, crowded=crowded,
+            options=options,
             progress=lambda text: progress(f"  seed {seed}: {text.strip()}"),
         )  # fmt: skip
         progress(f"  seed {seed}: {result.fmax_mhz:.1f} MHz")

@@ -9,9 +9,9 @@ from pathlib import Path
 from .devices import Device
 from .errors import SynthesisError
 from .timing_paths import TimingPath, read_sdf
-from .tools import Progress, quiet, run_tool
+from .tools import Progress, quiet, require, run_tool
 
-__all__ = ["placer_options", "Routed", "place_route"]
+__all__ = ["Routed", "is_crowded", "place_route"]
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,15 @@ class Routed:
 
 
 _CROWDED = 1 / 3
-"""Part of the LUTs from which the electrostatic placer is taken."""
+"""Part of the LUTs from which nextpnr's default is not good enough."""
 
 
-def placer_options(device: Device, luts: int) -> tuple[str, ...]:
-    """Words for nextpnr: which of its placers suits a netlist of so many LUTs.
+def is_crowded(device: Device, luts: int) -> bool:
+    """Whether a netlist of so many LUTs needs blocks placed first, then the electrostatic placer.
 
-    The electrostatic one keeps the wires of the whole ``ecp5`` preset 20 % shorter than the default
-    (and is as fast); of single units the default makes the faster layouts, by timing.
+    Of single units nextpnr's default makes the faster layouts, by timing.
     """
-    crowded = device.family == "ecp5" and luts > _CROWDED * device.luts
-    return ("--placer", "static") if crowded else ()
+    return device.family == "ecp5" and luts > _CROWDED * device.luts
 
 
 def place_route(
@@ -47,13 +45,15 @@ def place_route(
     *,
     target_mhz: float,
     seed: int,
+    crowded: bool = False,
     paths: int = 10,
     options: tuple[str, ...] = (),
     progress: Progress = quiet,
 ) -> Routed:
     """Place and route ``folder/netlist`` for ``device``.
 
-    Leaves ``seed-N.log``, ``seed-N.json`` (nextpnr's report) and ``seed-N.sdf`` in ``folder``.
+    Leaves ``seed-N.log``, ``seed-N.json`` (nextpnr's report) and ``seed-N.sdf`` in ``folder``; of a
+    ``crowded`` netlist also ``seed-N.netlist.json``, with the sites of all blocks.
 
     Raises
     ------
@@ -61,6 +61,10 @@ def place_route(
         Not installed, or it failed (does not fit, cannot be routed).
     """
     stem = f"seed-{seed}"
+    if crowded:
+        progress("placing block memories and multipliers")
+        netlist = _with_blocks(device, folder, netlist, seed)
+        options = ("--placer", "static", *options)
     words = [
         *device.nextpnr,
         "--json", netlist, "--freq", f"{target_mhz:g}", "--seed", str(seed),
@@ -80,3 +84,20 @@ def place_route(
     with open(folder / f"{stem}.sdf") as lines:
         worst = read_sdf(lines).worst(paths)
     return Routed(seed, min(clocks), report["utilization"], tuple(worst))
+
+
+def _with_blocks(device: Device, folder: Path, netlist: str, seed: int) -> str:
+    """Write a netlist in which every block has its site; returns the file's name."""
+    require("scipy")  # wanted here only, and slow to import
+    from .ecp5.block_placement import place_blocks
+    from .ecp5.sites import block_sites
+
+    placed = f"seed-{seed}.netlist.json"
+    design = json.loads((folder / netlist).read_text())
+    # Modules of the cell library are there, too.
+    cells = max((module["cells"] for module in design["modules"].values()), key=len)
+    sites = block_sites(device, folder, f"seed-{seed}.blocks")
+    for name, site in place_blocks(cells, sites, device.tiles, seed).items():
+        cells[name]["attributes"]["BEL"] = site
+    (folder / placed).write_text(json.dumps(design))
+    return placed

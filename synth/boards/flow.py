@@ -16,7 +16,7 @@ from ..early import early_excess
 from ..ecp5.replicate import replicate_in_file
 from ..errors import SynthesisError
 from ..flow import excess
-from ..place_route import Routed, place_route, placer_options
+from ..place_route import Routed, is_crowded, place_route
 from ..scripts import TREE, netlist_script
 from ..tools import Progress, quiet, require, run_tool
 from ..units import DEVICE_UNIT, unit
@@ -98,8 +98,8 @@ def build_board(
         progress(f"registers with many loads: {copies} copies")
     for seed in () if lacking else seeds:
         progress(f"place and route, seed {seed}")
-        options = placer_options(part, totals["luts"])
-        routed.append(_route(design, part, folder, seed, options, progress))
+        crowded = is_crowded(part, totals["luts"])
+        routed.append(_route(design, part, folder, seed, crowded, progress))
         if routed[-1].fmax_mhz >= design.pll.output_mhz:
             bitstream = _pack(folder, seed, progress)
             break
@@ -134,13 +134,13 @@ def _route(
     part: Device,
     folder: Path,
     seed: int,
-    options: tuple[str, ...],
+    crowded: bool,
     progress: Progress,
 ) -> Routed:
     return place_route(
         part, folder, _FLAT,
-        target_mhz=design.pll.output_mhz, seed=seed,
-        options=("--lpf", "top.lpf", "--textcfg", f"seed-{seed}.config", *options),
+        target_mhz=design.pll.output_mhz, seed=seed, crowded=crowded,
+        options=("--lpf", "top.lpf", "--textcfg", f"seed-{seed}.config"),
         progress=progress,
     )  # fmt: skip
 
