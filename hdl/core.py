@@ -230,10 +230,12 @@ class Core(wiring.Component):
             awake = self._awake(m, engine, u, (job.valid & mine) | engine.config_write.valid)
             share_gated(m, platform, engine, f"engine_{kind}", name=f"engine_{u}", enable=awake)
             m.d.comb += grid.active[u].eq(awake)
-            level = Signal(config.level_bits, name=f"level_{u}", reset_less=True)
-            m.d.sync += level.eq(self.levels[u])
+            level: Value = Const(kind)  # without fission, or where there is nothing to cut
+            if config.features.fission and config.levels > 1:
+                level = Signal(config.level_bits, name=f"level_{u}", reset_less=True)
+                m.d.sync += level.eq(self.levels[u])
             m.d.comb += [
-                engine.level.eq(level if config.features.fission else kind),
+                engine.level.eq(level),
                 engine.i_job.payload.eq(job.payload),
                 engine.i_job.valid.eq(job.valid & mine),
                 getattr(grid, f"control_{u}").eq(engine.control),

@@ -44,7 +44,7 @@ class JobTable(wiring.Component):
     read, read_unit, read_place, job
         Read a job, not in the first cycle in which it is pending; it is there from the cycle after
         ``read`` on. A place that was given free in
-        the cycle before still holds its job.
+        the cycle before still holds its job. Its ``list_base`` is the list address of row 0.
     idle
         No job is held.
     """
@@ -145,7 +145,12 @@ class JobTable(wiring.Component):
             write.addr.eq(Cat(accepted[new_unit][0], new_unit)),
             write.en.eq(come),
         ]
-        m.d.comb += write.data.eq(new)
+        held: Any = Signal(shape)  # as it is in the table
+        m.d.comb += [
+            held.eq(new),
+            held.list_base.eq(new.list_base + new.position),
+            write.data.eq(held),
+        ]
         with m.If(write.en):
             m.d.sync += [
                 rows[write.addr].eq(new.rows),

@@ -289,7 +289,7 @@ class RecordWalker(wiring.Component):
             self.walked.context.eq(job.context),
             pitch_3.eq(job.pitch[6:]),
             # The product comes last.
-            self.list_address.eq(job.list_base + job.position + behind),
+            self.list_address.eq(job.list_base + behind),
             valid_4.eq(valid_3),
             task_4.eq(task_3),
             first_4.eq(first_3),

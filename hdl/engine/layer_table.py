@@ -157,6 +157,10 @@ class LayerTable(wiring.Component):
         write = table.write_port(granularity=64)
         index_bits = (LAYER_WORDS - 1).bit_length()
         hit = Signal()
+        # Registers before the port: the word comes from far away, and nobody waits for it.
+        enable = Signal(LAYER_WORDS)
+        place = Signal.like(write.addr, reset_less=True)
+        data_in = Signal(64, reset_less=True)
         m.d.comb += [
             hit.eq(
                 word.valid
@@ -164,7 +168,12 @@ class LayerTable(wiring.Component):
                 & ((word.unit == self._unit) | (word.unit == ALL_UNITS))
                 & (word.address < self._config.max_layers * LAYER_WORDS)
             ),
-            write.addr.eq(word.address[index_bits:]),
-            write.data.eq(word.data[:64].replicate(LAYER_WORDS)),
-            write.en.eq(hit << word.address[:index_bits]),
+            write.addr.eq(place),
+            write.data.eq(data_in.replicate(LAYER_WORDS)),
+            write.en.eq(enable),
+        ]
+        m.d.sync += [
+            enable.eq(hit << word.address[:index_bits]),
+            place.eq(word.address[index_bits:]),
+            data_in.eq(word.data),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,6 +148,8 @@ class StreamChoice(wiring.Component):
         m.d.comb += lead.eq(chunk.chunk - mine.chunk)
         same = active & (lead == 0) & (mine.useful == chunk.useful)
         behind = active & (mine.stream == chunk.stream) & (lead > 0)
+        if self._count == 1:
+            behind = Const(0)  # one lane is never behind itself
         return same, behind, lead < self.REACH
 
     def _queries(self, m: Module) -> Value:

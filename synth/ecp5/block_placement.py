@@ -9,6 +9,8 @@ at once by assignment; the logic's places are dropped.
 
     nets ---> solve ---> spread logic, assign blocks ---> solve, drawn there ---> ...
               (short wires, all in a heap)                (blocks fixed in the second half)
+
+The first half alternates as SimPL does (Kim, Lee and Markov, 2010).
 """
 
 from __future__ import annotations
