@@ -87,7 +87,6 @@ def _chains(blocks: int, seed: int) -> dict[str, Any]:
         for k in range(30):
             cells[f"gate_{n}_{k}"] = _cell("LUT4", bit, bit + 1)
             bit += 1
-        cells[names[n]]["connections"]["B"] = [bit - 31 if n else 2]
         cells[name]["connections"]["Z"] = [bit]
     cells[names[0]]["connections"]["B"] = [bit]
     order = np.random.default_rng(seed).permutation(list(cells))
