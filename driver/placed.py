@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from golden.pipeline import QueryResult
 
-from .deployment import Deployment, decoded_ids
+from .deployment import Deployment
 from .event_sums import compare_sums
 from .result_plan import table_number
+from .stage_shapes import decoded_ids
 from .traces import Jobs, Records, TraceError, decode_jobs
 
 __all__ = ["Placed", "compare_held", "decode_placed"]

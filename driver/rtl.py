@@ -20,7 +20,8 @@ from sim.waves import Waves
 from .block_times import funnel_times
 from .cache_plan import plan_cache
 from .check import compare_traces, read_records
-from .deployment import Deployment, deploy
+from .deploy import deploy
+from .deployment import Deployment
 from .device import build_device
 from .dram import simulated_memory
 from .errors import UserError

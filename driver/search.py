@@ -15,12 +15,12 @@ from golden.pipeline import run_integer
 from hdl.config import Config
 
 from .blocks import choose_rows, stage_cycles
-from .deployment import stage_shape
 from .errors import UserError
 from .mapping import map_engine, row_blocks
 from .maps import StageShape
 from .partition import Partition, parse_partition
 from .rtl import plan_run
+from .stage_shapes import stage_shape
 from .workload import Workload
 
 __all__ = ["Candidate", "candidates", "search_facts", "search_partition"]

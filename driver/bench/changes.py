@@ -11,7 +11,7 @@ from sim.runner import run_job
 
 from ..cache_plan import plan_cache
 from ..check import compare_traces, read_records
-from ..deployment import deploy
+from ..deploy import deploy
 from ..device import build_device
 from ..host import Host, completions, results
 from ..image import MEMORY_LIMIT, MemoryImage

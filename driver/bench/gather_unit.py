@@ -23,8 +23,8 @@ from hdl.program import CACHE_REGION, CACHE_TAG, FEATURE, FEATURE_WORDS, Target
 from hdl.words import pack
 from sim.timing.dram import Dram
 
-from ..deployment import IDENTITY
 from ..records import bank_place, record_layout
+from ..stage_shapes import IDENTITY
 from .dram_agent import DramChannel
 
 __all__ = ["GatherScene", "GatherTimes", "held_rows", "run_unit"]

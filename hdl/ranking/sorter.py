@@ -73,27 +73,7 @@ class Sorter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = self._depth.bit_length()  # counts 0 .. depth
-        count = Signal(bits)
-        width = Signal(bits)  # length of the runs that this pass merges
-        end = Signal(bits)  # of the pair of runs before
-        out_index = Signal(bits)  # where the next element goes
-        index = [Signal(bits, name=f"index_{side}") for side in range(2)]  # next to be read
-        stop = [Signal(bits, name=f"stop_{side}") for side in range(2)]  # end of the run
-        head = [Signal(self._key_width, name=f"head_{side}") for side in range(2)]
-        full = [Signal(name=f"full_{side}") for side in range(2)]  # the head holds an element
-        final = Signal()  # the last pass: two runs at most, merged into the output
-        # Known before they are asked for, so that the states wait for no comparison.
-        last_pair = Signal()  # of runs in this pass
-        rest = [Signal(name=f"rest_{side}") for side in range(2)]  # the run has elements to read
-        other = Signal(self._key_width)  # the head that is not refilled
-        other_full = Signal()
-        empty = Signal()  # both runs, once the element that goes out is through
-        pass_ends = Signal()  # they are the last two of this pass, too
-        refilling = Signal()  # the state as a register of its own
-        to_second = Signal()  # this pass reads the memory's first half and writes the second
-        address = Signal(bits)
-        filling = Signal(init=1)  # elements are taken: the state as a register of its own
+        merge = _Merge(self._depth, self._key_width)
         write = Signal()
         write_key = Signal(self._key_width)
         cells = None
@@ -105,103 +85,132 @@ class Sorter(wiring.Component):
                 cells.insert.eq(self.i.valid & self.i.ready & short),
                 cells.key.eq(self._key(self.i.payload.item, self.i.payload.score)),
             ]
-        read_key = self._memory(m, address, write, to_second, out_index, write_key)
-
-        winner = Signal()  # side whose head goes out
+        read_key = self._memory(m, merge, write, write_key)
         best = Signal(self._key_width)
-        picked = Signal()  # side whose head is refilled
-        m.d.comb += [best.eq(Mux(winner, head[1], head[0])), write_key.eq(best)]
+        m.d.comb += [best.eq(Mux(merge.winner, merge.head[1], merge.head[0])), write_key.eq(best)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        m.d.comb += self.i.ready.eq(filling)
+        m.d.comb += self.i.ready.eq(merge.filling)
         with m.FSM():
             with m.State("FILL"):
                 m.d.comb += [
                     write.eq(self.i.valid & ~short),
                     write_key.eq(self._key(self.i.payload.item, self.i.payload.score)),
                 ]
-                m.d.sync += [width.eq(1), end.eq(0), count.eq(out_index + 1)]
-                m.d.sync += final.eq(out_index < 2)  # of count, which it is with the last element
-                if cells is not None:
-                    with m.If(self.short & self.i.valid & self.i.payload.last):
-                        m.d.sync += filling.eq(0)
-                        m.next = "SETTLE"
-                with m.If(write):
-                    m.d.sync += out_index.eq(out_index + 1)
-                    with m.If(self.i.payload.last):
-                        m.d.sync += [out_index.eq(0), to_second.eq(1), filling.eq(0)]
-                        m.next = "PAIR"
+                self._fill(m, merge, write, cells is not None)
             if cells is not None:
-                self._drain(m, cells, filling)
-            with m.State("PAIR"):
-                middle = _least(end + width, count)
-                m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
-                m.d.sync += stop[1].eq(_least(end + (width << 1), count))
-                m.d.sync += last_pair.eq(end + (width << 1) >= count)
-                m.next = "READ LEFT"
-            with m.State("READ LEFT"):  # never empty
-                m.d.comb += address.eq(index[0])
-                m.d.sync += index[0].eq(index[0] + 1)
-                m.next = "READ RIGHT"
-            with m.State("READ RIGHT"):
-                m.d.comb += address.eq(index[1])
-                m.d.sync += [head[0].eq(read_key), full[0].eq(1), index[1].eq(index[1] + 1)]
-                m.d.sync += other.eq(read_key)
-                m.next = "HEADS"
-            with m.State("HEADS"):
-                right = stop[0] != stop[1]
-                m.d.sync += [
-                    head[1].eq(read_key),
-                    full[1].eq(right),
-                    winner.eq(right & (read_key > other)),
-                ]
-                m.next = "PICK"
+                self._drain(m, cells, merge.filling)
+            self._begin_pair(m, merge, read_key)
             with m.State("PICK"):
-                m.d.comb += address.eq(Mux(winner, index[1], index[0]))
-                runs_out = Mux(
-                    winner,
-                    (index[1] == stop[1]) & ~full[0],
-                    (index[0] == stop[0]) & ~full[1],
-                )
-                m.d.sync += picked.eq(winner)
-                m.d.sync += [more.eq(index[side] != stop[side]) for side, more in enumerate(rest)]
-                m.d.sync += [
-                    other.eq(Mux(winner, head[0], head[1])),
-                    other_full.eq(Mux(winner, full[0], full[1])),
-                    empty.eq(runs_out),
-                    pass_ends.eq(runs_out & last_pair),
-                ]
-                with m.If(~final | ~self.o.valid | self.o.ready):
-                    m.d.comb += write.eq(~final)
-                    m.d.sync += out_index.eq(out_index + 1)
-                    with m.If(final):
-                        self._send(m, best, out_index + 1 == count)
-                    m.d.sync += refilling.eq(1)
+                self._pick(m, merge)
+                with m.If(~merge.final | ~self.o.valid | self.o.ready):
+                    m.d.comb += write.eq(~merge.final)
+                    m.d.sync += merge.out_index.eq(merge.out_index + 1)
+                    with m.If(merge.final):
+                        self._send(m, best, merge.out_index + 1 == merge.count)
+                    m.d.sync += merge.refilling.eq(1)
                     m.next = "REFILL"
             with m.State("REFILL"):
-                self._refill(m, picked, read_key, index, rest, head, full)
-                # No two keys are equal: each has its item's index.
-                refilled = Mux(picked, rest[1], rest[0])
-                goes_out = refilled & (~other_full | (read_key > other))
-                m.d.sync += [winner.eq(Mux(picked, goes_out, ~goes_out)), refilling.eq(0)]
-                m.next = "PICK"
-                with m.If(empty):
-                    m.next = "PAIR"
-                    with m.If(pass_ends & final):
-                        m.next = "FILL"
-        with m.If(refilling & empty):
-            m.d.sync += end.eq(stop[1])
-        with m.If(refilling & pass_ends):
-            m.d.sync += [
-                end.eq(0),
-                out_index.eq(0),
-                width.eq(width << 1),
-                final.eq((width << 2) >= count),
-                to_second.eq(~to_second & ~final),
-            ]
-            with m.If(final):
-                m.d.sync += filling.eq(1)
+                self._refill(m, merge, read_key)
+        self._end_pair(m, merge)
         return m
+
+    def _fill(self, m: Module, merge: _Merge, write: Signal, has_cells: bool) -> None:
+        """Elements are taken, into the cells or into the memory."""
+        m.d.sync += [merge.width.eq(1), merge.end.eq(0), merge.count.eq(merge.out_index + 1)]
+        # Of count, which it is with the last element.
+        m.d.sync += merge.final.eq(merge.out_index < 2)
+        if has_cells:
+            with m.If(self.short & self.i.valid & self.i.payload.last):
+                m.d.sync += merge.filling.eq(0)
+                m.next = "SETTLE"
+        with m.If(write):
+            m.d.sync += merge.out_index.eq(merge.out_index + 1)
+            with m.If(self.i.payload.last):
+                m.d.sync += [merge.out_index.eq(0), merge.to_second.eq(1), merge.filling.eq(0)]
+                m.next = "PAIR"
+
+    def _begin_pair(self, m: Module, merge: _Merge, read_key: Signal) -> None:
+        """States that find the next two runs and read their first elements."""
+        end, width, count = merge.end, merge.width, merge.count
+        index, stop, head, full = merge.index, merge.stop, merge.head, merge.full
+        with m.State("PAIR"):
+            middle = _least(end + width, count)
+            m.d.sync += [index[0].eq(end), index[1].eq(middle), stop[0].eq(middle)]
+            m.d.sync += stop[1].eq(_least(end + (width << 1), count))
+            m.d.sync += merge.last_pair.eq(end + (width << 1) >= count)
+            m.next = "READ LEFT"
+        with m.State("READ LEFT"):  # never empty
+            m.d.comb += merge.address.eq(index[0])
+            m.d.sync += index[0].eq(index[0] + 1)
+            m.next = "READ RIGHT"
+        with m.State("READ RIGHT"):
+            m.d.comb += merge.address.eq(index[1])
+            m.d.sync += [head[0].eq(read_key), full[0].eq(1), index[1].eq(index[1] + 1)]
+            m.d.sync += merge.other.eq(read_key)
+            m.next = "HEADS"
+        with m.State("HEADS"):
+            right = stop[0] != stop[1]
+            m.d.sync += [
+                head[1].eq(read_key),
+                full[1].eq(right),
+                merge.winner.eq(right & (read_key > merge.other)),
+            ]
+            m.next = "PICK"
+
+    def _pick(self, m: Module, merge: _Merge) -> None:
+        """Read the next element of the run whose head goes out; find out what is left."""
+        winner, index, stop = merge.winner, merge.index, merge.stop
+        head, full = merge.head, merge.full
+        m.d.comb += merge.address.eq(Mux(winner, index[1], index[0]))
+        runs_out = Mux(
+            winner,
+            (index[1] == stop[1]) & ~full[0],
+            (index[0] == stop[0]) & ~full[1],
+        )
+        m.d.sync += merge.picked.eq(winner)
+        m.d.sync += [more.eq(index[side] != stop[side]) for side, more in enumerate(merge.rest)]
+        m.d.sync += [
+            merge.other.eq(Mux(winner, head[0], head[1])),
+            merge.other_full.eq(Mux(winner, full[0], full[1])),
+            merge.empty.eq(runs_out),
+            merge.pass_ends.eq(runs_out & merge.last_pair),
+        ]
+
+    def _refill(self, m: Module, merge: _Merge, read_key: Signal) -> None:
+        """Put the element that was read into the head just used; the larger head is the next."""
+        picked, rest = merge.picked, merge.rest
+        for side in range(2):
+            with m.If(picked == side):
+                m.d.sync += [
+                    merge.head[side].eq(read_key),
+                    merge.full[side].eq(rest[side]),
+                    merge.index[side].eq(merge.index[side] + 1),
+                ]
+        # No two keys are equal: each has its item's index.
+        refilled = Mux(picked, rest[1], rest[0])
+        goes_out = refilled & (~merge.other_full | (read_key > merge.other))
+        m.d.sync += [merge.winner.eq(Mux(picked, goes_out, ~goes_out)), merge.refilling.eq(0)]
+        m.next = "PICK"
+        with m.If(merge.empty):
+            m.next = "PAIR"
+            with m.If(merge.pass_ends & merge.final):
+                m.next = "FILL"
+
+    def _end_pair(self, m: Module, merge: _Merge) -> None:
+        """What the end of a pair of runs, and of a pass, changes beside the state."""
+        with m.If(merge.refilling & merge.empty):
+            m.d.sync += merge.end.eq(merge.stop[1])
+        with m.If(merge.refilling & merge.pass_ends):
+            m.d.sync += [
+                merge.end.eq(0),
+                merge.out_index.eq(0),
+                merge.width.eq(merge.width << 1),
+                merge.final.eq((merge.width << 2) >= merge.count),
+                merge.to_second.eq(~merge.to_second & ~merge.final),
+            ]
+            with m.If(merge.final):
+                m.d.sync += merge.filling.eq(1)
 
     def _drain(self, m: Module, cells: InsertionCells, filling: Signal) -> None:
         """States of a short list behind its last element."""
@@ -231,34 +240,7 @@ class Sorter(wiring.Component):
             self.o.payload.last.eq(last),
         ]
 
-    def _refill(
-        self,
-        m: Module,
-        picked: Signal,
-        read_key: Signal,
-        index: list[Signal],
-        rest: list[Signal],
-        head: list[Signal],
-        full: list[Signal],
-    ) -> None:
-        """Put the element that was read into the head just used."""
-        for side in range(2):
-            with m.If(picked == side):
-                m.d.sync += [
-                    head[side].eq(read_key),
-                    full[side].eq(rest[side]),
-                    index[side].eq(index[side] + 1),
-                ]
-
-    def _memory(
-        self,
-        m: Module,
-        address: Signal,
-        write: Signal,
-        to_second: Signal,
-        write_index: Signal,
-        write_key: Signal,
-    ) -> Signal:
+    def _memory(self, m: Module, merge: _Merge, write: Signal, write_key: Signal) -> Signal:
         """Two halves, one read and the other written; returns the data read a cycle ago.
 
         One memory: what is read is compared at once, without a choice in between. Addresses lose
@@ -270,12 +252,44 @@ class Sorter(wiring.Component):
         write_port = keys.write_port()
         bits = exact_log2(self._depth)
         m.d.comb += [
-            read_port.addr.eq(Cat(address[:bits], ~to_second)),
-            write_port.addr.eq(Cat(write_index[:bits], to_second)),
+            read_port.addr.eq(Cat(merge.address[:bits], ~merge.to_second)),
+            write_port.addr.eq(Cat(merge.out_index[:bits], merge.to_second)),
             write_port.data.eq(write_key),
             write_port.en.eq(write),
         ]
         return read_port.data
+
+
+class _Merge:
+    """Registers of a merge of two runs after the other, and the address that it reads.
+
+    Much is known before it is asked for, so that the states wait for no comparison.
+    """
+
+    def __init__(self, depth: int, key_width: int) -> None:
+        bits = depth.bit_length()  # counts 0 .. depth
+        self.count = Signal(bits)
+        self.width = Signal(bits)  # length of the runs that this pass merges
+        self.end = Signal(bits)  # of the pair of runs before
+        self.out_index = Signal(bits)  # where the next element goes
+        self.index = [Signal(bits, name=f"index_{side}") for side in range(2)]  # next to be read
+        self.stop = [Signal(bits, name=f"stop_{side}") for side in range(2)]  # end of the run
+        self.head = [Signal(key_width, name=f"head_{side}") for side in range(2)]
+        self.full = [Signal(name=f"full_{side}") for side in range(2)]  # the head holds an element
+        self.final = Signal()  # the last pass: two runs at most, merged into the output
+        self.last_pair = Signal()  # of runs in this pass
+        # The run has elements to read.
+        self.rest = [Signal(name=f"rest_{side}") for side in range(2)]
+        self.winner = Signal()  # side whose head goes out
+        self.picked = Signal()  # side whose head is refilled
+        self.other = Signal(key_width)  # the head that is not refilled
+        self.other_full = Signal()
+        self.empty = Signal()  # both runs, once the element that goes out is through
+        self.pass_ends = Signal()  # they are the last two of this pass, too
+        self.refilling = Signal()  # the state as a register of its own
+        self.to_second = Signal()  # this pass reads the memory's first half and writes the second
+        self.address = Signal(bits)
+        self.filling = Signal(init=1)  # elements are taken: the state as a register of its own
 
 
 def _least(value: Value, limit: Value) -> Value:

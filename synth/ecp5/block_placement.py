@@ -140,6 +140,20 @@ class _Placement:
 
     def run(self) -> dict[str, str]:
         """All rounds; the last assignment counts."""
+        places, chosen = self._rough(), []
+        for n in range(_FINE):
+            chosen = [kind.put(places, kind.shortest(places)) for kind in self._kinds]
+            draw = np.full(len(self._is_block), _FINE_DRAW + n * _FINE_GROWTH)
+            targets = self._spread(places)
+            places = [self._around(*each, draw) for each in zip(places, targets, strict=True)]
+        return {
+            self._names[cell]: kind.sites.names[site]
+            for kind, taken in zip(self._kinds, chosen, strict=True)
+            for cell, site in zip(kind.cells, taken, strict=True)
+        }
+
+    def _rough(self) -> list[Coordinates]:
+        """The first half: places of all cells with the blocks free."""
         places = self._start()
         targets = self._spread(places)
         for axis, (low, high) in enumerate(self._box.sides):
@@ -151,17 +165,7 @@ class _Placement:
             draw = np.where(self._is_block, _BLOCK_DRAW, 1.0) * _DRAW * n
             places = [self._drawn(*each, draw) for each in zip(places, targets, strict=True)]
             targets = self._spread(places)
-        chosen = []
-        for n in range(_FINE):
-            chosen = [kind.put(places, kind.shortest(places)) for kind in self._kinds]
-            draw = np.full(len(self._is_block), _FINE_DRAW + n * _FINE_GROWTH)
-            targets = self._spread(places)
-            places = [self._around(*each, draw) for each in zip(places, targets, strict=True)]
-        return {
-            self._names[cell]: kind.sites.names[site]
-            for kind, taken in zip(self._kinds, chosen, strict=True)
-            for cell, site in zip(kind.cells, taken, strict=True)
-        }
+        return places
 
     def _start(self) -> list[Coordinates]:
         """Almost nothing holds the cells: a heap in the middle, but in the order of their nets."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from driver import host as host_side
 from driver.cache_plan import plan_cache
 from driver.check import compare_traces, read_records
-from driver.deployment import deploy
+from driver.deploy import deploy
 from driver.device import build_device
 from driver.host import Host, PlacedQuery
 from driver.image import MEMORY_LIMIT, MemoryImage

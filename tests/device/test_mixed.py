@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from driver.cache_plan import plan_cache
-from driver.deployment import deploy
+from driver.deploy import deploy
 from driver.errors import UserError
 from driver.image import MEMORY_LIMIT, MemoryImage
 from driver.lookup_check import compare_lookups

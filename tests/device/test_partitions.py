@@ -9,7 +9,7 @@ import pytest
 
 from driver.cache_plan import plan_cache
 from driver.check import compare_traces
-from driver.deployment import deploy
+from driver.deploy import deploy
 from driver.options import RunOptions
 from driver.partition import Partition, legal_partitions, parse_partition
 from driver.pipelines import pipeline

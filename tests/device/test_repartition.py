@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from driver.deployment import Deployment, deploy
+from driver.deploy import deploy
+from driver.deployment import Deployment
 from driver.partition import parse_partition
 from hdl.program import Status
 

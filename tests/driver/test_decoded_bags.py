@@ -10,11 +10,11 @@ import pytest
 
 from driver.decoded_bags import COUNTER, DecodedIds, member_number, sum_stack
 from driver.decoders import map_decoders, rows_of_decoders
-from driver.deployment import records_of, stage_shape
 from driver.errors import UserError
 from driver.inputs import make_workload
 from driver.options import RunOptions
 from driver.run import run
+from driver.stage_shapes import records_of, stage_shape
 from golden.dhe import integer_code
 from golden.embedding import EMPTY_ID, split_places
 from golden.integer_model import decoder_layers, pooled_rows, run_layer

@@ -18,9 +18,9 @@ from driver.decoders import (
     map_decoders,
     rows_of_decoders,
 )
-from driver.deployment import stage_shape
 from driver.errors import UserError
 from driver.maps import DecoderMap, StageShape
+from driver.stage_shapes import stage_shape
 from golden.integer_model import decoder_layers
 from golden.model import random_model
 from golden.mprec import mprec_shape

@@ -13,8 +13,8 @@ from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from numpy.typing import NDArray
 
 from driver.decoders import decoder_word, encoder_of, hash_bytes, map_decoders
-from driver.deployment import stage_shape
 from driver.engine_words import layer_word, parameter_words
+from driver.stage_shapes import stage_shape
 from driver.tiles import layer_tiles, resident_words
 from golden.quantised_model import QuantisedModel
 from hdl.array.grid import Grid
