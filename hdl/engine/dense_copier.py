@@ -13,7 +13,7 @@ from ..config import Config
 from ..dhe.held_vectors import held_port_signature
 from ..program import STAGE
 from .ring_pointer import RingPointer
-from .step_generator import PRODUCT_FIELDS, item_layout
+from .step_layouts import PRODUCT_FIELDS, item_layout
 from .vector_bank import COPY_BYTES, dense_write_layout
 
 __all__ = ["DENSE_READ_LATENCY", "DenseCopier", "interaction_job_layout"]

@@ -4,76 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.enum import Enum
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from ..config import Config
-from ..program import DOT_SHIFT_WORDS, STAGE, InteractionMode
+from ..program import InteractionMode
 from .interaction_steps import ROW_LANES, most_rows, product_lanes
+from .step_layouts import Phase, item_layout, state_layout, step_layout
 from .vector_bank import COPY_BYTES
 
-__all__ = ["PRODUCT_FIELDS", "StepGenerator", "item_layout", "step_layout"]
-
-PRODUCT_FIELDS = ("products", "product_base", "copied", "tail")
-"""Of the descriptor: 0 but for NeuMF."""
-
-
-def item_layout(config: Config) -> data.StructLayout:
-    """An item whose dense vector is in its vector slot."""
-    return data.StructLayout(
-        {
-            "slot": unsigned(1),
-            "row": unsigned(config.row_bits),
-            "last_row": unsigned(1),  # last item of its job
-            "address": unsigned(13),  # first byte of the item's slot in every bank
-            "mode": unsigned(1),
-            "log2_width": unsigned(3),
-            "log2_outputs": unsigned(3),
-            "vectors": unsigned(7),
-            "shift_base": range(DOT_SHIFT_WORDS),
-            **{name: STAGE[name].shape for name in PRODUCT_FIELDS},
-        }
-    )
-
-
-def step_layout(config: Config, outputs: int) -> data.StructLayout:
-    """One cycle of the interaction's datapath at a unit of so many outputs."""
-    several = {"log2_rows": unsigned(2), "i": range(ROW_LANES)} if most_rows(outputs) > 1 else {}
-    return data.StructLayout(
-        {
-            "valid": unsigned(1),
-            "copy": unsigned(1),  # the bytes of operand b are the outputs
-            "product": unsigned(1),  # the products are the outputs
-            "first": unsigned(1),  # first cycle of a dot product
-            "final": unsigned(1),  # last cycle of the step: a chunk follows
-            "load_a": unsigned(1),  # operand a is not the one of the step before
-            "address_a": unsigned(13),  # of vector i in its bank
-            "bank_a": range(config.gather_lanes),
-            "address_b": unsigned(13),  # of vector j0 in its bank
-            "bank_b": range(config.gather_lanes),
-            "log2_group": unsigned(3),  # banks that operand b comes from
-            "log2_width": unsigned(3),
-            "shift_address": range(DOT_SHIFT_WORDS),
-            "slot": unsigned(1),
-            "row": unsigned(config.row_bits),
-            "k": unsigned(13),
-            "count": unsigned(max(outputs, config.row_outputs).bit_length()),
-            **several,  # a dot step has 1, 2 or 4 vectors i, of which this is the first
-            "last": unsigned(1),  # last chunk of the row
-            "chunk": unsigned(1),  # valid and final
-            "last_row": unsigned(1),
-        }
-    )
-
-
-class _Phase(Enum, shape=unsigned(2)):
-    IDLE = 0
-    COPY = 1
-    DOT = 2
-    PRODUCT = 3
+__all__ = ["StepGenerator"]
 
 
 class StepGenerator(wiring.Component):
@@ -155,63 +97,8 @@ class StepGenerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        banks = self._config.gather_lanes
-        # Going on to the next block of vectors.
-        move = data.StructLayout(
-            {
-                "log2_group": unsigned(3),
-                "banks": range(banks + 1),
-                "bytes": unsigned(13),  # on the way from the last bank to the first
-            }
-        )
-        several = {
-            "log2_rows": unsigned(2),
-            "left": unsigned(7),  # vectors from i on
-            "rows_end": unsigned(1),  # they are no more than a step's
-        }
         item: Any = Signal(item_layout(self._config))
-        state: Any = Signal(
-            data.StructLayout(
-                {
-                    "phase": _Phase,
-                    "busy": unsigned(1),  # phase != IDLE
-                    "remaining": unsigned(14),  # bytes to copy
-                    "copy_only": unsigned(1),
-                    "width": unsigned(8),  # d
-                    "outputs": unsigned(self._config.row_outputs.bit_length()),  # P
-                    "copy_move": move,
-                    "dot_move": move,
-                    "i": unsigned(7),
-                    "j": unsigned(7),
-                    "next_j": unsigned(8),  # j + outputs
-                    "next_end": unsigned(9),  # next_j + outputs
-                    "last_but_one": unsigned(7),  # vector i
-                    "last_i": unsigned(1),  # i is the last vector
-                    "last_step": unsigned(1),  # the item's: its release is one gate away
-                    "copy_ends": unsigned(1),  # remaining <= COPY_BYTES
-                    "copied_vector": unsigned(1),  # this copy is its vector's last one
-                    "pair_bytes": unsigned(14),  # to copy at the last but one of two tails' ends
-                    "product_count": unsigned(8),  # of a step
-                    "product_single": unsigned(1),  # a step is all products of a pair
-                    "product_end": unsigned(1),  # these are their pair's last products
-                    "last_pair": unsigned(1),  # i == item.products
-                    # Of dot steps, worked out a step ahead: the item's end starts the next item.
-                    "single": unsigned(1),  # vectors are no longer than a step
-                    "final": unsigned(1),  # part is the vectors' last one
-                    "vector_end": unsigned(1),  # i <= next_j
-                    # Of steps of several vectors i; 0: of one.
-                    **(several if self._rows > 1 else {}),
-                    "part": unsigned(7),  # byte inside the vectors: they are longer than a step
-                    "bank_i": range(banks),
-                    "address_i": unsigned(13),
-                    "bank_j": range(banks),
-                    "address_j": unsigned(13),
-                    "k": unsigned(13),
-                    "shift_address": range(DOT_SHIFT_WORDS),
-                }
-            ),
-            name="state",
-        )
+        state: Any = Signal(state_layout(self._config, several=self._rows > 1), name="state")
         m.d.comb += [
             self.busy.eq(state.busy),
             self.release.eq(self.enable & state.last_step),
@@ -219,18 +106,18 @@ class StepGenerator(wiring.Component):
         ]
         m.d.sync += [self.step.valid.eq(0), self.step.chunk.eq(0)]
         with m.If(self.enable):
-            with m.If(state.phase == _Phase.COPY):
+            with m.If(state.phase == Phase.COPY):
                 self._copy(m, item, state)
-            with m.If(state.phase == _Phase.DOT):
+            with m.If(state.phase == Phase.DOT):
                 self._dot_phase(m, item, state)
-            with m.If(state.phase == _Phase.PRODUCT):
+            with m.If(state.phase == Phase.PRODUCT):
                 self._product(m, item, state)
         self._take_item(m, item, state)
         return m
 
     def _makes_chunk(self, state: Any) -> Value:
         """Whether the step that comes is a dot product's first part or middle, or more."""
-        dot = state.phase == _Phase.DOT
+        dot = state.phase == Phase.DOT
         parts = dot & ~state.final
         if self._rows > 1:
             parts &= state.log2_rows == 0
@@ -263,7 +150,7 @@ class StepGenerator(wiring.Component):
                 start.rows_end.eq(new.vectors <= (1 << log2_rows)),
             ]
         with m.If(self.release):
-            m.d.sync += [state.phase.eq(_Phase.IDLE), state.busy.eq(0), state.last_step.eq(0)]
+            m.d.sync += [state.phase.eq(Phase.IDLE), state.busy.eq(0), state.last_step.eq(0)]
         copied = Mux(cat, new.vectors, 1) << new.log2_width
         vectors: Value = Const(0, 5)  # that a copy has at most
         for number in range(exact_log2(COPY_BYTES) + 1):
@@ -276,7 +163,7 @@ class StepGenerator(wiring.Component):
         lanes = self._product_lanes
         m.d.sync += [
             start.busy.eq(1),
-            start.phase.eq(Mux(products, _Phase.PRODUCT, _Phase.COPY)),
+            start.phase.eq(Mux(products, Phase.PRODUCT, Phase.COPY)),
             start.remaining.eq(remaining),
             start.copy_ends.eq(copy_ends),
             start.copied_vector.eq(
@@ -434,7 +321,7 @@ class StepGenerator(wiring.Component):
             m.d.sync += state.last_pair.eq(state.i + 1 == item.products)
             with m.If(state.last_pair):
                 m.d.sync += [
-                    state.phase.eq(_Phase.COPY),
+                    state.phase.eq(Phase.COPY),
                     state.last_step.eq(state.copy_ends & state.copy_only),
                     state.k.eq(0),
                     # The vector behind the last pair.
@@ -474,7 +361,7 @@ class StepGenerator(wiring.Component):
             self._next_vectors(m, state, state.copy_move)
         with m.If(ends):
             m.d.sync += [
-                state.phase.eq(_Phase.DOT),
+                state.phase.eq(Phase.DOT),
                 state.bank_j.eq(0),
                 state.address_j.eq(item.address),
                 state.last_step.eq(first_dot),
