@@ -42,7 +42,7 @@ class Board:
 _TABLE = (
     Board(
         name="ulx3s-85f", module="ulx3s", platform="ULX3S_85F_Platform", device="lfe5u-85f",
-        package="CABGA381", input_mhz=25.0, clock_mhz=25.0, baud=3_000_000, chip=SdramChip(),
+        package="CABGA381", input_mhz=25.0, clock_mhz=50.0, baud=3_000_000, chip=SdramChip(),
     ),
     Board(
         name="ecpix5-85", module="ecpix5", platform="ECPIX585Platform", device="lfe5um5g-85f",

@@ -34,7 +34,7 @@ def test_results_through_the_line_equal_golden() -> None:
     result = run_api(preset="ecp5", workload=small_workload(), backend="board", port=PORT)
     assert result["bit_exact"] is True and result["difference"] is None
     assert result["compared"] == "results" and result["status"] == 0
-    assert result["clock_mhz"] == 25
+    assert result["clock_mhz"] == 50
     assert 0 < result["cycles"] and 0 < result["load_cycles"]
     embedding = result["embedding"]
     hits = embedding["static_hits"] + embedding["lookahead_hits"]

@@ -80,7 +80,7 @@ def test_registers_memory_and_interrupt_at_the_pins() -> None:
     rng = random.Random(1)
     with simulated_board(_build()) as port:
         link = Link(open_port(port, 3_000_000), timeout=TIMEOUT)
-        assert link.memory_bytes == 32 << 20 and link.clock_hz == 25_000_000
+        assert link.memory_bytes == 32 << 20 and link.clock_hz == 50_000_000
         link.write_register(4, 0x12345678)
         assert link.read_register(4) == 0x12345678
         data = rng.randbytes(700)
