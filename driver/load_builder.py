@@ -59,7 +59,9 @@ class LoadBuilder:
     def engine(self, engine: Engine, mapped: EngineMap) -> None:
         """Weights, parameters, layer and stage tables of one engine."""
         tables = EngineTables(self.d.config, mapped)
-        self.load(fmt.Target.DECODERS, engine.unit, 0, self.programs(engine, mapped, tables))
+        decoders = self.programs(engine, mapped, tables)
+        tables.check(engine)
+        self.load(fmt.Target.DECODERS, engine.unit, 0, decoders)
         e = 1 << engine.level
         for s, bank in enumerate(tables.banks):
             self.load(fmt.Target.WEIGHTS, self.unit(engine, s // e, s % e), 0, bytes(bank))
@@ -70,7 +72,6 @@ class LoadBuilder:
                 self.load(fmt.Target.ACTIVATION_TABLE, column, table * 32, values)
         self.load(fmt.Target.LAYERS, engine.unit, 0, b"".join(tables.layers))
         self.load(fmt.Target.STAGES, engine.unit, 0, bytes(tables.stages))
-        tables.check(engine)
         self.load(fmt.Target.DOT_SHIFTS, engine.unit, 0, b"".join(tables.shifts))
 
     def programs(self, engine: Engine, mapped: EngineMap, tables: EngineTables) -> bytes:
